@@ -1,0 +1,1 @@
+//! Settings become an engine and its side threads.

@@ -1,0 +1,1 @@
+//! The wait-free table and the side threads that keep it fresh.

@@ -1,0 +1,336 @@
+//! The checked configuration: plain structs, every value resolved, every default in place.
+//!
+//! Field names are the keys of the file (INTERFACE: configuration). Durations are `Duration`, sizes
+//! are bytes, shares 0 to 1. Text that is an expression or a template stays text here: the pipeline
+//! compiles it, and reports problems with the same key path.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+/// Everything a run needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `name`.
+    pub name: String,
+    /// `instance`.
+    pub instance: String,
+    /// `profile`: the name or path that was chosen.
+    pub profile: String,
+    /// `[source.kafka]`, merged with `[kafka]`.
+    pub source: KafkaSource,
+    /// `[sink.kafka]`, merged with `[kafka]`.
+    pub sink: KafkaSink,
+    /// `[dead_letters]`, merged with `[kafka]`.
+    pub dead_letters: DeadLetters,
+    /// `[delivery]`.
+    pub delivery: Delivery,
+    /// `[tables.*]`, in order of their names.
+    pub tables: Vec<Table>,
+    /// `[[steps]]`, in order.
+    pub steps: Vec<Step>,
+    /// `[latency]`.
+    pub latency: Latency,
+    /// `[engine]`.
+    pub engine: Engine,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[observe]`.
+    pub observe: Observe,
+    /// `[log]`.
+    pub log: Log,
+}
+
+/// How one Kafka client reaches its cluster: librdkafka properties, `bootstrap.servers` included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KafkaClient {
+    /// `brokers`.
+    pub brokers: String,
+    /// `properties`: profile, `[kafka]` and the client's own, merged key by key.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// `[source.kafka]`.
+#[derive(Clone, Debug)]
+pub struct KafkaSource {
+    /// How to reach it.
+    pub client: KafkaClient,
+    /// `topics`; at least one.
+    pub topics: Vec<String>,
+    /// `group`.
+    pub group: String,
+    /// `start`.
+    pub start: Start,
+    /// `on_gap`.
+    pub on_gap: OnGap,
+    /// `tombstones`.
+    pub tombstones: Tombstones,
+}
+
+/// Where a group without offsets begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest record.
+    Earliest,
+    /// After the newest record.
+    Latest,
+    /// At the first record of that time or later: milliseconds since the epoch.
+    Time(i64),
+    /// At the first record not older than that.
+    Age(Duration),
+}
+
+/// What to do when offsets are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnGap {
+    /// End the run.
+    Stop,
+    /// Go on behind the gap.
+    Continue,
+}
+
+/// What to do with records without a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tombstones {
+    /// Count and pass over.
+    Skip,
+    /// Write them to the sink as they are.
+    Pass,
+    /// Dead-letter them.
+    Reject,
+}
+
+/// `[sink.kafka]`.
+#[derive(Clone, Debug)]
+pub struct KafkaSink {
+    /// How to reach it.
+    pub client: KafkaClient,
+    /// `topic`.
+    pub topic: String,
+    /// `key`: an expression.
+    pub key: String,
+    /// `value`: an expression.
+    pub value: String,
+    /// `partition`.
+    pub partition: SinkPartition,
+}
+
+/// Which partition a result goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SinkPartition {
+    /// The partitioner decides by the key.
+    Key,
+    /// The same number as the record's.
+    Source,
+}
+
+/// `[dead_letters]`.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    /// How to reach it.
+    pub client: KafkaClient,
+    /// `topic`; the default is the first source topic and ".dead".
+    pub topic: String,
+    /// `streams_headers`.
+    pub streams_headers: bool,
+}
+
+/// `[delivery]`.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// `guarantee`.
+    pub guarantee: Guarantee,
+    /// `commit_interval`.
+    pub commit_interval: Duration,
+}
+
+/// What is promised about each record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Processed after a commit that covers it.
+    AtMostOnce,
+    /// Committed after its results are acknowledged.
+    AtLeastOnce,
+}
+
+impl Guarantee {
+    /// The name in files and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Guarantee::AtMostOnce => "at-most-once",
+            Guarantee::AtLeastOnce => "at-least-once",
+        }
+    }
+}
+
+/// `[tables.NAME]`.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// The key in `[tables]`.
+    pub name: String,
+    /// Where its entries are.
+    pub place: TablePlace,
+    /// `on_empty = "fail"`: an empty table at start is an error.
+    pub fail_on_empty: bool,
+    /// `load_timeout`.
+    pub load_timeout: Duration,
+}
+
+/// Where a table's entries are.
+#[derive(Clone, Debug)]
+pub enum TablePlace {
+    /// `redis` and `prefix`.
+    Redis {
+        /// URL with database and secrets resolved; never printed.
+        url: String,
+        /// The URL as it may be shown.
+        shown: String,
+        /// Keys are the prefix and the lookup key.
+        prefix: String,
+    },
+    /// `file`: JSON lines of `{"key": …, "value": …}`.
+    File(PathBuf),
+}
+
+/// One entry of `[[steps]]`.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// `name`, if given.
+    pub name: Option<String>,
+    /// The operator.
+    pub operator: Operator,
+    /// Where it stands in the file, for messages: `steps[2]`.
+    pub place: String,
+}
+
+/// What a step does.
+#[derive(Clone, Debug)]
+pub enum Operator {
+    /// `lookup`.
+    Lookup {
+        /// Name of a table.
+        table: String,
+        /// Expression.
+        key: String,
+        /// Path.
+        into: String,
+        /// What if there is no such key.
+        on_miss: OnMiss,
+    },
+    /// `hash`.
+    Hash {
+        /// Which.
+        algorithm: HashAlgorithm,
+        /// Expression.
+        of: String,
+        /// Path.
+        into: String,
+    },
+    /// `text`: paths and templates, in order of the file.
+    Text(Vec<(String, String)>),
+}
+
+/// What a lookup does when the key is not there.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OnMiss {
+    /// Skip the record, class `table_miss`.
+    Skip,
+    /// Dead-letter the record, class `table_miss`.
+    Reject,
+    /// Put null.
+    Null,
+    /// Put this JSON value, as text of one line.
+    Default(String),
+}
+
+/// `algorithm` of `hash`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashAlgorithm {
+    /// `md5`: 32 hex digits.
+    Md5,
+    /// `sha256`: 64 hex digits.
+    Sha256,
+    /// `xxh3`: 16 hex digits.
+    Xxh3,
+}
+
+/// `[latency]`.
+#[derive(Clone, Debug)]
+pub struct Latency {
+    /// `origin`: an expression; `record.timestamp` by default.
+    pub origin: String,
+    /// `unit` of a number, in nanoseconds.
+    pub unit_nanos: u64,
+}
+
+/// `[engine]`.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    /// `core`.
+    pub core: Core,
+    /// `idle`.
+    pub idle: Idle,
+    /// `housekeeping_cores`; `None` is `auto`.
+    pub housekeeping_cores: Option<Vec<usize>>,
+    /// `start_timeout`.
+    pub start_timeout: Duration,
+    /// `drain_timeout`.
+    pub drain_timeout: Duration,
+}
+
+/// Where the hot thread runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Core {
+    /// An isolated core if there is one.
+    Auto,
+    /// That one.
+    Number(usize),
+    /// Wherever the scheduler likes.
+    None,
+}
+
+/// What an empty turn does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Spin on an isolated core, else park.
+    Auto,
+    /// Nothing.
+    Spin,
+    /// A CPU hint.
+    Pause,
+    /// Gives the core to others that want it.
+    Yield,
+    /// Sleeps until the client signals.
+    Park,
+}
+
+/// `[limits]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `record`, bytes.
+    pub record: usize,
+    /// `depth`.
+    pub depth: usize,
+    /// `in_flight`, records.
+    pub in_flight: usize,
+    /// `in_flight_bytes`.
+    pub in_flight_bytes: usize,
+    /// `batch`, records.
+    pub batch: usize,
+}
+
+/// `[observe]`.
+#[derive(Clone, Debug)]
+pub struct Observe {
+    /// `out`.
+    pub out: Option<PathBuf>,
+    /// `interval`.
+    pub interval: Duration,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// `level`: error, warn, info, debug, trace.
+    pub level: String,
+    /// `format`: true for JSON, false for text; `None` is `auto`.
+    pub json: Option<bool>,
+}

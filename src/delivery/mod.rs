@@ -1,0 +1,1 @@
+//! When may an offset move: the in-flight ring and its bookkeeping.

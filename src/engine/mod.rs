@@ -1,0 +1,1 @@
+//! The duty cycle: one turn after another on one thread.

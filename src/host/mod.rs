@@ -1,0 +1,1 @@
+//! The machine: cores, affinity, memory; asked once at start.

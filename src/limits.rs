@@ -1,0 +1,28 @@
+//! Every fixed bound of the program, named once; what a user may choose stands in `config` instead.
+
+/// Partitions that one process can own at the same time, over all topics.
+pub const PARTITIONS_MAX: usize = 4096;
+
+/// Topics a pipeline can write to, its dead letters included.
+pub const DESTINATIONS_MAX: usize = 64;
+
+/// Tables in one pipeline.
+pub const TABLES_MAX: usize = 32;
+
+/// Bytes of a sentence that travels by value (reject reasons, trouble).
+pub const SENTENCE_BYTES: usize = 240;
+
+/// Records that the in-flight ring holds at most; a power of two. `limits.in_flight` stays below.
+pub const IN_FLIGHT_MAX: usize = 1 << 20;
+
+/// Values are recorded from one nanosecond …
+pub const LATENCY_NS_MIN: u64 = 1;
+
+/// … to one hour; what is outside is counted apart.
+pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
+
+/// Significant decimal digits of a recorded value.
+pub const LATENCY_DIGITS: u8 = 3;
+
+const _: () = assert!(IN_FLIGHT_MAX.is_power_of_two());
+const _: () = assert!(SENTENCE_BYTES <= u8::MAX as usize);

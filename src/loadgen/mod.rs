@@ -1,0 +1,1 @@
+//! Load: when a record is due and what it says.

@@ -1,0 +1,7 @@
+//! The command line in, the exit status out.
+
+/// librdkafka's allocations go here too: the `override` feature replaces `malloc` at link time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {}

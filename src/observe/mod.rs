@@ -1,0 +1,1 @@
+//! What was measured becomes files and lines, on a side thread.

@@ -1,0 +1,148 @@
+//! Where records come from and where results go: two narrow seams, each stepped by the turn.
+//!
+//! A `Source` lends records out of a buffer that it owns and knows what its group says. A `Sink`
+//! takes bytes and a token and later returns the token. Neither blocks, neither calls back at a
+//! time of its own choosing, and both say what they wait on when the thread would park. Nothing
+//! above knows a client library's types, threads or callbacks, so that a data plane which reads and
+//! writes the sockets itself fits here as well as one that hands over to a library's threads.
+//!
+//! What this does not do: decide what an acknowledgement means, or when an offset may move.
+
+use crate::{
+    clock::Ticks,
+    record::{Output, PartitionId, Record},
+    verdict::Sentence,
+};
+
+pub mod memory;
+pub mod wait;
+
+pub use wait::WaitSet;
+
+/// Where records come from.
+pub trait Source {
+    /// Serves the group, finished commits and errors; called every turn, also under backpressure.
+    /// Never blocks. Returns how many things were done.
+    fn serve(&mut self, now: Ticks) -> usize;
+
+    /// The next thing that `serve` learned, oldest first.
+    fn next_event(&mut self) -> Option<SourceEvent<'_>>;
+
+    /// Lends up to `records_max` records to `take`, in partition order. A record for which `take`
+    /// returns false stays here and is the first of the next call. Records of partitions that were
+    /// released are dropped. Returns how many were taken. Never blocks.
+    fn poll(
+        &mut self,
+        now: Ticks,
+        records_max: usize,
+        take: &mut impl FnMut(&Record<'_>) -> bool,
+    ) -> usize;
+
+    /// Starts a commit: per partition the offset of the next record to be processed. The answer is
+    /// a `SourceEvent::Committed` with the same ticket. At most one is under way at a time.
+    fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]);
+
+    /// Lets go of partitions that a `SourceEvent::Revoked` named, after what was in flight for them
+    /// has been settled and committed.
+    fn release(&mut self, partitions: &[PartitionId]);
+
+    /// The topic's name and the partition's number in it.
+    fn partition(&self, partition: PartitionId) -> (&str, i32);
+
+    /// Adds what wakes this source to `set`. After it has been called, data or an event that
+    /// arrives must make the set's wait end.
+    fn wait_on(&mut self, set: &mut WaitSet);
+
+    /// Leaves the group, in bounded time. Nothing is polled or committed after it.
+    fn close(&mut self);
+}
+
+/// What a source tells.
+#[derive(Clone, Copy, Debug)]
+pub enum SourceEvent<'a> {
+    /// The group gave us these partitions, in addition to those we have. May be empty: the group
+    /// answered. Records of them follow; the first starts at the group's offset or, for a group
+    /// without one, at the configured start, which was committed before this event.
+    Assigned(&'a [PartitionId]),
+    /// The group wants these back: finish them, commit, then `release`.
+    Revoked(&'a [PartitionId]),
+    /// These are no longer ours; what is in flight for them must not be committed.
+    Lost(&'a [PartitionId]),
+    /// The commit of that ticket ended.
+    Committed {
+        /// As given to `commit`.
+        ticket: u64,
+        /// An error heals with the next commit, or is followed by `Lost`.
+        result: Result<(), Trouble>,
+    },
+    /// Something went wrong.
+    Trouble(Trouble),
+}
+
+/// Names a result until it is acknowledged: the caller's own number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token(pub u64);
+
+/// Where results go.
+pub trait Sink {
+    /// Takes one result; its bytes are copied or sent before this returns. Results handed over one
+    /// after another without `poll_acks` in between may share a request.
+    fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError>;
+
+    /// Returns tokens of results whose fate is known, in any order. Never blocks.
+    fn poll_acks(&mut self, now: Ticks, visit: &mut impl FnMut(Ack)) -> usize;
+
+    /// The next error that is not about one result, oldest first.
+    fn next_trouble(&mut self) -> Option<Trouble>;
+
+    /// Results taken whose token has not been returned.
+    fn in_flight(&self) -> usize;
+
+    /// Adds what wakes this sink to `set`, for a thread that cannot go on before an
+    /// acknowledgement. One that merely idles collects them with its next turn instead.
+    fn wait_on(&mut self, set: &mut WaitSet);
+}
+
+/// The fate of one result.
+#[derive(Clone, Copy, Debug)]
+pub struct Ack {
+    /// As given to `send`.
+    pub token: Token,
+    /// When the answer arrived in this process, which may be before it was asked for.
+    pub at: Ticks,
+    /// Acknowledged by as many replicas as configured, or refused for good.
+    pub result: Result<(), Refusal>,
+}
+
+/// Why the broker (or the client in front of it) would not take one result, for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The broker's name of the error, such as `MSG_SIZE_TOO_LARGE`.
+    pub code: &'static str,
+    /// True if a smaller result might be taken.
+    pub too_large: bool,
+    /// True if nothing more can be produced with this sink: not this one result's fault.
+    pub fatal: bool,
+}
+
+/// Why a result was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// No room: serve acknowledgements, then try the same one again.
+    Full,
+    /// This result will never be taken.
+    Refused(Refusal),
+}
+
+/// An error of a peer, not of one record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Who: `source`, `sink`, `dead_letters`.
+    pub peer: &'static str,
+    /// The error's name, such as `_ALL_BROKERS_DOWN`.
+    pub code: &'static str,
+    /// In words, with the peer's address or the topic where they are known.
+    pub text: Sentence,
+    /// False if waiting will not help: wrong password, no such topic, no permission.
+    pub heals: bool,
+}
