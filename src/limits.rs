@@ -15,6 +15,9 @@ pub const SENTENCE_BYTES: usize = 240;
 /// Records that the in-flight ring holds at most; a power of two. `limits.in_flight` stays below.
 pub const IN_FLIGHT_MAX: usize = 1 << 20;
 
+/// Bytes of the payload that a dead letter keeps when the broker refused the whole for its size.
+pub const CUT_LETTER_BYTES: usize = 64 << 10;
+
 /// Values are recorded from one nanosecond …
 pub const LATENCY_NS_MIN: u64 = 1;
 
@@ -23,6 +26,15 @@ pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 
 /// Significant decimal digits of a recorded value.
 pub const LATENCY_DIGITS: u8 = 3;
+
+/// Classes (of skips, of rejects) that are counted apart; more than there are.
+pub const CLASSES_MAX: usize = 32;
+
+/// Steps of a pipeline that are counted apart; later ones share the last place.
+pub const STEPS_COUNTED_MAX: usize = 64;
+
+/// Notices from the hot thread that wait for the observer; further ones are counted, not kept.
+pub const NOTICES_MAX: usize = 256;
 
 const _: () = assert!(IN_FLIGHT_MAX.is_power_of_two());
 const _: () = assert!(SENTENCE_BYTES <= u8::MAX as usize);

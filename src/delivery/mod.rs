@@ -1,1 +1,432 @@
-//! When may an offset move: the in-flight ring and its bookkeeping.
+//! When may an offset move: what is in flight, what became of it, and what a commit may say.
+//!
+//! A pure state machine, stepped by the engine; it owns the copy of each record in flight and never
+//! talks to a broker. At least once: a partition's position moves past a record once its results
+//! or its dead letter are acknowledged, or it was skipped. At most once: the position moves when a
+//! record is admitted, and the record is handed out only after a commit beyond it was confirmed.
+//! Either way positions move in order, and a partition that was lost is never committed.
+//!
+//! What this does not do: decide when to commit, form results, or count time.
+
+pub mod dead_letter;
+mod ledger;
+mod ring;
+
+pub use self::ring::{Cut, Sequence, Stamps};
+use self::{
+    ledger::Ledger,
+    ring::{NO_SLOT, Ring, SlotStage},
+};
+use crate::{
+    clock::Ticks,
+    limits::PARTITIONS_MAX,
+    record::{PartitionId, Record},
+    transport::Token,
+    verdict::{RejectClass, Step},
+};
+
+mod tokens;
+
+/// Commits after or before processing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// At least once: processed, acknowledged, then committed.
+    ProcessThenCommit,
+    /// At most once: committed, then processed.
+    CommitThenProcess,
+}
+
+/// What became of an offer to admit a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is in flight now.
+    Admitted,
+    /// No room; offer it again later.
+    Full,
+    /// Its partition is not ours, or the group wants it back: it is not processed here.
+    NotOurs,
+}
+
+/// What an acknowledgement changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// Other results of the record are on their way.
+    Waiting,
+    /// All results are acknowledged: it was emitted.
+    Emitted(Stamps),
+    /// Its dead letter is acknowledged: it was rejected.
+    Rejected(Sequence, RejectClass, Step),
+    /// All results are answered and at least one was refused: send a dead letter now.
+    NeedsLetter(Sequence),
+    /// The dead letter was refused, and that many before it.
+    LetterRefused(Sequence, u8),
+    /// It was refused, but its partition was lost meanwhile: the letter is the next owner's.
+    Abandoned,
+}
+
+/// Records in flight and positions.
+#[derive(Debug)]
+pub struct Delivery {
+    order: Order,
+    ring: Ring,
+    ledger: Ledger,
+    in_flight_max: usize,
+    /// The next record to be handed out for processing.
+    cursor: Sequence,
+    /// What the commit under way says, and the ownerships under which it was begun.
+    committing: Vec<(PartitionId, i64)>,
+    committing_epochs: Vec<u32>,
+    commit_under_way: bool,
+    ticket: u64,
+    dropped: u64,
+}
+
+impl Delivery {
+    /// Takes all memory: room for `in_flight_max` records and `bytes` of their data.
+    pub fn new(order: Order, in_flight_max: usize, bytes: usize) -> Delivery {
+        Delivery {
+            order,
+            ring: Ring::new(in_flight_max, bytes),
+            ledger: Ledger::new(),
+            in_flight_max,
+            cursor: Sequence(0),
+            committing: Vec::with_capacity(PARTITIONS_MAX),
+            committing_epochs: Vec::with_capacity(PARTITIONS_MAX),
+            commit_under_way: false,
+            ticket: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Records in flight, those that wait only for older ones included.
+    pub fn in_flight(&self) -> usize {
+        self.ring.len()
+    }
+
+    /// Bytes that records in flight hold.
+    pub fn in_flight_bytes(&self) -> usize {
+        self.ring.bytes_len()
+    }
+
+    /// True if another record may be offered.
+    pub fn has_room(&self) -> bool {
+        self.ring.len() < self.in_flight_max
+    }
+
+    /// Records admitted that were not handed out yet.
+    pub fn unprocessed(&self) -> u64 {
+        self.ring.next().0 - self.cursor.0
+    }
+
+    /// The group gave us a partition.
+    pub fn assign(&mut self, partition: PartitionId) {
+        self.ledger.assign(partition);
+    }
+
+    /// The group wants a partition back, or the run ends: admits nothing more of it. Under
+    /// `CommitThenProcess` what no commit covers is dropped, uncommitted, for the next owner.
+    pub fn revoke(&mut self, partition: PartitionId) {
+        self.ledger.partition_mut(partition).revoking = true;
+        self.withdraw(partition);
+    }
+
+    /// Under `CommitThenProcess` a position that will not be processed here must not be committed;
+    /// a commit that is under way decides first.
+    fn withdraw(&mut self, id: PartitionId) {
+        let ahead = self.order == Order::CommitThenProcess;
+        let partition = self.ledger.partition_mut(id);
+        if ahead && partition.owned && partition.revoking && !partition.committing {
+            partition.position = partition.committed;
+        }
+    }
+
+    /// Records that were admitted and, since they were no longer ours, never handed out; counted
+    /// since the last call.
+    pub fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// True if nothing of the partition is in flight and its position is committed.
+    pub fn is_drained(&self, partition: PartitionId) -> bool {
+        let partition = self.ledger.partition(partition);
+        partition.in_flight == 0 && partition.position == partition.committed
+    }
+
+    /// The partition is no longer ours: released after draining, or lost. Nothing of it will be
+    /// committed. Returns how many of its records were in flight.
+    pub fn disown(&mut self, partition: PartitionId) -> u32 {
+        let in_flight = self.ledger.partition(partition).in_flight;
+        self.ledger.disown(partition);
+        in_flight
+    }
+
+    /// Copies a record in.
+    pub fn admit(&mut self, record: &Record<'_>, polled: Ticks) -> Admission {
+        let partition = self.ledger.partition(record.partition);
+        if !partition.owned || partition.revoking {
+            return Admission::NotOurs;
+        }
+        if !self.has_room() {
+            return Admission::Full;
+        }
+        let epoch = partition.epoch;
+        let Some(index) = self.admit_bytes(record, epoch, polled) else {
+            return Admission::Full;
+        };
+        self.append(record.partition, index);
+        if self.order == Order::CommitThenProcess {
+            self.ledger.reach(record.partition, record.offset + 1);
+        }
+        Admission::Admitted
+    }
+
+    /// A value that would not fit if the ring were empty is cut, and what it was is remembered.
+    fn admit_bytes(&mut self, record: &Record<'_>, epoch: u32, polled: Ticks) -> Option<u32> {
+        let excess = record.bytes_len().saturating_sub(self.ring.arena_len());
+        let Some(value) = record.value.filter(|_| excess > 0) else {
+            return self.ring.admit(record, epoch, polled);
+        };
+        let value_kept = &value[..value.len().saturating_sub(excess)];
+        let cut = Record { value: Some(value_kept), ..*record };
+        let index = self.ring.admit(&cut, epoch, polled)?;
+        self.ring.slot_mut(index).cut = Some(Cut::of(value));
+        Some(index)
+    }
+
+    fn append(&mut self, id: PartitionId, index: u32) {
+        let partition = self.ledger.partition_mut(id);
+        let tail = std::mem::replace(&mut partition.tail, index);
+        partition.in_flight += 1;
+        if tail == NO_SLOT {
+            partition.head = index;
+        } else {
+            self.ring.slot_mut(tail).next = index;
+        }
+    }
+
+    /// The next record that may be processed now, in the order of admission.
+    pub fn next_ready(&mut self) -> Option<Sequence> {
+        while self.cursor < self.ring.next() {
+            let sequence = self.cursor;
+            let index = self.ring.index(sequence);
+            let slot = *self.ring.slot(index);
+            let partition = self.ledger.partition(slot.partition);
+            let ours = partition.owned && partition.epoch == slot.epoch;
+            let covered = self.order == Order::ProcessThenCommit
+                || partition.committed.is_some_and(|committed| slot.offset < committed);
+            if ours && !covered && (!partition.revoking || partition.committing) {
+                return None;
+            }
+            self.cursor.0 += 1;
+            if ours && covered {
+                return Some(sequence);
+            }
+            self.dropped += 1;
+            self.settle(sequence);
+        }
+        None
+    }
+
+    /// The record as it arrived.
+    pub fn record<'a>(
+        &'a self,
+        sequence: Sequence,
+        topic: &'a str,
+        partition_number: i32,
+    ) -> Record<'a> {
+        self.ring.record(self.ring.index(sequence), topic, partition_number)
+    }
+
+    /// Which partition a record in flight came from.
+    pub fn partition(&self, sequence: Sequence) -> PartitionId {
+        self.ring.slot(self.ring.index(sequence)).partition
+    }
+
+    /// Why a record is being dead-lettered, if it is.
+    pub fn rejected(&self, sequence: Sequence) -> Option<(RejectClass, Step)> {
+        self.ring.slot(self.ring.index(sequence)).rejected
+    }
+
+    /// What was cut from a record's value when it was admitted.
+    pub fn cut(&self, sequence: Sequence) -> Option<Cut> {
+        self.ring.slot(self.ring.index(sequence)).cut
+    }
+
+    /// The times kept with a record.
+    pub fn stamps(&self, sequence: Sequence) -> &Stamps {
+        &self.ring.slot(self.ring.index(sequence)).stamps
+    }
+
+    /// The same, to be written.
+    pub fn stamps_mut(&mut self, sequence: Sequence) -> &mut Stamps {
+        let index = self.ring.index(sequence);
+        &mut self.ring.slot_mut(index).stamps
+    }
+
+    /// The record was skipped: nothing more will happen to it.
+    pub fn skip(&mut self, sequence: Sequence) {
+        self.settle(sequence);
+    }
+
+    /// That many results of the record will be handed over.
+    ///
+    /// # Panics
+    ///
+    /// If there are none, or more than a record can have: a fault in the pipeline.
+    pub fn expect_results(&mut self, sequence: Sequence, results: usize) {
+        assert!((1..=usize::from(u16::MAX)).contains(&results), "{results} results of one record");
+        let index = self.ring.index(sequence);
+        let slot = self.ring.slot_mut(index);
+        slot.stage = SlotStage::Emitting;
+        slot.pending = results as u16;
+    }
+
+    /// Its dead letter will be handed over.
+    pub fn expect_letter(&mut self, sequence: Sequence, class: RejectClass, step: Step) {
+        let index = self.ring.index(sequence);
+        let slot = self.ring.slot_mut(index);
+        slot.rejected = Some((class, step));
+        slot.stage = SlotStage::Rejecting;
+        slot.pending = 1;
+    }
+
+    /// The token to hand over with a result, or the dead letter, of a record.
+    pub fn token(&self, sequence: Sequence) -> Token {
+        let index = self.ring.index(sequence);
+        let letter = self.ring.slot(index).stage == SlotStage::Rejecting;
+        tokens::token(index, self.ring.lap(sequence), letter)
+    }
+
+    /// One answer to a result or dead letter of this token.
+    ///
+    /// # Panics
+    ///
+    /// If no such answer is awaited: a sink that invents acknowledgements would lose records.
+    pub fn answer(&mut self, token: Token, accepted: bool) -> Acknowledged {
+        let index = tokens::index(token);
+        let sequence = self.ring.sequence(index);
+        let slot = *self.ring.slot(index);
+        assert!(
+            self.ring.holds(sequence) && self.token(sequence) == token && slot.pending > 0,
+            "an answer to {token:?}, which nobody awaits: {slot:?}"
+        );
+        let stage = if accepted { slot.stage } else { refused(slot.stage) };
+        let pending = slot.pending - 1;
+        self.ring.slot_mut(index).pending = pending;
+        self.ring.slot_mut(index).stage = stage;
+        if pending > 0 {
+            return Acknowledged::Waiting;
+        }
+        let lost = self.ledger.partition(slot.partition).epoch != slot.epoch;
+        if lost && stage == SlotStage::Refused {
+            self.settle(sequence);
+            return Acknowledged::Abandoned;
+        }
+        if stage != SlotStage::Refused {
+            self.settle(sequence);
+        }
+        match (stage, slot.rejected) {
+            (SlotStage::Refused, Some(_)) => {
+                self.ring.slot_mut(index).letters_refused += 1;
+                Acknowledged::LetterRefused(sequence, slot.letters_refused)
+            }
+            (SlotStage::Refused, None) => Acknowledged::NeedsLetter(sequence),
+            (_, Some((class, step))) => Acknowledged::Rejected(sequence, class, step),
+            (_, None) => Acknowledged::Emitted(slot.stamps),
+        }
+    }
+
+    /// Marks a record as settled and moves its partition's position as far as that allows.
+    fn settle(&mut self, sequence: Sequence) {
+        let index = self.ring.index(sequence);
+        let slot = *self.ring.slot(index);
+        if self.ledger.partition(slot.partition).epoch != slot.epoch {
+            self.ring.slot_mut(index).stage = SlotStage::Free;
+            self.ring.reclaim();
+            return;
+        }
+        self.ring.slot_mut(index).stage = SlotStage::Settled;
+        if self.ledger.partition(slot.partition).head == index {
+            self.advance(slot.partition);
+            self.ring.reclaim();
+        }
+    }
+
+    /// Frees the settled records at the head of a partition's chain.
+    fn advance(&mut self, id: PartitionId) {
+        let mut head = self.ledger.partition(id).head;
+        let mut freed = 0;
+        let mut position = 0;
+        while head != NO_SLOT && self.ring.slot(head).stage == SlotStage::Settled {
+            let slot = self.ring.slot_mut(head);
+            slot.stage = SlotStage::Free;
+            position = slot.offset + 1;
+            head = slot.next;
+            freed += 1;
+        }
+        let partition = self.ledger.partition_mut(id);
+        partition.head = head;
+        partition.in_flight -= freed;
+        if head == NO_SLOT {
+            partition.tail = NO_SLOT;
+        }
+        if self.order == Order::ProcessThenCommit {
+            self.ledger.reach(id, position);
+        }
+    }
+
+    /// True if a position is ahead of its commit and no commit is under way.
+    pub fn wants_commit(&self) -> bool {
+        !self.commit_under_way && self.ledger.has_uncommitted()
+    }
+
+    /// True while an answer to a commit is awaited.
+    pub fn commit_under_way(&self) -> bool {
+        self.commit_under_way
+    }
+
+    /// Begins a commit: its ticket and positions, if there is anything to commit.
+    pub fn begin_commit(&mut self) -> Option<(u64, &[(PartitionId, i64)])> {
+        if self.commit_under_way {
+            return None;
+        }
+        self.ledger.take_positions(&mut self.committing);
+        if self.committing.is_empty() {
+            return None;
+        }
+        let ledger = &self.ledger;
+        let epochs = self.committing.iter().map(|(id, _)| ledger.partition(*id).epoch);
+        self.committing_epochs.clear();
+        self.committing_epochs.extend(epochs);
+        self.commit_under_way = true;
+        self.ticket += 1;
+        Some((self.ticket, &self.committing))
+    }
+
+    /// The answer to a commit. A failed one is tried again with the next.
+    pub fn end_commit(&mut self, ticket: u64, confirmed: bool) {
+        if ticket != self.ticket || !self.commit_under_way {
+            return;
+        }
+        self.commit_under_way = false;
+        for at in 0..self.committing.len() {
+            let (id, position) = self.committing[at];
+            let partition = self.ledger.partition_mut(id);
+            if !partition.owned || partition.epoch != self.committing_epochs[at] {
+                continue;
+            }
+            partition.committing = false;
+            if confirmed {
+                partition.committed = Some(position);
+            } else if let Some(position) = partition.position {
+                self.ledger.reach(id, position);
+            }
+            self.withdraw(id);
+        }
+    }
+}
+
+fn refused(stage: SlotStage) -> SlotStage {
+    debug_assert!(matches!(stage, SlotStage::Emitting | SlotStage::Refused | SlotStage::Rejecting));
+    SlotStage::Refused
+}

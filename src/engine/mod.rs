@@ -1,1 +1,43 @@
-//! The duty cycle: one turn after another on one thread.
+//! The duty cycle: one bounded turn after another on one thread, each returning its work count.
+//!
+//! A turn serves the source's group and the sink's acknowledgements, takes a batch, processes what
+//! delivery hands out, and hands the results over together. Rare work (commits, publishing figures)
+//! is housekeeping on a schedule of its own. Nothing here knows what a source or sink is made of.
+//!
+//! What this does not do: sleep (see `idle`), own a thread (see `runner`), form results.
+
+pub mod control;
+mod duties;
+pub mod idle;
+mod meter;
+mod outbox;
+mod phase;
+pub mod runner;
+mod turn;
+
+pub use self::{
+    phase::{Cause, Ending, Phase},
+    turn::{Engine, Options},
+};
+use crate::{
+    pipeline::{Mark, Processed, Results},
+    record::Record,
+    verdict::Step,
+};
+
+/// What the engine does with a record: the pipeline and its tables, put together by `assemble`.
+pub trait Process {
+    /// Called once a turn before anything is processed.
+    fn begin_turn(&mut self);
+
+    /// Processes one record; see `pipeline::Pipeline::process`.
+    fn process(
+        &mut self,
+        record: &Record<'_>,
+        mark: &mut impl FnMut(Mark),
+        results: &mut Results,
+    ) -> Processed;
+
+    /// What a step is called in dead letters and figures.
+    fn step_name(&self, step: Step) -> &str;
+}

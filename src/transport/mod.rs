@@ -17,7 +17,7 @@ use crate::{
 pub mod memory;
 pub mod wait;
 
-pub use wait::WaitSet;
+pub use wait::{WaitSet, Waker, Wakeup};
 
 /// Where records come from.
 pub trait Source {

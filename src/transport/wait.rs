@@ -3,7 +3,14 @@
 //! The set is filled anew before each park and holds few descriptors, in place, so that parking
 //! allocates nothing. Whoever added a descriptor drains it in its own next step.
 
-use std::{os::fd::RawFd, time::Duration};
+use std::{
+    io::{self, Read, Write},
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::net::UnixStream,
+    },
+    time::Duration,
+};
 
 /// Descriptors in one set at most.
 const DESCRIPTORS_MAX: usize = 8;
@@ -53,5 +60,66 @@ impl Default for WaitSet {
 impl std::fmt::Debug for WaitSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.descriptors[..self.len].iter().map(|it| it.fd)).finish()
+    }
+}
+
+/// Ends a wait from another thread.
+#[derive(Debug)]
+pub struct Waker {
+    sender: UnixStream,
+}
+
+/// The side of a `Waker` that waits.
+#[derive(Debug)]
+pub struct Wakeup {
+    receiver: UnixStream,
+}
+
+/// A waker and what it wakes.
+pub fn waker() -> io::Result<(Waker, Wakeup)> {
+    let (sender, receiver) = UnixStream::pair()?;
+    sender.set_nonblocking(true)?;
+    receiver.set_nonblocking(true)?;
+    Ok((Waker { sender }, Wakeup { receiver }))
+}
+
+impl Waker {
+    /// Makes the present or the next wait end.
+    pub fn wake(&self) {
+        // A full socket is a wakeup that is already on its way.
+        let _ = (&self.sender).write(&[1]);
+    }
+}
+
+impl Wakeup {
+    /// Adds itself to a wait.
+    pub fn wait_on(&self, set: &mut WaitSet) {
+        set.add(self.receiver.as_raw_fd());
+    }
+
+    /// Forgets wakeups of the past.
+    pub fn clear(&self) {
+        let mut bytes = [0; 16];
+        while matches!((&self.receiver).read(&mut bytes), Ok(1..)) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wakeup_ends_a_wait_once() {
+        let (waker, wakeup) = waker().unwrap();
+        let wait = |millis| {
+            let mut set = WaitSet::new();
+            wakeup.wait_on(&mut set);
+            set.wait(Duration::from_millis(millis))
+        };
+        waker.wake();
+        waker.wake();
+        assert!(wait(10_000), "woken before the wait began");
+        wakeup.clear();
+        assert!(!wait(0));
     }
 }

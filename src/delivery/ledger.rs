@@ -1,0 +1,111 @@
+//! Per partition: which records are in flight, in order, and up to where all are settled.
+//!
+//! A partition's records form a chain through the ring's slots. Settling one that is not the
+//! oldest only marks it; settling the oldest moves the position past every settled one behind it.
+//! The position is the offset of the first record that is not settled: what a commit may say.
+
+use super::ring::NO_SLOT;
+use crate::{limits::PARTITIONS_MAX, record::PartitionId};
+
+/// What is known of one partition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Partition {
+    pub(crate) owned: bool,
+    /// The group wants it back: nothing is admitted, what is in flight is finished.
+    pub(crate) revoking: bool,
+    /// Counts ownerships, so that what is in flight from an earlier one is told apart.
+    pub(crate) epoch: u32,
+    /// Oldest and youngest record in flight.
+    pub(crate) head: u32,
+    pub(crate) tail: u32,
+    pub(crate) in_flight: u32,
+    /// Everything below is settled, or admitted where the guarantee commits ahead.
+    pub(crate) position: Option<i64>,
+    /// The broker confirmed a commit up to here.
+    pub(crate) committed: Option<i64>,
+    /// It stands in the list of those to be committed.
+    pub(crate) listed: bool,
+    /// The commit under way speaks of this ownership.
+    pub(crate) committing: bool,
+}
+
+const UNKNOWN: Partition = Partition {
+    owned: false,
+    revoking: false,
+    epoch: 0,
+    head: NO_SLOT,
+    tail: NO_SLOT,
+    in_flight: 0,
+    position: None,
+    committed: None,
+    listed: false,
+    committing: false,
+};
+
+/// All partitions, and which of them have something to commit.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    partitions: Box<[Partition]>,
+    to_commit: Vec<PartitionId>,
+}
+
+impl Ledger {
+    pub(crate) fn new() -> Ledger {
+        Ledger {
+            partitions: vec![UNKNOWN; PARTITIONS_MAX].into_boxed_slice(),
+            to_commit: Vec::with_capacity(PARTITIONS_MAX),
+        }
+    }
+
+    pub(crate) fn partition(&self, id: PartitionId) -> &Partition {
+        &self.partitions[usize::from(id.0)]
+    }
+
+    pub(crate) fn partition_mut(&mut self, id: PartitionId) -> &mut Partition {
+        &mut self.partitions[usize::from(id.0)]
+    }
+
+    /// Begins an ownership: nothing in flight, nothing known.
+    pub(crate) fn assign(&mut self, id: PartitionId) {
+        let epoch = self.partition(id).epoch + 1;
+        let listed = self.partition(id).listed;
+        *self.partition_mut(id) = Partition { owned: true, epoch, listed, ..UNKNOWN };
+    }
+
+    /// Ends an ownership: what is still in flight belongs to nobody.
+    pub(crate) fn disown(&mut self, id: PartitionId) {
+        let epoch = self.partition(id).epoch + 1;
+        let listed = self.partition(id).listed;
+        *self.partition_mut(id) = Partition { epoch, listed, ..UNKNOWN };
+    }
+
+    /// Notes a position to be committed.
+    pub(crate) fn reach(&mut self, id: PartitionId, position: i64) {
+        let partition = self.partition_mut(id);
+        partition.position = Some(position);
+        if !partition.listed {
+            partition.listed = true;
+            self.to_commit.push(id);
+        }
+    }
+
+    /// True if some position is ahead of its commit.
+    pub(crate) fn has_uncommitted(&self) -> bool {
+        self.to_commit.iter().any(|&id| {
+            let partition = self.partition(id);
+            partition.owned && partition.position != partition.committed
+        })
+    }
+
+    /// Moves what is to be committed into `positions`, which is cleared first.
+    pub(crate) fn take_positions(&mut self, positions: &mut Vec<(PartitionId, i64)>) {
+        positions.clear();
+        while let Some(id) = self.to_commit.pop() {
+            let partition = self.partition_mut(id);
+            partition.listed = false;
+            let ahead = partition.owned && partition.position != partition.committed;
+            partition.committing = ahead;
+            positions.extend(partition.position.filter(|_| ahead).map(|it| (id, it)));
+        }
+    }
+}

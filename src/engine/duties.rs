@@ -1,0 +1,323 @@
+//! The parts of a turn that are not about one record: the group, acknowledgements, commits, the end.
+
+use super::{
+    Process,
+    phase::{Cause, Ending, Phase},
+    turn::Engine,
+};
+use crate::{
+    clock::{Clock, Ticks},
+    delivery::{Acknowledged, Delivery, Order, Sequence},
+    observe::{Notice, RunState},
+    record::PartitionId,
+    transport::{Refusal, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet},
+    verdict::{RejectClass, Rejection, Sentence, Step},
+};
+
+/// An answer that is acted upon after all answers of a turn were read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Answer {
+    /// A result or letter was refused.
+    Refused(Token, Refusal),
+    /// The last answer about a record of which another result was refused.
+    Mixed(Sequence),
+    /// A letter was taken.
+    Rejected(Sequence),
+}
+
+/// A dead letter is sent whole, then cut, then without its payload; then the run ends.
+const LETTER_TRIES_MAX: u8 = 3;
+
+impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
+    /// Begins the end: takes no more records, finishes what is in flight.
+    pub fn stop(&mut self) {
+        self.drain(Cause::Asked);
+    }
+
+    pub(super) fn fail(&mut self, trouble: Trouble) {
+        self.drain(Cause::Failed(trouble));
+    }
+
+    fn drain(&mut self, cause: Cause) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let now = self.clock.now();
+        let deadline = Ticks(now.0 + self.clock.ticks(self.options.drain_timeout_ns));
+        self.phase = Phase::Draining { deadline, cause };
+        for partition in &self.owned {
+            self.delivery.revoke(*partition);
+        }
+        self.meter.hot.tell(Notice::State(RunState::Draining));
+    }
+
+    /// Acts on what the source learned.
+    pub(super) fn hear_source(&mut self, now: Ticks) -> usize {
+        let mut count = 0;
+        let mut fatal = None;
+        let Engine { source, delivery, owned, revoking, meter, phase, .. } = self;
+        while let Some(event) = source.next_event() {
+            count += 1;
+            match event {
+                SourceEvent::Assigned(partitions) => {
+                    for &partition in partitions {
+                        delivery.assign(partition);
+                        owned.push(partition);
+                        if *phase != Phase::Running {
+                            delivery.revoke(partition);
+                        }
+                    }
+                    let (partitions, owned) = (partitions.len(), owned.len());
+                    meter.rebalanced(Notice::Assigned { partitions, owned });
+                }
+                SourceEvent::Revoked(partitions) => {
+                    for &partition in partitions {
+                        delivery.revoke(partition);
+                        revoking.push(partition);
+                    }
+                    self.revoke_deadline =
+                        Ticks(now.0 + self.clock.ticks(self.options.drain_timeout_ns));
+                }
+                SourceEvent::Lost(partitions) => {
+                    disown(delivery, owned, revoking, partitions);
+                    let (partitions, owned) = (partitions.len(), owned.len());
+                    meter.rebalanced(Notice::Lost { partitions, owned });
+                }
+                SourceEvent::Committed { ticket, result } => {
+                    delivery.end_commit(ticket, result.is_ok());
+                    meter.committed(result);
+                }
+                SourceEvent::Trouble(trouble) => {
+                    meter.trouble(trouble);
+                    fatal = fatal.or((!trouble.heals).then_some(trouble));
+                }
+            }
+        }
+        if let Some(trouble) = fatal {
+            self.fail(trouble);
+        }
+        count
+    }
+
+    /// Acts on errors of the sink that are not about one result.
+    pub(super) fn hear_sink(&mut self) -> usize {
+        let mut count = 0;
+        while let Some(trouble) = self.sink.next_trouble() {
+            count += 1;
+            self.meter.trouble(trouble);
+            if !trouble.heals {
+                self.fail(trouble);
+            }
+        }
+        count
+    }
+
+    /// Collects acknowledgements; records of which all are in are settled.
+    pub(super) fn collect_acks(&mut self, now: Ticks) -> usize {
+        if self.sink.in_flight() == 0 {
+            return 0;
+        }
+        let Engine { sink, delivery, meter, clock, answers, .. } = self;
+        let count = sink.poll_acks(now, &mut |ack| match ack.result {
+            Err(refusal) => answers.push(Answer::Refused(ack.token, refusal)),
+            Ok(()) => match delivery.answer(ack.token, true) {
+                Acknowledged::Emitted(stamps) => meter.emitted(clock, &stamps, ack.at),
+                Acknowledged::Rejected(sequence, class, step) => {
+                    meter.rejected(class, step);
+                    answers.push(Answer::Rejected(sequence));
+                }
+                Acknowledged::NeedsLetter(sequence) => answers.push(Answer::Mixed(sequence)),
+                _ => {}
+            },
+        });
+        while let Some(answer) = self.answers.pop() {
+            self.hear_answer(answer);
+        }
+        count
+    }
+
+    fn hear_answer(&mut self, answer: Answer) {
+        match answer {
+            Answer::Refused(token, refusal) => self.refuse(token, refusal),
+            Answer::Mixed(sequence) => self.reject_refused(sequence, "of several results one"),
+            Answer::Rejected(sequence) if self.large_letters.is_empty() => _ = sequence,
+            Answer::Rejected(sequence) => self.large_letters.retain(|(it, _)| *it != sequence),
+        }
+    }
+
+    /// Hands results over until none are left or the sink has no room.
+    pub(super) fn hand_over(&mut self) -> usize {
+        let mut count = 0;
+        while let Some((index, owner)) = self.outbox.next() {
+            let Engine { sink, delivery, outbox, meter, clock, .. } = self;
+            let record = delivery.record(owner, "", 0);
+            let output = outbox.results.output(index, &record);
+            let destination = output.destination;
+            let token = delivery.token(owner);
+            match sink.send(&output, token) {
+                Ok(()) => {
+                    let now = clock.now();
+                    let is_letter = delivery.rejected(owner).is_some();
+                    let stamps = delivery.stamps_mut(owner);
+                    stamps.sent = now;
+                    meter.sent(clock, destination, (!is_letter).then_some(stamps.encoded), now);
+                    outbox.advance();
+                }
+                Err(SendError::Full) => break,
+                Err(SendError::Refused(refusal)) => {
+                    outbox.advance();
+                    self.refuse(token, refusal);
+                }
+            }
+            count += 1;
+        }
+        count
+    }
+
+    /// One result will not be taken: its record is dead-lettered, or the run ends.
+    fn refuse(&mut self, token: Token, refusal: Refusal) {
+        if refusal.fatal {
+            let text = Sentence::format(format_args!(
+                "the broker takes nothing more from this producer: {}",
+                refusal.code
+            ));
+            self.fail(Trouble { peer: "sink", code: refusal.code, text, heals: false });
+            return;
+        }
+        self.meter.refused();
+        match self.delivery.answer(token, false) {
+            Acknowledged::NeedsLetter(sequence) => self.reject_refused(sequence, refusal.code),
+            Acknowledged::LetterRefused(sequence, before) => {
+                self.cut_letter(sequence, before + 1, refusal);
+            }
+            _ => {}
+        }
+    }
+
+    fn reject_refused(&mut self, sequence: Sequence, what: &str) {
+        let reason = format_args!("the broker would not take the result: {what}");
+        let class = RejectClass::RefusedByBroker;
+        self.reject(sequence, Rejection::new(class, Step::Sink, reason));
+    }
+
+    fn cut_letter(&mut self, sequence: Sequence, refused_before: u8, refusal: Refusal) {
+        if !refusal.too_large || refused_before == LETTER_TRIES_MAX {
+            let text = Sentence::format(format_args!(
+                "a dead letter was refused ({}), and without it a record would be lost; \
+                 see that the dead-letter topic can be written",
+                refusal.code
+            ));
+            self.fail(Trouble { peer: "dead_letters", code: refusal.code, text, heals: false });
+            return;
+        }
+        let known = self.large_letters.iter().find(|(it, _)| *it == sequence);
+        let known = known.map(|(_, rejection)| *rejection);
+        let rejection = known.unwrap_or_else(|| {
+            let why = self.delivery.rejected(sequence);
+            let (class, step) = why.unwrap_or((RejectClass::RefusedByBroker, Step::Sink));
+            Rejection { class, step, reason: Sentence::from("the letter was too large to say") }
+        });
+        self.push_letter(sequence, rejection, refused_before);
+    }
+
+    /// Commits what is due, gives partitions back, ends the run: whatever delivery allows now.
+    pub(super) fn keep_promises(&mut self, now: Ticks) -> usize {
+        let dropped = self.delivery.take_dropped();
+        let hurried = self.phase != Phase::Running
+            || !self.revoking.is_empty()
+            || self.options.order == Order::CommitThenProcess;
+        let mut work = dropped as usize;
+        if (hurried || now >= self.commit_due) && self.delivery.wants_commit() {
+            work += self.commit(now);
+        }
+        if !self.revoking.is_empty() {
+            work += self.finish_revocation(now);
+        }
+        if let Phase::Draining { deadline, cause } = self.phase {
+            self.finish_run(now, deadline, cause);
+        }
+        work
+    }
+
+    fn commit(&mut self, now: Ticks) -> usize {
+        self.commit_due = Ticks(now.0 + self.clock.ticks(self.options.commit_interval_ns));
+        let Some((ticket, positions)) = self.delivery.begin_commit() else { return 0 };
+        self.source.commit(ticket, positions);
+        1
+    }
+
+    /// Gives back what the group wants back, once all of it is settled and committed.
+    fn finish_revocation(&mut self, now: Ticks) -> usize {
+        let drained = self.revoking.iter().all(|it| self.delivery.is_drained(*it));
+        if !drained && now < self.revoke_deadline {
+            return 0;
+        }
+        self.source.release(&self.revoking);
+        let Engine { delivery, owned, revoking, meter, .. } = self;
+        let partitions = revoking.len();
+        for partition in revoking.drain(..) {
+            delivery.disown(partition);
+            owned.retain(|it| *it != partition);
+        }
+        meter.rebalanced(Notice::Revoked { partitions, owned: owned.len() });
+        1
+    }
+
+    fn finish_run(&mut self, now: Ticks, deadline: Ticks, cause: Cause) {
+        let settled = self.delivery.in_flight() == 0
+            && !self.delivery.commit_under_way()
+            && !self.delivery.wants_commit();
+        if !settled && now < deadline {
+            return;
+        }
+        self.source.close();
+        self.publish(now);
+        let unfinished = self.delivery.in_flight();
+        self.phase = Phase::Ended(Ending { cause, unfinished });
+    }
+
+    /// Adds what ends a wait: the source's signals, a request to stop and, where nothing can go on
+    /// before them, acknowledgements.
+    pub fn wait_on(&mut self, set: &mut WaitSet) {
+        self.source.wait_on(set);
+        let stuck = !self.outbox.is_empty()
+            || !self.delivery.has_room()
+            || !self.revoking.is_empty()
+            || self.phase != Phase::Running;
+        if stuck {
+            self.sink.wait_on(set);
+        }
+        self.control.wait_on(set);
+    }
+
+    /// After a wait: a request to stop is heard in the next turn.
+    pub fn after_wait(&mut self) {
+        self.control.after_wait();
+    }
+
+    pub(super) fn publish(&mut self, now: Ticks) {
+        self.publish_due = Ticks(now.0 + self.clock.ticks(self.options.publish_interval_ns));
+        self.meter.publish(now);
+    }
+
+    /// Nanoseconds until housekeeping is due: a commit if something is in flight, else figures.
+    pub fn nanos_to_housekeeping(&self) -> u64 {
+        let now = self.clock.now();
+        let commit = self.delivery.in_flight() > 0 || self.delivery.wants_commit();
+        let due = if commit { self.commit_due.min(self.publish_due) } else { self.publish_due };
+        self.clock.nanos(now, due)
+    }
+}
+
+fn disown(
+    delivery: &mut Delivery,
+    owned: &mut Vec<PartitionId>,
+    revoking: &mut Vec<PartitionId>,
+    partitions: &[PartitionId],
+) {
+    for partition in partitions {
+        delivery.disown(*partition);
+        owned.retain(|it| it != partition);
+        revoking.retain(|it| it != partition);
+    }
+}

@@ -1,0 +1,274 @@
+//! One turn, and the engine that takes it.
+
+use super::{
+    Process,
+    control::Control,
+    duties::Answer,
+    meter::Meter,
+    outbox::{OUTBOX_BYTES, Outbox},
+    phase::Phase,
+};
+use crate::{
+    clock::{Clock, Ticks, WallOffset},
+    delivery::{Admission, Delivery, Order, Sequence, dead_letter::Letter},
+    limits::{CUT_LETTER_BYTES, PARTITIONS_MAX},
+    measure::Regime,
+    observe::HotSide,
+    record::{Destination, PartitionId},
+    transport::{Sink, Source},
+    verdict::{RejectClass, Rejection, Step, Verdict},
+};
+
+/// What an engine is told beside its parts.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The pipeline's name, for dead letters.
+    pub name: String,
+    /// When offsets move.
+    pub order: Order,
+    /// Records in flight at most.
+    pub in_flight: usize,
+    /// Bytes of records in flight at most.
+    pub in_flight_bytes: usize,
+    /// Records taken in one turn at most.
+    pub batch: usize,
+    /// Where dead letters go.
+    pub dead_letters: Destination,
+    /// Also write the header names of Kafka Streams.
+    pub streams_headers: bool,
+    /// Nanoseconds between two commits.
+    pub commit_interval_ns: u64,
+    /// Nanoseconds between two publications of figures.
+    pub publish_interval_ns: u64,
+    /// Nanoseconds that the end of a run, or of a partition's ownership, may take.
+    pub drain_timeout_ns: u64,
+}
+
+/// The hot thread's state: its parts, what is in flight, and where the run stands.
+#[derive(Debug)]
+pub struct Engine<C, S, K, P> {
+    pub(super) clock: C,
+    pub(super) source: S,
+    pub(super) sink: K,
+    process: P,
+    pub(super) options: Options,
+    pub(super) delivery: Delivery,
+    pub(super) outbox: Outbox,
+    pub(super) meter: Meter,
+    pub(super) phase: Phase,
+    pub(super) owned: Vec<PartitionId>,
+    /// Partitions that the group wants back, and when to stop finishing them.
+    pub(super) revoking: Vec<PartitionId>,
+    pub(super) revoke_deadline: Ticks,
+    /// Answers of this turn that are not plain acknowledgements.
+    pub(super) answers: Vec<Answer>,
+    /// Why records were rejected whose dead letter the broker may refuse for its size.
+    pub(super) large_letters: Vec<(Sequence, Rejection)>,
+    pub(super) commit_due: Ticks,
+    pub(super) publish_due: Ticks,
+    pub(super) control: Control,
+}
+
+impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
+    /// Takes all memory that the run will need.
+    pub fn new(
+        (clock, wall): (C, WallOffset),
+        (source, sink): (S, K),
+        process: P,
+        hot: HotSide,
+        control: Control,
+        options: Options,
+    ) -> Engine<C, S, K, P> {
+        let now = clock.now();
+        Engine {
+            delivery: Delivery::new(options.order, options.in_flight, options.in_flight_bytes),
+            outbox: Outbox::with_capacity(2 * OUTBOX_BYTES, 2 * options.batch),
+            meter: Meter::new(hot, wall),
+            phase: Phase::Running,
+            owned: Vec::with_capacity(PARTITIONS_MAX),
+            revoking: Vec::with_capacity(PARTITIONS_MAX),
+            revoke_deadline: now,
+            answers: Vec::with_capacity(options.in_flight),
+            large_letters: Vec::with_capacity(options.in_flight_bytes / CUT_LETTER_BYTES + 1),
+            commit_due: now,
+            publish_due: Ticks(now.0 + clock.ticks(options.publish_interval_ns)),
+            control,
+            clock,
+            source,
+            sink,
+            process,
+            options,
+        }
+    }
+
+    /// Gives back what the figures were written to.
+    pub fn into_hot_side(self) -> HotSide {
+        self.meter.hot
+    }
+
+    /// What the process step is made of, for tests and benches.
+    pub fn process_mut(&mut self) -> &mut P {
+        &mut self.process
+    }
+
+    /// The source, for tests and benches.
+    pub fn source_mut(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    /// Records in flight.
+    pub fn in_flight(&self) -> usize {
+        self.delivery.in_flight()
+    }
+
+    /// Where the run stands.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// One duty cycle: bounded work, then a count of it. Zero means idle.
+    pub fn turn(&mut self) -> usize {
+        let now = self.clock.now();
+        self.meter.begin_turn();
+        if self.control.stop_requested() {
+            self.stop();
+        }
+        self.process.begin_turn();
+        let mut work = self.source.serve(now);
+        work += self.hear_source(now);
+        work += self.hear_sink();
+        work += self.collect_acks(now);
+        work += self.hand_over();
+        if self.outbox.is_empty() {
+            work += self.take_records();
+            work += self.process_ready();
+            work += self.hand_over();
+        }
+        work += self.keep_promises(now);
+        if now >= self.publish_due {
+            self.publish(now);
+        }
+        self.meter.end_turn(now, self.regime(work));
+        work
+    }
+
+    fn regime(&self, work: usize) -> Regime {
+        if work > 0 {
+            Regime::Working
+        } else if !self.outbox.is_empty() || !self.delivery.has_room() {
+            Regime::Backpressured
+        } else {
+            Regime::Idle
+        }
+    }
+
+    /// Takes up to a batch from the source, if there is room and the run goes on.
+    fn take_records(&mut self) -> usize {
+        if self.phase != Phase::Running || !self.delivery.has_room() {
+            return 0;
+        }
+        let polled = self.clock.now();
+        let Engine { source, delivery, options, .. } = self;
+        source.poll(polled, options.batch, &mut |record| match delivery.admit(record, polled) {
+            Admission::Admitted | Admission::NotOurs => true,
+            Admission::Full => false,
+        })
+    }
+
+    /// Processes what may be processed now, up to a batch or a full outbox.
+    fn process_ready(&mut self) -> usize {
+        let mut end = None;
+        let mut count = 0;
+        while count < self.options.batch && !self.outbox.is_full() {
+            let Some(sequence) = self.delivery.next_ready() else { break };
+            let start = end.unwrap_or_else(|| self.clock.now());
+            self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
+            end = Some(self.process_one(sequence, start));
+            count += 1;
+        }
+        count
+    }
+
+    /// Processes one record that begins at `start`; returns when it ended.
+    fn process_one(&mut self, sequence: Sequence, start: Ticks) -> Ticks {
+        if let Some(cut) = self.delivery.cut(sequence) {
+            self.reject(sequence, too_large(cut.len));
+            return self.clock.now();
+        }
+        let Engine { source, delivery, process, outbox, meter, clock, .. } = self;
+        let (topic, partition_number) = source.partition(delivery.partition(sequence));
+        let record = delivery.record(sequence, topic, partition_number);
+        let mut last = start;
+        let processed = process.process(
+            &record,
+            &mut |mark| {
+                let now = clock.now();
+                meter.marked(clock, mark, last, now);
+                last = now;
+            },
+            &mut outbox.results,
+        );
+        let source_ns = meter.origin(clock, record.arrived, &processed);
+        match processed.verdict {
+            Verdict::Emit => {
+                let now = clock.now();
+                meter.encoded(clock, last, now);
+                let stamps = delivery.stamps_mut(sequence);
+                stamps.encoded = now;
+                stamps.source_ns = source_ns;
+                delivery.expect_results(sequence, outbox.claim(sequence));
+                now
+            }
+            Verdict::Skip(skip) => {
+                meter.skipped(skip);
+                delivery.skip(sequence);
+                last
+            }
+            Verdict::Reject(rejection) => {
+                self.reject(sequence, rejection);
+                self.clock.now()
+            }
+            Verdict::Hold => unreachable!("no operator of this version holds records"),
+        }
+    }
+
+    /// Puts a record's dead letter into the outbox.
+    pub(super) fn reject(&mut self, sequence: Sequence, rejection: Rejection) {
+        let (topic, partition_number) = self.source.partition(self.delivery.partition(sequence));
+        let record = self.delivery.record(sequence, topic, partition_number);
+        self.meter.rejecting(&rejection, &record);
+        let has_room = self.large_letters.len() < self.large_letters.capacity();
+        if record.bytes_len() > CUT_LETTER_BYTES && has_room {
+            self.large_letters.push((sequence, rejection));
+        }
+        self.push_letter(sequence, rejection, 0);
+    }
+
+    /// The same letter, or, where the broker refused it for its size before, less of it.
+    pub(super) fn push_letter(
+        &mut self,
+        sequence: Sequence,
+        rejection: Rejection,
+        refused_before: u8,
+    ) {
+        let Engine { source, delivery, process, outbox, options, .. } = self;
+        delivery.expect_letter(sequence, rejection.class, rejection.step);
+        let (topic, partition_number) = source.partition(delivery.partition(sequence));
+        let record = delivery.record(sequence, topic, partition_number);
+        let letter = Letter {
+            class: rejection.class,
+            reason: rejection.reason,
+            step: process.step_name(rejection.step),
+            pipeline: &options.name,
+            streams_headers: options.streams_headers,
+            cut: delivery.cut(sequence),
+        };
+        outbox.push_letter(options.dead_letters, &letter, &record, refused_before);
+        outbox.claim(sequence);
+    }
+}
+
+fn too_large(bytes: usize) -> Rejection {
+    let reason = format_args!("the value has {bytes} bytes, more than fit into memory in flight");
+    Rejection::new(RejectClass::TooLarge, Step::Parse, reason)
+}

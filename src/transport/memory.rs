@@ -1,1 +1,0 @@
-//! A source and a sink in memory, with scripted input, acknowledgements and faults.

@@ -1,0 +1,313 @@
+//! A scripted broker: partitions, a group of one, results, and answers given when a test says so.
+//!
+//! Handles share one state, so that a test can drop the engine with its source and sink (a crash)
+//! and connect another: logs, commits and results outlive it, answers on their way do not.
+
+use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+
+use crate::{
+    clock::Ticks,
+    record::{Destination, Headers, Output, PartitionId, Record},
+    transport::{Ack, Refusal, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet},
+    verdict::Sentence,
+};
+
+/// A record in a partition's log; its index is its offset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value.
+    pub value: Option<Vec<u8>>,
+    /// A block of headers.
+    pub headers: Vec<u8>,
+}
+
+/// A result that the broker has, whether or not anybody was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Where it was written.
+    pub destination: Destination,
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// The value.
+    pub value: Option<Vec<u8>>,
+    /// A block of headers.
+    pub headers: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    logs: Vec<Vec<Stored>>,
+    committed: Vec<Option<i64>>,
+    written: Vec<Written>,
+    session: Session,
+}
+
+/// What ends with a connection.
+#[derive(Debug, Default)]
+struct Session {
+    owned: Vec<PartitionId>,
+    fetch: Vec<i64>,
+    news: VecDeque<News>,
+    commits: VecDeque<(u64, Vec<(PartitionId, i64)>)>,
+    /// Results without an answer: as given, and the bytes to be written if it is accepted.
+    unanswered: Vec<(Token, Written)>,
+    answers: VecDeque<Ack>,
+    room: usize,
+}
+
+#[derive(Debug)]
+enum News {
+    Assigned(PartitionId),
+    Revoked(PartitionId),
+    Lost(PartitionId),
+    Committed { ticket: u64, confirmed: bool },
+}
+
+/// The test's handle.
+#[derive(Clone, Debug)]
+pub struct Broker {
+    state: Rc<RefCell<State>>,
+}
+
+impl Broker {
+    /// A broker whose source topic has these logs.
+    pub fn new(logs: Vec<Vec<Stored>>) -> Broker {
+        let committed = vec![None; logs.len()];
+        let state = State { logs, committed, ..State::default() };
+        Broker { state: Rc::new(RefCell::new(state)) }
+    }
+
+    /// Ends the current session, if any, and begins another: nothing assigned, nothing on its way.
+    pub fn connect(&self, sink_room: usize) -> (BrokerSource, BrokerSink) {
+        let mut state = self.state.borrow_mut();
+        let fetch = vec![0; state.logs.len()];
+        state.session = Session { fetch, room: sink_room, ..Session::default() };
+        let source = BrokerSource { state: Rc::clone(&self.state), told: [PartitionId(0)] };
+        (source, BrokerSink { state: Rc::clone(&self.state) })
+    }
+
+    /// The group gives a partition, starting at its commit or at 0.
+    pub fn assign(&self, partition: PartitionId) {
+        let mut state = self.state.borrow_mut();
+        let at = usize::from(partition.0);
+        state.session.fetch[at] = state.committed[at].unwrap_or(0);
+        state.session.owned.push(partition);
+        state.session.news.push_back(News::Assigned(partition));
+    }
+
+    /// The group wants a partition back.
+    pub fn revoke(&self, partition: PartitionId) {
+        self.state.borrow_mut().session.news.push_back(News::Revoked(partition));
+    }
+
+    /// A partition is gone; commits of it that are under way fail.
+    pub fn lose(&self, partition: PartitionId) {
+        let mut state = self.state.borrow_mut();
+        state.session.owned.retain(|it| *it != partition);
+        for (_, positions) in &mut state.session.commits {
+            positions.retain(|(id, _)| *id != partition);
+        }
+        state.session.news.push_back(News::Lost(partition));
+    }
+
+    /// Partitions that the current session owns.
+    pub fn owned(&self) -> Vec<PartitionId> {
+        self.state.borrow().session.owned.clone()
+    }
+
+    /// Answers the oldest commit under way; false if there is none.
+    pub fn answer_commit(&self, confirm: bool) -> bool {
+        let mut state = self.state.borrow_mut();
+        let Some((ticket, positions)) = state.session.commits.pop_front() else { return false };
+        if confirm {
+            for (partition, position) in positions {
+                state.committed[usize::from(partition.0)] = Some(position);
+            }
+        }
+        state.session.news.push_back(News::Committed { ticket, confirmed: confirm });
+        true
+    }
+
+    /// Results without an answer.
+    pub fn unanswered(&self) -> usize {
+        self.state.borrow().session.unanswered.len()
+    }
+
+    /// Accepts the unanswered result of that index: it is written, and the sink will say so.
+    pub fn accept(&self, index: usize) {
+        let mut state = self.state.borrow_mut();
+        let (token, written) = state.session.unanswered.swap_remove(index);
+        state.written.push(written);
+        state.session.answers.push_back(Ack { token, at: Ticks(0), result: Ok(()) });
+    }
+
+    /// Refuses the unanswered result of that index.
+    pub fn refuse(&self, index: usize, too_large: bool) {
+        let mut state = self.state.borrow_mut();
+        let (token, _) = state.session.unanswered.swap_remove(index);
+        let refusal = Refusal { code: "MSG_SIZE_TOO_LARGE", too_large, fatal: false };
+        state.session.answers.push_back(Ack { token, at: Ticks(0), result: Err(refusal) });
+    }
+
+    /// How many results may be without an answer.
+    pub fn set_room(&self, room: usize) {
+        self.state.borrow_mut().session.room = room;
+    }
+
+    /// The committed offset of each partition.
+    pub fn committed(&self) -> Vec<Option<i64>> {
+        self.state.borrow().committed.clone()
+    }
+
+    /// Shows all results written so far, over all sessions.
+    pub fn for_each_written(&self, see: impl FnMut(&Written)) {
+        self.state.borrow().written.iter().for_each(see);
+    }
+
+    /// A record of the source topic.
+    ///
+    /// # Panics
+    ///
+    /// If there is none at that offset.
+    pub fn stored(&self, partition: PartitionId, offset: i64) -> Stored {
+        self.state.borrow().logs[usize::from(partition.0)][offset as usize].clone()
+    }
+
+    /// Records in a partition's log.
+    pub fn log_len(&self, partition: PartitionId) -> i64 {
+        self.state.borrow().logs[usize::from(partition.0)].len() as i64
+    }
+}
+
+/// The source of one session.
+#[derive(Debug)]
+pub struct BrokerSource {
+    state: Rc<RefCell<State>>,
+    told: [PartitionId; 1],
+}
+
+impl Source for BrokerSource {
+    fn serve(&mut self, _now: Ticks) -> usize {
+        self.state.borrow().session.news.len()
+    }
+
+    fn next_event(&mut self) -> Option<SourceEvent<'_>> {
+        let news = self.state.borrow_mut().session.news.pop_front()?;
+        Some(match news {
+            News::Assigned(partition) => {
+                self.told = [partition];
+                SourceEvent::Assigned(&self.told)
+            }
+            News::Revoked(partition) => {
+                self.told = [partition];
+                SourceEvent::Revoked(&self.told)
+            }
+            News::Lost(partition) => {
+                self.told = [partition];
+                SourceEvent::Lost(&self.told)
+            }
+            News::Committed { ticket, confirmed } => {
+                let text = Sentence::from("the script says so");
+                let trouble =
+                    Trouble { peer: "source", code: "REBALANCE_IN_PROGRESS", text, heals: true };
+                let result = if confirmed { Ok(()) } else { Err(trouble) };
+                SourceEvent::Committed { ticket, result }
+            }
+        })
+    }
+
+    fn poll(
+        &mut self,
+        now: Ticks,
+        records_max: usize,
+        take: &mut impl FnMut(&Record<'_>) -> bool,
+    ) -> usize {
+        let state = &mut *self.state.borrow_mut();
+        let mut taken = 0;
+        for partition in &state.session.owned {
+            let at = usize::from(partition.0);
+            while taken < records_max {
+                let offset = state.session.fetch[at];
+                let Some(stored) = state.logs[at].get(offset as usize) else { break };
+                let record = Record {
+                    partition: *partition,
+                    topic: "memory",
+                    partition_number: i32::from(partition.0),
+                    offset,
+                    timestamp_ms: Some(offset),
+                    key: stored.key.as_deref(),
+                    value: stored.value.as_deref(),
+                    headers: Headers::from_bytes(&stored.headers),
+                    arrived: now,
+                };
+                if !take(&record) {
+                    return taken;
+                }
+                state.session.fetch[at] += 1;
+                taken += 1;
+            }
+        }
+        taken
+    }
+
+    fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
+        self.state.borrow_mut().session.commits.push_back((ticket, positions.to_vec()));
+    }
+
+    fn release(&mut self, partitions: &[PartitionId]) {
+        self.state.borrow_mut().session.owned.retain(|it| !partitions.contains(it));
+    }
+
+    fn partition(&self, partition: PartitionId) -> (&str, i32) {
+        ("memory", i32::from(partition.0))
+    }
+
+    fn wait_on(&mut self, _set: &mut WaitSet) {}
+
+    fn close(&mut self) {}
+}
+
+/// The sink of one session.
+#[derive(Debug)]
+pub struct BrokerSink {
+    state: Rc<RefCell<State>>,
+}
+
+impl Sink for BrokerSink {
+    fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {
+        let session = &mut self.state.borrow_mut().session;
+        if session.unanswered.len() >= session.room {
+            return Err(SendError::Full);
+        }
+        let written = Written {
+            destination: output.destination,
+            key: output.key.map(<[u8]>::to_vec),
+            value: output.value.map(<[u8]>::to_vec),
+            headers: output.headers.as_bytes().to_vec(),
+        };
+        session.unanswered.push((token, written));
+        Ok(())
+    }
+
+    fn poll_acks(&mut self, now: Ticks, visit: &mut impl FnMut(Ack)) -> usize {
+        let answers = std::mem::take(&mut self.state.borrow_mut().session.answers);
+        let count = answers.len();
+        for answer in answers {
+            visit(Ack { at: now, ..answer });
+        }
+        count
+    }
+
+    fn next_trouble(&mut self) -> Option<Trouble> {
+        None
+    }
+
+    fn in_flight(&self) -> usize {
+        let session = &self.state.borrow().session;
+        session.unanswered.len() + session.answers.len()
+    }
+
+    fn wait_on(&mut self, _set: &mut WaitSet) {}
+}
