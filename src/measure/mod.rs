@@ -1,6 +1,24 @@
 //! What the hot thread writes about itself: stages, histograms, counters, regimes. Plain memory.
+//!
+//! Everything is a local field of the hot thread until an `Interval` is handed over whole, by
+//! swapping it against an empty one. So recording is an addition, never an atomic operation, and
+//! who reads later reads numbers that belong together. All memory is taken and touched at start.
+//!
+//! This knows neither records nor verdicts: classes and steps are counted by their numbers.
 
 use std::fmt;
+
+pub mod counters;
+pub mod exchange;
+pub mod histograms;
+pub mod interval;
+pub mod regime;
+
+pub use counters::{Counters, Grid};
+pub use exchange::{Collector, Recorder, exchange};
+pub use histograms::Histograms;
+pub use interval::Interval;
+pub use regime::{Regime, RegimeClock, RegimeTicks};
 
 /// A part of a record's path. Stages are contiguous: the end of one is the start of the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,5 +81,79 @@ impl Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// What has a histogram: a stage, or one of the two totals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Span {
+    /// One stage.
+    Stage(Stage),
+    /// Queue to send: what this engine adds.
+    Transit,
+    /// Origin to the last stage: the sum.
+    EndToEnd,
+}
+
+impl Span {
+    /// How many there are.
+    pub const COUNT: usize = Stage::ALL.len() + 2;
+
+    /// All spans: the stages in the order of a record's path, then the totals.
+    pub const ALL: [Span; Span::COUNT] = {
+        let mut all = [Span::EndToEnd; Span::COUNT];
+        let mut index = 0;
+        while index < Stage::ALL.len() {
+            all[index] = Span::Stage(Stage::ALL[index]);
+            index += 1;
+        }
+        all[index] = Span::Transit;
+        all
+    };
+
+    /// Its place in `ALL`.
+    #[inline]
+    pub const fn index(self) -> usize {
+        match self {
+            Span::Stage(stage) => stage as usize,
+            Span::Transit => Stage::ALL.len(),
+            Span::EndToEnd => Stage::ALL.len() + 1,
+        }
+    }
+
+    /// The name in tables, metrics and file tags.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Span::Stage(stage) => stage.name(),
+            Span::Transit => "transit",
+            Span::EndToEnd => "end_to_end",
+        }
+    }
+}
+
+impl From<Stage> for Span {
+    #[inline]
+    fn from(stage: Stage) -> Span {
+        Span::Stage(stage)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_span_stands_at_its_index() {
+        for (index, span) in Span::ALL.into_iter().enumerate() {
+            assert_eq!(span.index(), index, "{span}");
+        }
+        let names: std::collections::HashSet<_> = Span::ALL.map(Span::name).into_iter().collect();
+        assert_eq!(names.len(), Span::COUNT);
     }
 }
