@@ -1,1 +1,41 @@
 //! What was measured becomes files and lines, on a side thread.
+//!
+//! The hot thread keeps a `HotSide`: plain memory to add to and a bounded queue to drop notices in.
+//! The observer wakes a few dozen times a second, turns notices into log lines, asks for an interval
+//! when one is due, writes it to the histogram log and adds it to the sum, from which the end of the
+//! run takes its percentile files and its table. Nothing here is ever waited for by the hot thread:
+//! where the observer is late, an interval becomes longer and notices are counted instead of kept.
+
+use thiserror::Error;
+
+pub mod announcer;
+pub mod distribution;
+pub mod hot_side;
+pub mod labels;
+pub mod log_file;
+pub mod notice;
+pub mod observer;
+pub mod stem;
+pub mod summary;
+
+pub use hot_side::HotSide;
+pub use labels::Labels;
+pub use notice::{Notice, PeerTrouble, RejectSample, RunState};
+pub use observer::{Observer, ObserverHandle, Setup};
+pub use summary::Summary;
+
+/// Why the observer could not begin.
+#[derive(Debug, Error)]
+pub enum ObserveError {
+    /// The folder for files, or the first file in it.
+    #[error("{path}: cannot be made for the histogram files: {source}; change observe.out")]
+    File {
+        /// Which.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The side thread.
+    #[error("the observer's thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}

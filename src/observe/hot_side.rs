@@ -1,0 +1,107 @@
+//! The hot thread's face of the observer: additions to plain memory, and notices that never wait.
+
+use std::sync::Arc;
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::{
+    clock::Ticks,
+    measure::{Counters, Recorder, Regime, Span},
+    observe::{Notice, RejectSample, labels::place_of},
+    record::{Destination, Record},
+    verdict::{Rejection, Skip},
+};
+
+/// What the hot thread writes to. Nothing here allocates, locks or blocks.
+#[derive(Debug)]
+pub struct HotSide {
+    recorder: Recorder,
+    notices: Arc<ArrayQueue<Notice>>,
+}
+
+impl HotSide {
+    /// Joins both.
+    pub(super) fn new(recorder: Recorder, notices: Arc<ArrayQueue<Notice>>) -> HotSide {
+        HotSide { recorder, notices }
+    }
+
+    /// Adds one latency.
+    #[inline]
+    pub fn record(&mut self, span: impl Into<Span>, nanos: u64) {
+        self.recorder.record(span.into(), nanos);
+    }
+
+    /// Adds one latency that began on another machine's clock; a negative one counts as skew.
+    #[inline]
+    pub fn record_signed(&mut self, span: impl Into<Span>, nanos: i64) {
+        self.recorder.record_signed(span.into(), nanos);
+    }
+
+    /// The counters, to add to.
+    #[inline]
+    pub fn counters(&mut self) -> &mut Counters {
+        self.recorder.counters()
+    }
+
+    /// Counts a record that was passed over.
+    #[inline]
+    pub fn skipped(&mut self, skip: Skip) {
+        self.counters().skipped.count(skip.class as usize, place_of(skip.step));
+    }
+
+    /// Counts a record that was dead-lettered. The first of a class and step in an interval is also
+    /// told, as a sample, so that a storm of them costs no more than the counting.
+    #[inline]
+    pub fn rejected(&mut self, rejection: &Rejection, record: &Record<'_>) {
+        let place = place_of(rejection.step);
+        if self.counters().rejected.count(rejection.class as usize, place) {
+            self.tell_sample(rejection, record);
+        }
+    }
+
+    #[cold]
+    fn tell_sample(&mut self, rejection: &Rejection, record: &Record<'_>) {
+        self.tell(Notice::Rejected(RejectSample {
+            class: rejection.class,
+            step: rejection.step,
+            reason: rejection.reason,
+            topic: record.topic.into(),
+            partition_number: record.partition_number,
+            offset: record.offset,
+        }));
+    }
+
+    /// Counts a result that was handed over.
+    #[inline]
+    pub fn produced(&mut self, destination: Destination) {
+        self.counters().results[usize::from(destination.0)] += 1;
+    }
+
+    /// Goes over to another regime.
+    #[inline]
+    pub fn switch(&mut self, now: Ticks, regime: Regime) {
+        self.recorder.switch(now, regime);
+    }
+
+    /// The regime that time is given to at present.
+    pub fn regime(&self) -> Regime {
+        self.recorder.regime()
+    }
+
+    /// Leaves a notice, or counts it where there is no room.
+    pub fn tell(&mut self, notice: Notice) {
+        if self.notices.push(notice).is_err() {
+            self.counters().notices_lost += 1;
+        }
+    }
+
+    /// Hands over what was measured, if the observer asked for it. Part of housekeeping.
+    pub fn publish(&mut self, now: Ticks) -> bool {
+        self.recorder.publish(now)
+    }
+
+    /// Hands over what is left. Call it before `ObserverHandle::finish`.
+    pub fn finish(self, now: Ticks) {
+        self.recorder.finish(now);
+    }
+}

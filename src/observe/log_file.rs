@@ -1,0 +1,153 @@
+//! The histogram log: one line a span and interval, in HdrHistogram's log format 1.3.
+//!
+//! `end_to_end` stands on untagged lines, which tools read by default and which are written even
+//! when empty, so that time has no holes; the other spans are tagged and left out when empty. An
+//! interval is written with one call and synced, so that a crash costs the last one at most. Values
+//! are nanoseconds. This does not read logs.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use hdrhistogram::serialization::{
+    V2DeflateSerializer,
+    interval_log::{IntervalLogWriterBuilder, Tag},
+};
+
+use crate::measure::{Histograms, Span};
+
+const LEGEND: &str = "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\
+                      \"Interval_Compressed_Histogram\"\n";
+
+/// An open log.
+#[derive(Debug)]
+pub struct LogFile {
+    file: File,
+    lines: Vec<u8>,
+}
+
+impl LogFile {
+    /// Makes the file and writes its head. Times in it count from `started`.
+    pub fn create(path: &Path, started: SystemTime, about: &str) -> io::Result<LogFile> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        let mut log = LogFile { file, lines: Vec::new() };
+        IntervalLogWriterBuilder::new()
+            .add_comment(&format!("[Logged with {about}]"))
+            .add_comment("[Histogram log format version 1.3]")
+            .add_comment("[Values in nanoseconds; untagged lines are end_to_end]")
+            .with_start_time(started)
+            .with_base_time(started)
+            .begin_log_with(&mut log.lines, &mut V2DeflateSerializer::new())?;
+        log.lines.extend_from_slice(LEGEND.as_bytes());
+        log.flush()?;
+        Ok(log)
+    }
+
+    /// Appends an interval that began `since_start` after the start and took `length`.
+    pub fn append(
+        &mut self,
+        histograms: &Histograms,
+        since_start: Duration,
+        length: Duration,
+    ) -> io::Result<()> {
+        let mut serializer = V2DeflateSerializer::new();
+        let mut writer =
+            IntervalLogWriterBuilder::new().begin_log_with(&mut self.lines, &mut serializer)?;
+        for span in Span::ALL {
+            let histogram = histograms.of(span);
+            if histogram.is_empty() && span != Span::EndToEnd {
+                continue;
+            }
+            let tag = if span == Span::EndToEnd { None } else { Tag::new(span.name()) };
+            writer
+                .write_histogram(histogram, since_start, length, tag)
+                .map_err(|error| io::Error::other(error.to_string()))?;
+        }
+        self.flush()
+    }
+
+    /// A failed write leaves nothing behind that the next one would repeat.
+    fn flush(&mut self) -> io::Result<()> {
+        let written = self.file.write_all(&self.lines).and_then(|()| self.file.sync_data());
+        self.lines.clear();
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use hdrhistogram::{
+        Histogram,
+        serialization::{
+            Deserializer,
+            interval_log::{IntervalLogIterator, LogEntry},
+        },
+    };
+    use std::{collections::BTreeMap, time::UNIX_EPOCH};
+
+    use crate::measure::Stage;
+
+    const START: Duration = Duration::from_millis(1_795_239_420_123);
+
+    fn read_back(text: &[u8]) -> BTreeMap<String, Vec<(Duration, Histogram<u64>)>> {
+        let mut found = BTreeMap::<_, Vec<_>>::new();
+        for entry in IntervalLogIterator::new(text) {
+            match entry.unwrap() {
+                LogEntry::Interval(interval) => {
+                    let tag = interval.tag().map_or("", |tag| tag.as_str()).to_owned();
+                    let bytes = STANDARD.decode(interval.encoded_histogram()).unwrap();
+                    let histogram = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
+                    found.entry(tag).or_default().push((interval.start_timestamp(), histogram));
+                }
+                LogEntry::StartTime(time) | LogEntry::BaseTime(time) => assert_eq!(time, START),
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_log_reads_back_with_the_same_percentiles() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.hlog");
+        let mut log = LogFile::create(&path, UNIX_EPOCH + START, "a test").unwrap();
+        let mut histograms = Histograms::new();
+        for value in 0..50_000_u64 {
+            histograms.record(Span::EndToEnd, value * 977 % 40_000_003);
+            histograms.record(Span::Transit, value % 3_000);
+        }
+        histograms.record(Stage::Parse.into(), 0);
+        log.append(&histograms, Duration::ZERO, Duration::from_secs(1)).unwrap();
+        log.append(&Histograms::new(), Duration::from_secs(1), Duration::from_millis(500)).unwrap();
+
+        let text = std::fs::read(&path).unwrap();
+        let found = read_back(&text);
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["", "parse", "transit"]);
+        assert_eq!(found[""].len(), 2, "an empty interval is still an interval");
+        assert_eq!(found[""][1].0, Duration::from_secs(1));
+        assert!(found[""][1].1.is_empty());
+        for (tag, span) in [("", Span::EndToEnd), ("transit", Span::Transit)] {
+            let (read, ours) = (&found[tag][0].1, histograms.of(span));
+            for quantile in [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0] {
+                let expected = ours.value_at_quantile(quantile);
+                assert_eq!(read.value_at_quantile(quantile), expected, "{tag} {quantile}");
+            }
+            assert_eq!((read.len(), read.max()), (ours.len(), ours.max()));
+        }
+        let head = String::from_utf8(text).unwrap();
+        assert!(head.contains("#[StartTime: 1795239420.123 (seconds since epoch)]\n"), "{head}");
+    }
+
+    #[test]
+    fn an_existing_log_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.hlog");
+        LogFile::create(&path, UNIX_EPOCH + START, "a test").unwrap();
+        let again = LogFile::create(&path, UNIX_EPOCH + START, "a test").unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+    }
+}

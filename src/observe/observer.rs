@@ -1,0 +1,395 @@
+//! The observer: one side thread that wakes often, does little, and is never waited for.
+//!
+//! Its work is a turn over a `now`, like the engine's, so that a test steps it with a manual clock;
+//! the thread around it only sleeps. Files that cannot be written (a full disk) are told and tried
+//! again with the next interval: they never end a run.
+
+use std::{
+    io,
+    panic::resume_unwind,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::{
+    clock::{Clock, Ticks, WallOffset},
+    config::settings::Settings,
+    limits::NOTICES_MAX,
+    measure::{Collector, Interval, Span, exchange},
+    observe::{
+        HotSide, Labels, Notice, ObserveError, PeerTrouble, Summary, announcer::Announcer,
+        distribution, log_file::LogFile, stem::stem,
+    },
+    verdict::Sentence,
+};
+
+/// How often the thread looks for notices and intervals.
+const WAKE_EVERY: Duration = Duration::from_millis(20);
+
+/// How often wall time is compared with the tick clock.
+const WALL_EVERY: Duration = Duration::from_secs(1);
+
+const THREAD_NAME: &str = "hotspur-observe";
+
+/// What the observer needs to know of a run.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Of the pipeline.
+    pub name: String,
+    /// Of the process.
+    pub instance: String,
+    /// The folder for files, if any are wanted.
+    pub out: Option<PathBuf>,
+    /// Length of an interval in the log.
+    pub interval: Duration,
+    /// Names of steps and destinations.
+    pub labels: Labels,
+}
+
+impl Setup {
+    /// As configured; destinations are the topics by number.
+    pub fn new(settings: &Settings, destinations: Vec<String>) -> Setup {
+        Setup {
+            name: settings.name.clone(),
+            instance: settings.instance.clone(),
+            out: settings.observe.out.clone(),
+            interval: settings.observe.interval,
+            labels: Labels::new(&settings.steps, destinations),
+        }
+    }
+}
+
+/// Starts the side thread.
+#[derive(Clone, Copy, Debug)]
+pub struct Observer;
+
+impl Observer {
+    /// Makes the files, starts the thread on the cores that the caller runs on, and returns the hot
+    /// side, which is idle from now on.
+    pub fn start<C: Clock + Send + 'static>(
+        setup: Setup,
+        clock: C,
+        wall: WallOffset,
+    ) -> Result<(HotSide, ObserverHandle), ObserveError> {
+        let (hot_side, mut watch) = Watch::new(setup, clock, wall)?;
+        let signals = Arc::new(Signals::default());
+        let seen = signals.clone();
+        let run = move || {
+            while !seen.stop.load(Ordering::Acquire) {
+                watch.turn(watch.clock.now());
+                if seen.write.swap(false, Ordering::AcqRel) {
+                    watch.write_distributions();
+                }
+                thread::park_timeout(WAKE_EVERY);
+            }
+            watch.finish()
+        };
+        let builder = thread::Builder::new().name(THREAD_NAME.to_owned());
+        let thread = builder.spawn(run).map_err(ObserveError::Thread)?;
+        Ok((hot_side, ObserverHandle { thread, signals }))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Signals {
+    stop: AtomicBool,
+    write: AtomicBool,
+}
+
+/// The running observer.
+#[derive(Debug)]
+pub struct ObserverHandle {
+    thread: JoinHandle<Summary>,
+    signals: Arc<Signals>,
+}
+
+impl ObserverHandle {
+    /// Has the percentile files written now.
+    pub fn write_files(&self) {
+        self.signals.write.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+    }
+
+    /// Takes in what is left, writes the files, ends the thread. The hot side must have been
+    /// finished before, or what it holds is missing.
+    pub fn finish(self) -> Summary {
+        self.signals.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        self.thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+/// The observer's state and its turn.
+#[derive(Debug)]
+struct Watch<C> {
+    clock: C,
+    wall: WallOffset,
+    start: Ticks,
+    interval_ticks: u64,
+    next_request: Ticks,
+    next_wall: Ticks,
+    notices: Arc<ArrayQueue<Notice>>,
+    collector: Collector,
+    announcer: Announcer,
+    labels: Labels,
+    total: Interval,
+    files: Option<Files>,
+}
+
+/// The folder, what the files in it begin with, and the log.
+#[derive(Debug)]
+struct Files {
+    folder: PathBuf,
+    stem: String,
+    log: LogFile,
+    written: Vec<PathBuf>,
+}
+
+impl<C: Clock> Watch<C> {
+    fn new(setup: Setup, clock: C, wall: WallOffset) -> Result<(HotSide, Watch<C>), ObserveError> {
+        let start = clock.now();
+        let interval_ticks = clock.ticks(nanos_of(setup.interval));
+        let (recorder, collector) = exchange(start);
+        let notices = Arc::new(ArrayQueue::new(NOTICES_MAX));
+        let epoch_nanos = wall.epoch_nanos(&clock, start);
+        let files = match &setup.out {
+            None => None,
+            Some(folder) => {
+                let stem = stem(&setup.name, &setup.instance, epoch_nanos);
+                Some(Files::create(folder, stem, epoch_nanos)?)
+            }
+        };
+        let mut total = Interval::new();
+        (total.start, total.end) = (start, start);
+        let watch = Watch {
+            next_request: Ticks(start.0 + interval_ticks),
+            next_wall: Ticks(start.0 + clock.ticks(nanos_of(WALL_EVERY))),
+            announcer: Announcer::new(setup.labels.clone()),
+            labels: setup.labels,
+            notices: notices.clone(),
+            clock,
+            wall,
+            start,
+            interval_ticks,
+            collector,
+            total,
+            files,
+        };
+        Ok((HotSide::new(recorder, notices), watch))
+    }
+
+    /// Lines for notices; an interval, if one was handed over; a request for one, if it is time.
+    fn turn(&mut self, now: Ticks) {
+        self.announce(now);
+        self.collect(now);
+        if now >= self.next_request {
+            self.collector.request();
+            let missed = (now.0 - self.next_request.0) / self.interval_ticks.max(1);
+            self.next_request.0 += (missed + 1) * self.interval_ticks.max(1);
+        }
+        if now >= self.next_wall {
+            self.wall.refresh(&self.clock);
+            self.next_wall = Ticks(now.0 + self.clock.ticks(nanos_of(WALL_EVERY)));
+        }
+    }
+
+    fn announce(&mut self, now: Ticks) {
+        let now = self.since_start(now);
+        while let Some(notice) = self.notices.pop() {
+            self.announcer.hear(now, &notice);
+        }
+        self.announcer.remind(now);
+    }
+
+    fn collect(&mut self, now: Ticks) {
+        let now = self.since_start(now);
+        let Watch { collector, clock, start, announcer, total, files, .. } = self;
+        let mut see = |interval: &Interval| {
+            total.add(interval);
+            announcer.count(now, &interval.counters);
+            let Some(Files { log, .. }) = files else { return };
+            let since_start = Duration::from_nanos(clock.nanos(*start, interval.start));
+            let length = Duration::from_nanos(clock.nanos(interval.start, interval.end));
+            if let Err(error) = log.append(&interval.histograms, since_start, length) {
+                announcer.hear(now, &unwritable(".hlog", &error));
+            }
+        };
+        while collector.collect(&mut see) {}
+    }
+
+    fn write_distributions(&mut self) {
+        let now = self.since_start(self.clock.now());
+        let Some(files) = &mut self.files else { return };
+        for span in Span::ALL {
+            let histogram = self.total.histograms.of(span);
+            if histogram.is_empty() {
+                continue;
+            }
+            let path = files.path(&format!("{span}.hgrm"));
+            match distribution::write_file(&path, histogram) {
+                Ok(()) if files.written.contains(&path) => {}
+                Ok(()) => files.written.push(path),
+                Err(error) => self.announcer.hear(now, &unwritable(".hgrm", &error)),
+            }
+        }
+    }
+
+    fn finish(mut self) -> Summary {
+        let now = self.clock.now();
+        self.announce(now);
+        self.collect(now);
+        self.write_distributions();
+        Summary {
+            took: Duration::from_nanos(self.clock.nanos(self.total.start, self.total.end)),
+            total: self.total,
+            labels: self.labels,
+            files: self.files.map_or_else(Vec::new, |files| files.written),
+        }
+    }
+
+    fn since_start(&self, now: Ticks) -> Duration {
+        Duration::from_nanos(self.clock.nanos(self.start, now))
+    }
+}
+
+impl Files {
+    fn create(folder: &Path, stem: String, epoch_nanos: i64) -> Result<Files, ObserveError> {
+        let failed =
+            |path: &Path, source| ObserveError::File { path: path.display().to_string(), source };
+        std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+        let path = folder.join(format!("{stem}.hlog"));
+        let started = UNIX_EPOCH + Duration::from_nanos(epoch_nanos.max(0).cast_unsigned());
+        let about = concat!("hotspur ", env!("CARGO_PKG_VERSION"));
+        let log = LogFile::create(&path, started, about).map_err(|error| failed(&path, error))?;
+        Ok(Files { folder: folder.to_owned(), stem, log, written: vec![path] })
+    }
+
+    fn path(&self, rest: &str) -> PathBuf {
+        self.folder.join(format!("{}.{rest}", self.stem))
+    }
+}
+
+fn unwritable(code: &'static str, error: &io::Error) -> Notice {
+    let text = Sentence::format(format_args!(
+        "histograms cannot be written to observe.out, the run goes on without: {error}"
+    ));
+    Notice::Trouble(PeerTrouble { peer: "files", code, text, heals: true })
+}
+
+fn nanos_of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::{ManualClock, TscClock},
+        measure::{Regime, Stage},
+        observe::RunState,
+    };
+
+    fn setup(out: Option<PathBuf>) -> Setup {
+        let interval = Duration::from_secs(1);
+        let (name, instance) = ("orders".to_owned(), "web/1".to_owned());
+        Setup { name, instance, out, interval, labels: Labels::default() }
+    }
+
+    fn names_in(folder: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn an_interval_is_asked_for_when_it_is_due_and_lands_in_files_and_sum() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::default();
+        let wall = WallOffset::fixed(1_795_239_420_123_000_000);
+        let out = folder.path().join("made/on/the/way");
+        let (mut hot, mut watch) =
+            Watch::new(setup(Some(out.clone())), clock.clone(), wall).unwrap();
+
+        hot.record(Stage::Parse, 100);
+        watch.turn(clock.now());
+        assert!(!hot.publish(clock.now()), "no interval is due yet");
+        clock.advance(2_500_000_000);
+        hot.switch(clock.now(), Regime::Working);
+        watch.turn(clock.now());
+        clock.advance(1_000);
+        assert!(hot.publish(clock.now()));
+        hot.record(Stage::Parse, 200);
+        hot.record(Span::EndToEnd, 5_000);
+        watch.turn(clock.now());
+        assert_eq!(watch.total.histograms.of(Stage::Parse.into()).len(), 1);
+        clock.advance(499_000_000);
+        watch.turn(clock.now());
+        assert!(!hot.publish(clock.now()), "missed intervals are not made up for");
+        hot.tell(Notice::State(RunState::Draining));
+        hot.finish(clock.now());
+        let summary = watch.finish();
+
+        assert_eq!(summary.took, Duration::from_nanos(2_999_001_000));
+        assert_eq!(summary.total.regimes.total(), 2_999_001_000);
+        assert_eq!(summary.total.regimes.of(Regime::Idle), 2_500_000_000);
+        assert_eq!(summary.total.histograms.of(Stage::Parse.into()).len(), 2);
+        let stem = "orders-web_1-20261121T053700.123Z";
+        let expected = ["end_to_end.hgrm", "hlog", "parse.hgrm"].map(|it| format!("{stem}.{it}"));
+        assert_eq!(names_in(&out), expected);
+        assert_eq!(summary.files.len(), 3);
+        let log = std::fs::read_to_string(&summary.files[0]).unwrap();
+        let lines: Vec<_> = log.lines().filter(|line| !line.starts_with(['#', '"'])).collect();
+        assert_eq!(lines.len(), 4, "{log}");
+        assert!(lines[0].starts_with("Tag=parse,0.000,2.500,100.000,HIST"), "{log}");
+        assert!(lines[1].starts_with("0.000,2.500,0.000,HIST"), "{log}");
+        assert!(lines[3].starts_with("2.500,0.499,"), "{log}");
+    }
+
+    #[test]
+    fn without_a_folder_there_are_no_files_and_the_sum_is_whole() {
+        let clock = TscClock::new();
+        let wall = WallOffset::new(&clock);
+        let (mut hot, handle) = Observer::start(setup(None), clock.clone(), wall).unwrap();
+        for value in 0..1_000 {
+            hot.record(Span::Transit, value);
+            hot.counters().polled += 1;
+            hot.publish(clock.now());
+        }
+        handle.write_files();
+        hot.finish(clock.now());
+        let summary = handle.finish();
+        assert_eq!(summary.total.counters.polled, 1_000);
+        assert_eq!(summary.total.histograms.of(Span::Transit).len(), 1_000);
+        assert!(summary.files.is_empty());
+    }
+
+    #[test]
+    fn a_full_queue_of_notices_is_counted_not_waited_for() {
+        let clock = ManualClock::default();
+        let (mut hot, watch) =
+            Watch::new(setup(None), clock.clone(), WallOffset::fixed(0)).unwrap();
+        for _ in 0..NOTICES_MAX + 3 {
+            hot.tell(Notice::Assigned { partitions: 1, owned: 1 });
+        }
+        hot.finish(clock.now());
+        assert_eq!(watch.finish().total.counters.notices_lost, 3);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_said_with_the_way_out() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let clock = ManualClock::default();
+        let out = Some(file.path().join("below-a-file"));
+        let error = Watch::new(setup(out), clock, WallOffset::fixed(0)).unwrap_err();
+        assert!(error.to_string().ends_with("change observe.out"), "{error}");
+    }
+}
