@@ -1,0 +1,255 @@
+//! The hot thread's core: the best that can be had, and in words what could not.
+//!
+//! `auto` takes an isolated core before others (one in the process's mask first: somebody chose
+//! it), and of equals the highest, because interrupts and other work gather on the low ones. It
+//! never fails: at worst the thread is not pinned. A core that was asked for by number is given or
+//! is an error.
+
+use std::path::Path;
+
+use crate::{
+    config::settings,
+    host::{
+        CoreLock, Cores, CpuList, HostError,
+        core_lock::{Attempt, attempt},
+    },
+};
+
+/// Where the hot thread goes.
+#[derive(Debug)]
+pub struct CoreChoice {
+    /// The core, or none: not pinned.
+    pub core: Option<usize>,
+    /// True if the kernel keeps other threads off it.
+    pub isolated: bool,
+    /// What could not be had, a sentence each, for the log at start.
+    pub caveats: Vec<String>,
+    /// Keeps other Hotspurs off the core while it lives.
+    pub lock: Option<CoreLock>,
+}
+
+impl CoreChoice {
+    fn unpinned(caveats: Vec<String>) -> CoreChoice {
+        CoreChoice { core: None, isolated: false, caveats, lock: None }
+    }
+}
+
+/// Chooses and locks a core; lock files are in `lock_folder` (usually `core_lock::folder()`).
+pub fn choose_core(
+    wanted: settings::Core,
+    cores: &Cores,
+    lock_folder: &Path,
+) -> Result<CoreChoice, HostError> {
+    match wanted {
+        settings::Core::None => Ok(CoreChoice::unpinned(Vec::new())),
+        settings::Core::Number(core) => choose_number(core, cores, lock_folder),
+        settings::Core::Auto => Ok(choose_best(cores, lock_folder)),
+    }
+}
+
+/// Cores for everything but the hot thread: as configured, else those of the mask that are neither
+/// the hot core nor isolated, else whatever there is. Never empty unless the mask is.
+pub fn housekeeping_cores(
+    wanted: Option<&[usize]>,
+    cores: &Cores,
+    hot_core: Option<usize>,
+) -> CpuList {
+    if let Some(wanted) = wanted {
+        let usable = wanted.iter().copied().collect::<CpuList>().and(&cores.reachable());
+        if !usable.is_empty() {
+            return usable;
+        }
+    }
+    let hot: CpuList = hot_core.into_iter().collect();
+    let beside = cores.allowed.without(&hot);
+    let quiet = beside.without(&cores.isolated);
+    let elsewhere = cores.reachable().without(&hot).without(&cores.isolated);
+    [quiet, beside, elsewhere]
+        .into_iter()
+        .find(|it| !it.is_empty())
+        .unwrap_or_else(|| cores.allowed.clone())
+}
+
+fn choose_number(core: usize, cores: &Cores, folder: &Path) -> Result<CoreChoice, HostError> {
+    let usable = cores.reachable();
+    if !usable.contains(core) {
+        return Err(HostError::CoreUnusable { core, usable });
+    }
+    let mut caveats = Vec::new();
+    let lock = match attempt(folder, core) {
+        Attempt::Locked(lock) => Some(lock),
+        Attempt::Held(holder) => return Err(HostError::CoreTaken { core, holder }),
+        Attempt::Unknown(why) => {
+            caveats.push(unlocked(core, &why));
+            None
+        }
+    };
+    Ok(chosen(core, cores, lock, caveats))
+}
+
+fn choose_best(cores: &Cores, folder: &Path) -> CoreChoice {
+    let mut caveats = Vec::new();
+    for core in candidates(cores) {
+        match attempt(folder, core) {
+            Attempt::Locked(lock) => return chosen(core, cores, Some(lock), caveats),
+            Attempt::Held(holder) => caveats.push(holder),
+            Attempt::Unknown(why) => {
+                caveats.push(unlocked(core, &why));
+                return chosen(core, cores, None, caveats);
+            }
+        }
+    }
+    caveats.push(match cores.allowed.len() {
+        0 => "the hot thread is not pinned: this system does not keep threads on cores".to_owned(),
+        1 => format!(
+            "the hot thread is not pinned: core {} is the only one, and all else runs there too",
+            cores.allowed
+        ),
+        _ => "the hot thread is not pinned: no core is free".to_owned(),
+    });
+    CoreChoice::unpinned(caveats)
+}
+
+/// Cores for `auto`, the best first. Without an isolated one a core is taken from the mask only if
+/// another stays for the rest of the process.
+fn candidates(cores: &Cores) -> Vec<usize> {
+    if cores.allowed.is_empty() {
+        return Vec::new();
+    }
+    let reachable = cores.reachable();
+    let isolated = cores.isolated.and(&reachable);
+    let tickless = cores.tickless.and(&reachable).without(&isolated);
+    let plain = cores.allowed.and(&reachable).without(&isolated).without(&tickless);
+    let mut order: Vec<_> = isolated.and(&cores.allowed).iter().rev().collect();
+    order.extend(isolated.without(&cores.allowed).iter().rev());
+    order.extend(tickless.iter().rev());
+    // The lowest core is left to the rest; with one core there is no choice to make.
+    let lowest: CpuList = plain.iter().take(1).collect();
+    order.extend(plain.without(&lowest).iter().rev());
+    let alone = cores.allowed.len() == 1 && reachable.len() == 1;
+    if alone { Vec::new() } else { order }
+}
+
+fn chosen(
+    core: usize,
+    cores: &Cores,
+    lock: Option<CoreLock>,
+    mut caveats: Vec<String>,
+) -> CoreChoice {
+    let isolated = cores.isolated.contains(core);
+    if !isolated {
+        caveats.push(format!(
+            "core {core} is not isolated: other programs may run there (isolcpus= or a cpuset)"
+        ));
+    } else if !cores.tickless.contains(core) {
+        caveats.push(format!(
+            "core {core} is isolated, but the scheduler's tick still interrupts it (nohz_full=)"
+        ));
+    }
+    CoreChoice { core: Some(core), isolated, caveats, lock }
+}
+
+fn unlocked(core: usize, why: &str) -> String {
+    format!("core {core} cannot be locked against a second process: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use settings::Core;
+
+    fn cores(online: &str, isolated: &str, tickless: &str, allowed: &str) -> Cores {
+        let list = |text: &str| text.parse::<CpuList>().unwrap();
+        Cores {
+            online: list(online),
+            isolated: list(isolated),
+            tickless: list(tickless),
+            cpuset: None,
+            allowed: list(allowed),
+        }
+    }
+
+    /// The core that `auto` takes, whether it is isolated, and what is said about it.
+    fn auto(cores: &Cores) -> (Option<usize>, bool, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let choice = choose_core(Core::Auto, cores, folder.path()).unwrap();
+        (choice.core, choice.isolated, choice.caveats.join("; "))
+    }
+
+    #[test]
+    fn auto_takes_an_isolated_core_though_the_mask_lacks_it() {
+        let tuned = cores("0-7", "4-7", "4-7", "0-3");
+        assert_eq!(auto(&tuned), (Some(7), true, String::new()));
+        let chosen_by_somebody = cores("0-7", "4-7", "4-7", "0-3,5");
+        assert_eq!(auto(&chosen_by_somebody).0, Some(5));
+        let bounded = Cores { cpuset: Some("0-4".parse().unwrap()), ..tuned };
+        assert_eq!(auto(&bounded).0, Some(4));
+    }
+
+    #[test]
+    fn auto_says_what_could_not_be_had() {
+        let (core, isolated, said) = auto(&cores("0-1", "", "", "0-1"));
+        assert_eq!((core, isolated), (Some(1), false));
+        assert!(said.contains("core 1 is not isolated"), "{said}");
+        let (core, isolated, said) = auto(&cores("0-3", "3", "", "0-2"));
+        assert_eq!((core, isolated), (Some(3), true));
+        assert!(said.contains("tick still interrupts"), "{said}");
+        let (core, _, said) = auto(&cores("0", "", "", "0"));
+        assert_eq!(core, None);
+        assert!(said.contains("core 0 is the only one"), "{said}");
+        let (core, _, said) = auto(&cores("", "", "", ""));
+        assert_eq!(core, None);
+        assert!(said.contains("does not keep threads on cores"), "{said}");
+    }
+
+    #[test]
+    fn a_container_with_one_core_of_many_is_not_pinned() {
+        let bounded = cores("0-63", "", "", "9");
+        let container = Cores { cpuset: Some("9".parse().unwrap()), ..bounded };
+        assert_eq!(auto(&container).0, None);
+    }
+
+    #[test]
+    fn a_second_process_gets_the_next_core_and_then_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let cores = cores("0-2", "", "", "0-2");
+        let first = choose_core(Core::Auto, &cores, folder.path()).unwrap();
+        let second = choose_core(Core::Auto, &cores, folder.path()).unwrap();
+        let third = choose_core(Core::Auto, &cores, folder.path()).unwrap();
+        assert_eq!((first.core, second.core, third.core), (Some(2), Some(1), None));
+        assert!(second.caveats[0].starts_with("core 2 is held by process"), "{second:?}");
+        assert_eq!(third.caveats.len(), 3);
+        let error = choose_core(Core::Number(2), &cores, folder.path()).unwrap_err();
+        assert!(error.to_string().contains("core 2 is held by process"), "{error}");
+        drop(first);
+        let again = choose_core(Core::Number(2), &cores, folder.path()).unwrap();
+        assert_eq!(again.core, Some(2));
+    }
+
+    #[test]
+    fn a_number_is_given_or_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let cores = cores("0-3", "3", "3", "0-2");
+        let choice = choose_core(Core::Number(3), &cores, folder.path()).unwrap();
+        assert_eq!((choice.core, choice.isolated), (Some(3), true));
+        assert!(choice.lock.is_some() && choice.caveats.is_empty());
+        let error = choose_core(Core::Number(4), &cores, folder.path()).unwrap_err().to_string();
+        let expected = "engine.core = 4: this process may run on cores 0-3; choose one of them";
+        assert_eq!(error, expected);
+        assert_eq!(choose_core(Core::None, &cores, folder.path()).unwrap().core, None);
+    }
+
+    #[test]
+    fn housekeeping_keeps_off_hot_and_isolated_cores_where_it_can() {
+        let tuned = cores("0-7", "4-7", "", "0-7");
+        assert_eq!(housekeeping_cores(None, &tuned, Some(7)).to_string(), "0-3");
+        assert_eq!(housekeeping_cores(Some(&[2, 9]), &tuned, Some(7)).to_string(), "2");
+        let small = cores("0-1", "", "", "0-1");
+        assert_eq!(housekeeping_cores(None, &small, Some(1)).to_string(), "0");
+        assert_eq!(housekeeping_cores(None, &small, None).to_string(), "0-1");
+        let narrow = cores("0-3", "3", "", "3");
+        assert_eq!(housekeeping_cores(None, &narrow, Some(3)).to_string(), "0-2");
+        let single = cores("0", "", "", "0");
+        assert_eq!(housekeeping_cores(None, &single, Some(0)).to_string(), "0");
+    }
+}

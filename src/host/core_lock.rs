@@ -1,0 +1,117 @@
+//! One hot thread a core: a lock file a core, held as long as the process lives.
+//!
+//! The lock is the system's own (`flock`), so that it ends with the process however that ends; the
+//! file only says who holds it, and stays. It keeps Hotspurs apart that share the folder, and
+//! nobody else: other programs do not know of it.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Write},
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+};
+
+/// A core that is ours among Hotspurs; given back when dropped.
+#[derive(Debug)]
+pub struct CoreLock {
+    file: File,
+}
+
+/// What came of trying to lock a core.
+#[derive(Debug)]
+pub enum Attempt {
+    /// It is ours.
+    Locked(CoreLock),
+    /// Another process holds it: who, in words.
+    Held(String),
+    /// It cannot be told: why, in words.
+    Unknown(String),
+}
+
+/// Where lock files are: the user's runtime folder, else the one for temporary files.
+pub fn folder() -> PathBuf {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    runtime.filter(|it| it.is_dir()).unwrap_or_else(std::env::temp_dir)
+}
+
+/// Tries to lock a core, without waiting.
+pub fn attempt(folder: &Path, core: usize) -> Attempt {
+    let path = folder.join(format!("hotspur-core-{core}.lock"));
+    let mut file = match open(&path) {
+        Ok(file) => file,
+        Err(error) => return Attempt::Unknown(format!("{}: {error}", path.display())),
+    };
+    match lock(&file) {
+        Ok(()) => {
+            // Only told to people: who cannot write it holds the lock all the same.
+            let pid = format!("{}\n", std::process::id());
+            let _ = file.set_len(0).and_then(|()| file.write_all(pid.as_bytes()));
+            Attempt::Locked(CoreLock { file })
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Attempt::Held(holder(&mut file, &path, core))
+        }
+        Err(error) => Attempt::Unknown(format!("{}: {error}", path.display())),
+    }
+}
+
+/// A file that another user made can be opened for reading, which is enough for a lock.
+fn open(path: &Path) -> io::Result<File> {
+    let ours = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    match ours {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+        opened => opened,
+    }
+}
+
+fn holder(file: &mut File, path: &Path, core: usize) -> String {
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text);
+    match text.trim().parse::<u32>() {
+        Ok(pid) if read.is_ok() => {
+            format!("core {core} is held by process {pid} ({})", path.display())
+        }
+        _ => format!("core {core} is held by another process ({})", path.display()),
+    }
+}
+
+fn lock(file: &File) -> io::Result<()> {
+    // SAFETY: the descriptor is open, because `file` is borrowed.
+    match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+impl Drop for CoreLock {
+    fn drop(&mut self) {
+        // A child process may have inherited the descriptor: closing ours would not free the core.
+        // SAFETY: the descriptor is open until the field is dropped, after this.
+        unsafe { libc::flock(self.file.as_raw_fd(), libc::LOCK_UN) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_is_had_once_and_again_after_it_was_given_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let Attempt::Locked(lock) = attempt(folder.path(), 3) else { panic!("3 must be free") };
+        let Attempt::Held(words) = attempt(folder.path(), 3) else { panic!("3 must be held") };
+        let start = format!("core 3 is held by process {} (", std::process::id());
+        assert!(words.starts_with(&start), "{words}");
+        assert!(matches!(attempt(folder.path(), 4), Attempt::Locked(_)));
+        drop(lock);
+        assert!(matches!(attempt(folder.path(), 3), Attempt::Locked(_)));
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_told_in_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        let Attempt::Unknown(words) = attempt(&missing, 0) else { panic!("cannot be locked") };
+        assert!(words.contains("hotspur-core-0.lock"), "{words}");
+    }
+}
