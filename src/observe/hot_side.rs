@@ -6,7 +6,7 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::{
     clock::Ticks,
-    measure::{Counters, Recorder, Regime, Span},
+    measure::{self, Counters, Recorder, Regime, Span},
     observe::{Notice, RejectSample, labels::place_of},
     record::{Destination, Record},
     verdict::{Rejection, Skip},
@@ -23,6 +23,11 @@ impl HotSide {
     /// Joins both.
     pub(super) fn new(recorder: Recorder, notices: Arc<ArrayQueue<Notice>>) -> HotSide {
         HotSide { recorder, notices }
+    }
+
+    /// One that nobody listens to, for simulations and benches.
+    pub fn detached(now: Ticks) -> HotSide {
+        HotSide::new(measure::exchange(now).0, Arc::new(ArrayQueue::new(1)))
     }
 
     /// Adds one latency.
