@@ -9,6 +9,18 @@ pub const DESTINATIONS_MAX: usize = 64;
 /// Tables in one pipeline.
 pub const TABLES_MAX: usize = 32;
 
+/// Unlinked bytes of one table that may wait for the hot thread's echo; past it the writer waits.
+pub const TABLE_RETIRED_BYTES_MAX: usize = 64 << 20;
+
+/// Keys that a table's refresher reads in one round.
+pub const TABLE_ROUND_KEYS_MAX: usize = 8192;
+
+/// Keys in one `MGET`.
+pub const TABLE_MGET_KEYS_MAX: usize = 512;
+
+/// Keys known to have changed that wait to be read; past it the whole table is read again.
+pub const TABLE_DIRTY_KEYS_MAX: usize = 1 << 20;
+
 /// Bytes of a sentence that travels by value (reject reasons, trouble).
 pub const SENTENCE_BYTES: usize = 240;
 

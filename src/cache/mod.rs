@@ -1,1 +1,23 @@
-//! The wait-free table and the side threads that keep it fresh.
+//! The tables: wait-free to read on the hot thread, kept fresh by one side thread each.
+//!
+//! `table` is the structure, on `epoch`, `entry` and `slots`; `redis` and `file` fill one and keep
+//! it like its source; `open` starts them and holds the gate that no record passes before the first
+//! copy is whole. The hot thread sees `Tables` alone: it turns, looks up, and counts. Everybody
+//! else sees `TableStatus`.
+
+mod entry;
+mod epoch;
+mod file;
+mod open;
+mod redis;
+mod slots;
+mod status;
+mod stop;
+pub mod table;
+mod tables;
+
+pub use open::{CacheError, TableHandle, open};
+pub use slots::KeyHash;
+pub use status::TableStatus;
+pub use table::{Reader, Writer, table};
+pub use tables::{Lookups, Tables};

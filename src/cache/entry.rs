@@ -1,0 +1,170 @@
+//! One entry of a table: a header, the key and the value in one immutable block of memory.
+//!
+//! One block, because a lookup then pays a single cache miss past its slot. The block is written
+//! once, before anyone else can see it; only the generation changes later, which the writer alone
+//! reads and writes.
+//!
+//! Contract of the `unsafe` here:
+//!
+//! * an `Entry` comes from `allocate` only, and is freed at most once;
+//! * whoever calls `key`, `value`, `hash`, `generation`, `set_generation` or `bytes` owes that the
+//!   block has not been freed, and will not be while what it got is in use;
+//! * the pointer keeps the provenance of the whole block: the bytes are reached from it, never from
+//!   a reference to the header.
+
+use std::{
+    alloc::{self, Layout},
+    ptr::{self, NonNull},
+    slice,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// What stands before the key and the value.
+#[repr(C)]
+pub(super) struct Header {
+    hash: u32,
+    generation: AtomicU32,
+    key_bytes: u32,
+    value_bytes: u32,
+}
+
+/// An entry's address. Copies refer to the same block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry(NonNull<Header>);
+
+impl Entry {
+    /// Takes memory for an entry and fills it. `hash` is the low half of the key's hash.
+    ///
+    /// # Panics
+    ///
+    /// If the key or the value has 4 GiB or more.
+    pub(super) fn allocate(hash: u32, generation: u32, key: &[u8], value: &[u8]) -> Entry {
+        let size = |bytes: &[u8]| u32::try_from(bytes.len()).expect("an entry is below 4 GiB");
+        let (key_bytes, value_bytes) = (size(key), size(value));
+        let layout = layout(key.len(), value.len());
+        // SAFETY: the layout is never empty: it holds the header.
+        let block = unsafe { alloc::alloc(layout) }.cast::<Header>();
+        let Some(block) = NonNull::new(block) else { alloc::handle_alloc_error(layout) };
+        let header =
+            Header { hash, generation: AtomicU32::new(generation), key_bytes, value_bytes };
+        // SAFETY: the block is ours, aligned for the header and as long as header, key and value.
+        unsafe {
+            block.write(header);
+            let bytes = block.add(1).cast::<u8>().as_ptr();
+            ptr::copy_nonoverlapping(key.as_ptr(), bytes, key.len());
+            ptr::copy_nonoverlapping(value.as_ptr(), bytes.add(key.len()), value.len());
+        }
+        Entry(block)
+    }
+
+    /// The entry at an address that `address` gave.
+    pub(super) fn at(address: NonNull<Header>) -> Entry {
+        Entry(address)
+    }
+
+    /// Where it is.
+    pub(super) fn address(self) -> NonNull<Header> {
+        self.0
+    }
+
+    /// The key.
+    ///
+    /// # Safety
+    ///
+    /// The entry is not freed during `'a`.
+    #[inline]
+    pub(super) unsafe fn key<'a>(self) -> &'a [u8] {
+        // SAFETY: the caller owes a live block; the key follows its header.
+        unsafe {
+            let bytes = self.0.add(1).cast::<u8>().as_ptr();
+            slice::from_raw_parts(bytes, (*self.0.as_ptr()).key_bytes as usize)
+        }
+    }
+
+    /// The value.
+    ///
+    /// # Safety
+    ///
+    /// The entry is not freed during `'a`.
+    #[inline]
+    pub(super) unsafe fn value<'a>(self) -> &'a [u8] {
+        // SAFETY: the caller owes a live block; the value follows the key.
+        unsafe {
+            let header = self.0.as_ptr();
+            let bytes = self.0.add(1).cast::<u8>().as_ptr().add((*header).key_bytes as usize);
+            slice::from_raw_parts(bytes, (*header).value_bytes as usize)
+        }
+    }
+
+    /// The low half of the key's hash.
+    ///
+    /// # Safety
+    ///
+    /// The entry is not freed.
+    pub(super) unsafe fn hash(self) -> u32 {
+        // SAFETY: the caller owes a live block.
+        unsafe { (*self.0.as_ptr()).hash }
+    }
+
+    /// In which generation it was last written or confirmed.
+    ///
+    /// # Safety
+    ///
+    /// The entry is not freed.
+    pub(super) unsafe fn generation(self) -> u32 {
+        // SAFETY: the caller owes a live block.
+        unsafe { (*self.0.as_ptr()).generation.load(Ordering::Relaxed) }
+    }
+
+    /// Confirms it in a generation.
+    ///
+    /// # Safety
+    ///
+    /// The entry is not freed.
+    pub(super) unsafe fn set_generation(self, generation: u32) {
+        // SAFETY: the caller owes a live block.
+        unsafe { (*self.0.as_ptr()).generation.store(generation, Ordering::Relaxed) }
+    }
+
+    /// Bytes that its block takes.
+    ///
+    /// # Safety
+    ///
+    /// The entry is not freed.
+    pub(super) unsafe fn bytes(self) -> usize {
+        // SAFETY: the caller owes a live block.
+        unsafe { layout(self.key().len(), self.value().len()) }.size()
+    }
+
+    /// Gives the memory back.
+    ///
+    /// # Safety
+    ///
+    /// The entry is not freed yet, and nobody uses it, its key or its value any more.
+    pub(super) unsafe fn free(self) {
+        // SAFETY: the caller owes a live block that is out of use; the layout is that of `allocate`.
+        unsafe {
+            let layout = layout(self.key().len(), self.value().len());
+            alloc::dealloc(self.0.as_ptr().cast::<u8>(), layout);
+        }
+    }
+}
+
+fn layout(key_bytes: usize, value_bytes: usize) -> Layout {
+    let size = size_of::<Header>() + key_bytes + value_bytes;
+    let layout = Layout::from_size_align(size, align_of::<Header>());
+    layout.expect("two sizes below 4 GiB fit the address space")
+}
+
+/// Asks the CPU to bring the memory at an address near; valid for any address, true or not.
+#[inline]
+pub(super) fn prefetch<T>(address: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch reads nothing that the program can see, and faults on no address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = address;
+}

@@ -1,0 +1,254 @@
+//! What everybody but the hot thread may know of a table: progress, freshness, trouble.
+//!
+//! Written by the table's side thread, read by the gate, the observer and the commands. Numbers
+//! are atomics, each true by itself; texts stand behind locks that the hot thread never takes.
+
+use std::{
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use super::table::Writer;
+
+/// How far the first load came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Load {
+    /// Under way, or waiting for its source.
+    Running,
+    /// The first copy is whole.
+    Done,
+    /// It never will be: why.
+    Failed(String),
+}
+
+/// One table's state.
+#[derive(Debug)]
+pub struct TableStatus {
+    name: String,
+    started: Instant,
+    load: Mutex<Load>,
+    load_changed: Condvar,
+    last_error: Mutex<String>,
+    is_fresh: AtomicBool,
+    is_held_back: AtomicBool,
+    /// Nanoseconds after `started`, plus one; zero for never.
+    as_of: AtomicU64,
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    retired_bytes: AtomicU64,
+    expected_entries: AtomicU64,
+    foreign_keys: AtomicU64,
+    loads: AtomicU64,
+    failed_loads: AtomicU64,
+    reconnects: AtomicU64,
+    errors: AtomicU64,
+}
+
+impl TableStatus {
+    pub(super) fn new(name: &str) -> TableStatus {
+        TableStatus {
+            name: name.to_owned(),
+            started: Instant::now(),
+            load: Mutex::new(Load::Running),
+            load_changed: Condvar::new(),
+            last_error: Mutex::default(),
+            is_fresh: AtomicBool::default(),
+            is_held_back: AtomicBool::default(),
+            as_of: AtomicU64::default(),
+            entries: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            retired_bytes: AtomicU64::default(),
+            expected_entries: AtomicU64::default(),
+            foreign_keys: AtomicU64::default(),
+            loads: AtomicU64::default(),
+            failed_loads: AtomicU64::default(),
+            reconnects: AtomicU64::default(),
+            errors: AtomicU64::default(),
+        }
+    }
+
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// True once the first copy was whole; it stays so.
+    pub fn is_loaded(&self) -> bool {
+        *self.load() == Load::Done
+    }
+
+    /// True while the copy follows its source; false while it is being loaded or its source is away.
+    pub fn is_fresh(&self) -> bool {
+        self.is_fresh.load(Relaxed)
+    }
+
+    /// True while the hot thread does not turn and the writer waits for it.
+    pub fn is_held_back(&self) -> bool {
+        self.is_held_back.load(Relaxed)
+    }
+
+    /// How old an answer may be: time since the copy last showed all that its source held. `None`
+    /// before the first whole copy.
+    pub fn age(&self) -> Option<Duration> {
+        let as_of = self.as_of.load(Relaxed).checked_sub(1)?;
+        Some(self.started.elapsed().saturating_sub(Duration::from_nanos(as_of)))
+    }
+
+    /// Entries in the copy; while it loads, how many are there so far.
+    pub fn entries(&self) -> u64 {
+        self.entries.load(Relaxed)
+    }
+
+    /// Bytes of the copy, without what waits to be freed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Bytes that wait for the hot thread's next turn to be freed.
+    pub fn retired_bytes(&self) -> u64 {
+        self.retired_bytes.load(Relaxed)
+    }
+
+    /// At most so many entries are to come: the keys of the whole database, or the lines of the
+    /// file. Zero if unknown.
+    pub fn expected_entries(&self) -> u64 {
+        self.expected_entries.load(Relaxed)
+    }
+
+    /// Keys under the prefix that are not strings, as the last whole load found them.
+    pub fn foreign_keys(&self) -> u64 {
+        self.foreign_keys.load(Relaxed)
+    }
+
+    /// Whole loads so far, the first included.
+    pub fn loads(&self) -> u64 {
+        self.loads.load(Relaxed)
+    }
+
+    /// Loads that broke off, or whose content was refused.
+    pub fn failed_loads(&self) -> u64 {
+        self.failed_loads.load(Relaxed)
+    }
+
+    /// Connections made after the first.
+    pub fn reconnects(&self) -> u64 {
+        self.reconnects.load(Relaxed)
+    }
+
+    /// Troubles so far.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Relaxed)
+    }
+
+    /// The last trouble in words; empty if there was none.
+    pub fn last_error(&self) -> String {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn load(&self) -> MutexGuard<'_, Load> {
+        self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the first load has ended, at most that long; says how far it is.
+    pub(super) fn wait_for_load(&self, timeout: Duration) -> Load {
+        let waiting = |load: &mut Load| *load == Load::Running;
+        let result = self.load_changed.wait_timeout_while(self.load(), timeout, waiting);
+        result.unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// A copy is whole, and true as of that time.
+    pub(super) fn loaded(&self, as_of: Instant) {
+        self.loads.fetch_add(1, Relaxed);
+        self.fresh_as_of(as_of);
+        *self.load() = Load::Done;
+        self.load_changed.notify_all();
+    }
+
+    /// The first copy will never be whole.
+    pub(super) fn failed(&self, reason: String) {
+        let mut load = self.load();
+        if *load == Load::Running {
+            *load = Load::Failed(reason);
+        }
+        self.load_changed.notify_all();
+    }
+
+    /// The copy shows all that its source held at that time.
+    pub(super) fn fresh_as_of(&self, time: Instant) {
+        let nanos = time.saturating_duration_since(self.started).as_nanos() as u64;
+        self.as_of.fetch_max(nanos + 1, Relaxed);
+        self.is_fresh.store(true, Relaxed);
+    }
+
+    /// The copy serves on, but nobody knows whether it is still true.
+    pub(super) fn stale(&self) {
+        self.is_fresh.store(false, Relaxed);
+    }
+
+    pub(super) fn trouble(&self, sentence: String) {
+        self.errors.fetch_add(1, Relaxed);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = sentence;
+    }
+
+    pub(super) fn load_broke_off(&self) {
+        self.failed_loads.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn reconnected(&self) {
+        self.reconnects.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn held_back(&self, yes: bool) {
+        self.is_held_back.store(yes, Relaxed);
+    }
+
+    pub(super) fn expect(&self, entries: u64) {
+        self.expected_entries.store(entries, Relaxed);
+    }
+
+    pub(super) fn found_foreign(&self, keys: u64) {
+        self.foreign_keys.store(keys, Relaxed);
+    }
+
+    pub(super) fn measure(&self, writer: &Writer) {
+        self.entries.store(writer.len() as u64, Relaxed);
+        self.bytes.store(writer.bytes() as u64, Relaxed);
+        self.retired_bytes.store(writer.retired_bytes() as u64, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_begins_with_the_first_whole_copy_and_never_grows_backwards() {
+        let status = TableStatus::new("users");
+        assert_eq!(status.age(), None);
+        let time = Instant::now();
+        status.loaded(time);
+        assert!(status.is_loaded() && status.is_fresh());
+        assert!(status.age().unwrap() <= time.elapsed() + Duration::from_nanos(1));
+        let before = status.as_of.load(Relaxed);
+        status.fresh_as_of(time - Duration::from_nanos(1));
+        assert_eq!(status.as_of.load(Relaxed), before);
+        status.stale();
+        assert!(!status.is_fresh() && status.is_loaded());
+    }
+
+    #[test]
+    fn a_failure_ends_the_wait_but_does_not_undo_a_load() {
+        let status = TableStatus::new("users");
+        assert_eq!(status.wait_for_load(Duration::ZERO), Load::Running);
+        status.failed("no such password".to_owned());
+        let failed = Load::Failed("no such password".to_owned());
+        assert_eq!(status.wait_for_load(Duration::from_secs(60)), failed);
+        let status = TableStatus::new("users");
+        status.loaded(Instant::now());
+        status.failed("too late".to_owned());
+        assert!(status.is_loaded());
+    }
+}
