@@ -142,7 +142,7 @@ impl Entry {
     ///
     /// The entry is not freed yet, and nobody uses it, its key or its value any more.
     pub(super) unsafe fn free(self) {
-        // SAFETY: the caller owes a live block that is out of use; the layout is that of `allocate`.
+        // SAFETY: the caller owes a live block out of use; the layout is that of `allocate`.
         unsafe {
             let layout = layout(self.key().len(), self.value().len());
             alloc::dealloc(self.0.as_ptr().cast::<u8>(), layout);

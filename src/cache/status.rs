@@ -80,7 +80,7 @@ impl TableStatus {
         *self.load() == Load::Done
     }
 
-    /// True while the copy follows its source; false while it is being loaded or its source is away.
+    /// True while the copy follows its source; false while it loads or its source is away.
     pub fn is_fresh(&self) -> bool {
         self.is_fresh.load(Relaxed)
     }

@@ -98,6 +98,9 @@ struct Retired {
     garbage: Garbage,
 }
 
+// SAFETY: garbage is unlinked and belongs to whoever holds it; any thread may free it.
+unsafe impl Send for Retired {}
+
 enum Garbage {
     Entry(Entry),
     Slots(*mut Slots),
@@ -233,10 +236,6 @@ pub struct Writer {
     retired: VecDeque<Retired>,
     retired_bytes: usize,
 }
-
-// SAFETY: it owns what it points to, together with the reader's side, which reads only; there is
-// one writer, and it moves as a whole.
-unsafe impl Send for Writer {}
 
 impl Writer {
     /// Puts a value under a key and notes the generation in which that was so. The reader may see

@@ -21,10 +21,8 @@ use super::{
     prefix::Prefix,
     trouble::Trouble,
 };
-use crate::{
-    cache::table::Writer,
-    limits::{TABLE_DIRTY_KEYS_MAX, TABLE_MGET_KEYS_MAX, TABLE_ROUND_KEYS_MAX},
-};
+use crate::cache::table::Writer;
+use crate::limits::{TABLE_DIRTY_KEYS_MAX, TABLE_MGET_KEYS_MAX, TABLE_ROUND_KEYS_MAX};
 
 /// Keys that `SCAN` is asked to look at in one page.
 const PAGE_KEYS: usize = 2000;
@@ -84,6 +82,8 @@ pub(super) struct Mirror {
     suspects: Vec<Vec<u8>>,
     foreign: u64,
     total: Option<u64>,
+    /// When this generation began.
+    began: Instant,
     round: Round,
     /// When the round before the last, and the last, were sent.
     sent: [Instant; 2],
@@ -122,6 +122,7 @@ impl Mirror {
             suspects: Vec::new(),
             foreign: 0,
             total: None,
+            began: now,
             round,
             sent: [now; 2],
         }
@@ -136,6 +137,7 @@ impl Mirror {
         self.suspects.clear();
         self.foreign = 0;
         self.total = None;
+        self.began = Instant::now();
     }
 
     /// What keys begin with.
@@ -156,6 +158,11 @@ impl Mirror {
     /// The table.
     pub(super) fn writer(&mut self) -> &mut Writer {
         &mut self.writer
+    }
+
+    /// When this generation began.
+    pub(super) fn began(&self) -> Instant {
+        self.began
     }
 
     /// Keys of other types under the prefix, found by this generation.

@@ -9,9 +9,12 @@ mod backoff;
 mod link;
 mod mirror;
 mod prefix;
+#[cfg(test)]
+mod simulation;
 mod trouble;
 
 use std::{
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -43,6 +46,8 @@ pub(super) struct Refresher {
     status: Arc<TableStatus>,
     stop: Stop,
     quiet_rounds: u32,
+    /// The log has a line about it since the last whole copy.
+    is_trouble_told: bool,
 }
 
 impl Refresher {
@@ -55,7 +60,8 @@ impl Refresher {
     ) -> Result<Refresher, String> {
         let address = Address::parse(url, shown)?;
         let mirror = Mirror::new(writer, Prefix::new(prefix));
-        Ok(Refresher { address, mirror, status, stop, quiet_rounds: 0 })
+        let (quiet_rounds, is_trouble_told) = (0, false);
+        Ok(Refresher { address, mirror, status, stop, quiet_rounds, is_trouble_told })
     }
 
     /// Runs until it is told to stop, or until the first load fails for good.
@@ -81,11 +87,11 @@ impl Refresher {
             self.status.reconnected();
         }
         self.mirror.restart();
-        let (mut commands, began) = (Pipeline::new(), Instant::now());
+        let mut commands = Pipeline::new();
         while !self.stop.is_asked() {
             let progress = self.round(&mut link, &mut commands)?;
             backoff.reset();
-            self.report(progress, began);
+            self.report(progress);
             self.pace();
         }
         Ok(())
@@ -104,7 +110,7 @@ impl Refresher {
         Ok(self.mirror.finish_round())
     }
 
-    fn report(&mut self, progress: Progress, began: Instant) {
+    fn report(&mut self, progress: Progress) {
         if let Some(total) = self.mirror.total() {
             self.status.expect(total);
         }
@@ -116,7 +122,8 @@ impl Refresher {
                 self.status.found_foreign(self.mirror.foreign());
                 self.status.loaded(as_of);
                 let (table, entries) = (self.status.name(), self.status.entries());
-                let (took, foreign) = (began.elapsed(), self.mirror.foreign());
+                let (took, foreign) = (self.mirror.began().elapsed(), self.mirror.foreign());
+                self.is_trouble_told = false;
                 tracing::info!(event = "table.loaded", table, entries, foreign, took = ?took);
             }
             Progress::Fresh(as_of) => self.status.fresh_as_of(as_of),
@@ -134,13 +141,15 @@ impl Refresher {
     }
 
     /// One line when the state changes; the rest is for who asks.
-    fn note_trouble(&self, trouble: &Trouble) {
+    fn note_trouble(&mut self, trouble: &Trouble) {
         if self.mirror.is_loading() && self.mirror.has_begun() {
             self.status.load_broke_off();
         }
-        if self.status.is_fresh() || self.status.errors() == 0 {
+        if !mem::replace(&mut self.is_trouble_told, true) {
+            let is_loaded = self.status.is_loaded();
+            let served = if is_loaded { "serving the last copy" } else { "trying again" };
             let (table, reason) = (self.status.name(), &trouble.sentence);
-            tracing::warn!(event = "table.lost", table, reason = %reason, "serving the last copy");
+            tracing::warn!(event = "table.lost", table, reason = %reason, "{served}");
         }
         self.status.stale();
         self.status.trouble(trouble.sentence.clone());

@@ -1,0 +1,120 @@
+//! A real redis-server of the test's own: a child process on a free port, ended by its id.
+
+use std::{
+    io::ErrorKind,
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+};
+
+use hotspur::config::settings::TablePlace;
+use tempfile::TempDir;
+
+use crate::cache_rig::until;
+
+const ATTEMPTS: usize = 5;
+
+/// A server that ends with the test, however that ends.
+pub(crate) struct Server {
+    child: Option<Child>,
+    directory: TempDir,
+    port: u16,
+    password: Option<&'static str>,
+}
+
+impl Server {
+    pub(crate) fn start() -> Server {
+        Server::start_with(None)
+    }
+
+    pub(crate) fn start_with(password: Option<&'static str>) -> Server {
+        let mut server = Server::absent();
+        server.password = password;
+        for _ in 0..ATTEMPTS {
+            if server.try_launch() {
+                return server;
+            }
+            server.port = free_port();
+        }
+        panic!("redis-server did not start on any of {ATTEMPTS} free ports");
+    }
+
+    /// An address where nobody listens yet.
+    pub(crate) fn absent() -> Server {
+        let directory = tempfile::tempdir().unwrap();
+        Server { child: None, directory, port: free_port(), password: None }
+    }
+
+    /// Starts it where it is to be, empty.
+    pub(crate) fn launch(&mut self) {
+        assert!(self.try_launch(), "redis-server did not start on port {}", self.port);
+    }
+
+    /// As `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub(crate) fn connect(&self) -> redis::Connection {
+        self.try_connect().unwrap()
+    }
+
+    pub(crate) fn url(&self, database: u8) -> String {
+        let password = self.password.map(|it| format!(":{it}@")).unwrap_or_default();
+        format!("redis://{password}127.0.0.1:{}/{database}", self.port)
+    }
+
+    pub(crate) fn place(&self, prefix: &str) -> TablePlace {
+        let shown = format!("redis://127.0.0.1:{}/0", self.port);
+        TablePlace::Redis { url: self.url(0), shown, prefix: prefix.to_owned() }
+    }
+
+    fn try_connect(&self) -> redis::RedisResult<redis::Connection> {
+        let mut connection = redis::Client::open(self.url(0))?.get_connection()?;
+        redis::cmd("PING").exec(&mut connection)?;
+        Ok(connection)
+    }
+
+    /// False if it ended before it answered: another process took the port.
+    fn try_launch(&mut self) -> bool {
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
+        command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(self.directory.path());
+        if let Some(password) = self.password {
+            command.args(["--requirepass", password]);
+        }
+        let child = match command.stdin(Stdio::null()).stdout(Stdio::null()).spawn() {
+            Ok(child) => self.child.insert(child),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                panic!("redis-server is not on PATH: run scripts/test, which installs it")
+            }
+            Err(error) => panic!("redis-server did not start: {error}"),
+        };
+        let id = child.id();
+        let mut ended = false;
+        until("redis-server answers", || {
+            let child = self.child.as_mut().unwrap();
+            ended = child.try_wait().unwrap().is_some();
+            ended || self.try_connect().is_ok_and(|mut it| process_id(&mut it) == id)
+        });
+        !ended
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn process_id(connection: &mut redis::Connection) -> u32 {
+    let info: String = redis::cmd("INFO").arg("server").query(connection).unwrap();
+    let line = info.lines().find_map(|line| line.strip_prefix("process_id:"));
+    line.unwrap().trim().parse().unwrap()
+}
