@@ -1,8 +1,8 @@
 //! Which cores there are, which are kept free by the kernel, and which this process may use.
 //!
 //! Three things bound a process: the cores that are online, the cpuset of its control group (a hard
-//! bound: the system refuses to go beyond it), and its affinity mask (a soft one: isolated cores are
-//! never in the mask that a process starts with, and a thread may still ask for them).
+//! bound: the system refuses to go beyond it), and its affinity mask (a soft one: isolated cores
+//! are never in the mask that a process starts with, and a thread may still ask for them).
 
 use std::{
     fs,
@@ -54,8 +54,9 @@ fn list(path: &Path) -> Option<CpuList> {
     fs::read_to_string(path).ok()?.parse().ok()
 }
 
-/// The innermost control group that says which cores are effective, of version 2, else of version 1.
-/// Inside a container the path in `/proc` may be the one outside: then the mount's own top counts.
+/// The innermost control group that says which cores are effective, of version 2, else of version
+/// 1. Inside a container the path in `/proc` may be the one outside: then the mount's own top
+/// counts.
 fn cpuset(root: &Path) -> Option<CpuList> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let mount = root.join("sys/fs/cgroup");

@@ -1,9 +1,9 @@
 //! The machine: cores, affinity, memory; asked once at start.
 //!
 //! A hot thread wants a core that nobody else runs on. Which cores are isolated, which ones this
-//! process may use, and who else runs where is read here from `/sys` and `/proc`, below a root folder
-//! that tests replace by a recorded tree. What cannot be had is said in sentences and never ends a
-//! run that asked for `auto`. Elsewhere than on Linux all of it answers "unpinned".
+//! process may use, and who else runs where is read here from `/sys` and `/proc`, below a root
+//! folder that tests replace by a recorded tree. What cannot be had is said in sentences and never
+//! ends a run that asked for `auto`. Elsewhere than on Linux all of it answers "unpinned".
 //!
 //! This changes the affinity of threads and nothing else of the machine.
 

@@ -1,7 +1,7 @@
 //! This process's threads: who they are and where they may run.
 //!
-//! Client libraries make threads of their own. Whether they kept off the hot core is not a matter of
-//! faith: the list is read after the start, and an intruder is named.
+//! Client libraries make threads of their own. Whether they kept off the hot core is not a matter
+//! of faith: the list is read after the start, and an intruder is named.
 
 use std::{fs, path::Path};
 

@@ -1,7 +1,7 @@
 //! Plain sums: how often something happened since the last hand-over.
 //!
-//! All of it is `u64` fields and arrays of fixed size. Skips and rejects are counted by class and by
-//! place; both come as small numbers, because this module stands below the types that name them.
+//! All of it is `u64` fields and arrays of fixed size. Skips and rejects are counted by class and
+//! by place; both come as small numbers, because this module stands below the types that name them.
 
 use crate::limits::{CLASSES_MAX, DESTINATIONS_MAX, STEPS_COUNTED_MAX};
 

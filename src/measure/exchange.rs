@@ -1,9 +1,9 @@
 //! How measurements leave the hot thread: its full interval is swapped against an empty one.
 //!
-//! Two intervals in boxes go round over two bounded queues. The observer offers an empty one when it
-//! wants numbers; the hot thread, at its next housekeeping, takes it and gives its own. Where none is
-//! offered it goes on adding to the same. So nothing is lost or counted twice, and the hot side
-//! moves one pointer: no lock, no allocation, no copy.
+//! Two intervals in boxes go round over two bounded queues. The observer offers an empty one when
+//! it wants numbers; the hot thread, at its next housekeeping, takes it and gives its own. Where
+//! none is offered it goes on adding to the same. So nothing is lost or counted twice, and the hot
+//! side moves one pointer: no lock, no allocation, no copy.
 
 use std::sync::Arc;
 

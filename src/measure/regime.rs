@@ -129,7 +129,10 @@ mod tests {
     proptest! {
         #[test]
         fn regimes_sum_to_the_whole_time(
-            steps in prop::collection::vec((0_u64..1_000_000, 0..Regime::COUNT, any::<bool>()), 0..200)
+            steps in prop::collection::vec(
+                (0_u64..1_000_000, 0..Regime::COUNT, any::<bool>()),
+                0..200,
+            )
         ) {
             let start = Ticks(77);
             let mut now = start;

@@ -1,10 +1,11 @@
 //! What was measured becomes files and lines, on a side thread.
 //!
 //! The hot thread keeps a `HotSide`: plain memory to add to and a bounded queue to drop notices in.
-//! The observer wakes a few dozen times a second, turns notices into log lines, asks for an interval
-//! when one is due, writes it to the histogram log and adds it to the sum, from which the end of the
-//! run takes its percentile files and its table. Nothing here is ever waited for by the hot thread:
-//! where the observer is late, an interval becomes longer and notices are counted instead of kept.
+//! The observer wakes a few dozen times a second, turns notices into log lines, asks for an
+//! interval when one is due, writes it to the histogram log and adds it to the sum, from which the
+//! end of the run takes its percentile files and its table. Nothing here is ever waited for by the
+//! hot thread: where the observer is late, an interval becomes longer and notices are counted
+//! instead of kept.
 
 use thiserror::Error;
 

@@ -1,7 +1,7 @@
 //! What the hot thread has to say in words, as values that are copied into a bounded queue.
 //!
-//! A notice is rare: a change of state, an error of a peer, a sample of what is rejected. It becomes
-//! a line on the observer's thread, which also sees to it that a storm stays a few lines.
+//! A notice is rare: a change of state, an error of a peer, a sample of what is rejected. It
+//! becomes a line on the observer's thread, which also sees to it that a storm stays a few lines.
 
 use crate::verdict::{RejectClass, Sentence, Step};
 
