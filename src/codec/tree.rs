@@ -1,0 +1,256 @@
+//! All paths that a pipeline names, as one tree, found in one pass over each record.
+//!
+//! Names are compared as integers: length, first and last bytes first, the middle only for names
+//! past 16 bytes. A level's lengths stand in a bit set, so that most fields of a record are passed
+//! over without looking at their names. Every field is looked at, because of a field that stands
+//! twice the last counts.
+
+use crate::codec::{
+    edits::Slot,
+    escape::push_text,
+    path::{Path, Segment},
+    tape::{Event, Node},
+};
+
+/// One path of a tree; the event itself is the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PathId(pub(super) u16);
+
+impl PathId {
+    /// The event itself.
+    pub const ROOT: PathId = PathId(0);
+
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// Paths that share their beginnings.
+#[derive(Debug)]
+pub struct PathTree {
+    branches: Vec<Branch>,
+}
+
+#[derive(Debug)]
+pub(super) struct Branch {
+    /// The way here from the parent.
+    pub(super) segment: Step,
+    pub(super) parent: PathId,
+    pub(super) children: Vec<PathId>,
+    /// Bit n is set if a child's name has n bytes, modulo 64.
+    lengths: u64,
+    path: Path,
+}
+
+#[derive(Debug)]
+pub(super) enum Step {
+    Name {
+        name: Name,
+        /// The name in quotes and a colon, as it is written where the field is made.
+        json: Box<[u8]>,
+    },
+    Index(usize),
+}
+
+/// A name that is compared as integers.
+#[derive(Debug)]
+pub(super) struct Name {
+    bytes: Box<[u8]>,
+    ends: (u64, u64),
+}
+
+impl Name {
+    fn new(name: &str) -> Name {
+        Name { bytes: name.as_bytes().into(), ends: ends(name.as_bytes()) }
+    }
+
+    #[inline]
+    pub(super) fn is(&self, other: &[u8]) -> bool {
+        self.bytes.len() == other.len()
+            && self.ends == ends(other)
+            && (other.len() <= 16 || *self.bytes == *other)
+    }
+}
+
+/// The first and the last bytes; together with the length they say all of up to 16 bytes.
+#[inline]
+fn ends(name: &[u8]) -> (u64, u64) {
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+    }
+    if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+        return (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into());
+    }
+    match name {
+        [] => (0, 0),
+        [first, .., last] => (u64::from(*first) << 8 | u64::from(name[1]), u64::from(*last)),
+        [only] => (u64::from(*only), 0),
+    }
+}
+
+impl Default for PathTree {
+    fn default() -> PathTree {
+        PathTree::new()
+    }
+}
+
+impl PathTree {
+    /// Only the event itself.
+    pub fn new() -> PathTree {
+        let root = Branch {
+            segment: Step::Index(0),
+            parent: PathId::ROOT,
+            children: Vec::new(),
+            lengths: 0,
+            path: Path::default(),
+        };
+        PathTree { branches: vec![root] }
+    }
+
+    /// Adds a path, or finds it.
+    ///
+    /// # Panics
+    ///
+    /// Past 65,535 paths, which no configuration comes near.
+    pub fn add(&mut self, path: &Path) -> PathId {
+        let mut at = PathId::ROOT;
+        for depth in 1..=path.segments.len() {
+            let way = &path.segments[..depth];
+            let known = self.branches[at.index()].children.iter().copied();
+            let known = known.into_iter().find(|child| self.path(*child).segments == way);
+            at = known.unwrap_or_else(|| self.grow(at, way));
+        }
+        at
+    }
+
+    fn grow(&mut self, parent: PathId, way: &[Segment]) -> PathId {
+        let id = PathId(u16::try_from(self.branches.len()).expect("fewer than 65,536 paths"));
+        let segment = match &way[way.len() - 1] {
+            Segment::Index(index) => Step::Index(*index),
+            Segment::Name(name) => {
+                let mut json = Vec::new();
+                push_text(&mut json, name.as_bytes());
+                json.push(b':');
+                Step::Name { name: Name::new(name), json: json.into() }
+            }
+        };
+        let above = &mut self.branches[parent.index()];
+        above.children.push(id);
+        if let Step::Name { name, .. } = &segment {
+            above.lengths |= 1 << (name.bytes.len() % 64);
+        }
+        let path = Path { segments: way.to_vec() };
+        self.branches.push(Branch { segment, parent, children: Vec::new(), lengths: 0, path });
+        id
+    }
+
+    /// A path as it can be written.
+    pub fn path(&self, id: PathId) -> &Path {
+        &self.branches[id.index()].path
+    }
+
+    /// Paths, the event itself counted.
+    pub fn len(&self) -> usize {
+        self.branches.len()
+    }
+
+    /// Never true: the event itself is always there.
+    pub fn is_empty(&self) -> bool {
+        self.branches.is_empty()
+    }
+
+    pub(super) fn branch(&self, id: PathId) -> &Branch {
+        &self.branches[id.index()]
+    }
+
+    /// The child of `id` with that name.
+    #[inline]
+    pub(super) fn child_named(&self, id: PathId, field: &str) -> Option<PathId> {
+        let branch = self.branch(id);
+        if branch.lengths & 1 << (field.len() % 64) == 0 {
+            return None;
+        }
+        branch.children.iter().copied().find(|child| match &self.branch(*child).segment {
+            Step::Name { name, .. } => name.is(field.as_bytes()),
+            Step::Index(_) => false,
+        })
+    }
+
+    /// Notes in `slots` at which node each path stands in the event.
+    #[inline]
+    pub(super) fn resolve(&self, event: &Event<'_>, slots: &mut [Slot]) {
+        slots.fill(Slot::default());
+        slots[0].found = Some(Node::ROOT);
+        self.resolve_below(PathId::ROOT, Node::ROOT, event, slots);
+    }
+
+    fn resolve_below(&self, id: PathId, node: Node, event: &Event<'_>, slots: &mut [Slot]) {
+        let branch = self.branch(id);
+        if branch.lengths != 0 {
+            for (name, value) in event.fields(node) {
+                if let Some(child) = self.child_named(id, name) {
+                    slots[child.index()].found = Some(value);
+                }
+            }
+        }
+        for child in &branch.children {
+            let below = self.branch(*child);
+            if let Step::Index(index) = below.segment {
+                slots[child.index()].found = event.items(node).nth(index);
+            }
+            // Below the last of a field's doubles only: what the others hold does not count.
+            if let (false, Some(found)) = (below.children.is_empty(), slots[child.index()].found) {
+                self.resolve_below(*child, found, event, slots);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::tape::Parser;
+
+    #[test]
+    fn names_are_told_apart_at_every_length() {
+        let text: String = ('a'..='z').collect();
+        for length in 0..=text.len() {
+            let name = Name::new(&text[..length]);
+            assert!(name.is(&text.as_bytes()[..length]));
+            assert!(!name.is(&text.as_bytes()[..length.saturating_sub(1)]) || length == 0);
+            for at in 0..length {
+                let mut other = text.as_bytes()[..length].to_vec();
+                other[at] ^= 1;
+                assert!(!name.is(&other), "length {length}, byte {at}");
+            }
+        }
+    }
+
+    fn found(paths: &[&str], input: &str) -> Vec<Option<String>> {
+        let mut tree = PathTree::new();
+        let ids: Vec<_> = paths.iter().map(|path| tree.add(&Path::parse(path).unwrap())).collect();
+        let mut parser = Parser::new(1024, 16);
+        let event = parser.parse(input.as_bytes()).unwrap();
+        let mut slots = vec![Slot::default(); tree.len()];
+        tree.resolve(&event, &mut slots);
+        let show = |node| input[event.span(node)].to_owned();
+        ids.iter().map(|id| slots[id.index()].found.map(show)).collect()
+    }
+
+    #[test]
+    fn paths_are_found_in_one_pass() {
+        let input = r#"{"a":{"b":[10,{"c":20}]},"odd name":3}"#;
+        let paths = ["a.b[0]", "a.b[1].c", r#"["odd name"]"#, "a.x", "a.b[2]", "a.b.c", "a[0]"];
+        let absent = None::<String>;
+        let [ten, twenty, three] = ["10", "20", "3"].map(|it| Some(it.to_owned()));
+        let none = [absent.clone(), absent.clone(), absent.clone(), absent];
+        let expected: Vec<_> = [ten, twenty, three].into_iter().chain(none).collect();
+        assert_eq!(found(&paths, input), expected);
+    }
+
+    #[test]
+    fn of_doubles_the_last_counts_and_what_is_in_the_others_does_not() {
+        let input = r#"{"a":{"b":1,"c":2},"a":{"b":3,"b":4}}"#;
+        assert_eq!(found(&["a.b", "a.c"], input), [Some("4".to_owned()), None]);
+    }
+}
