@@ -120,7 +120,7 @@ impl Edits {
         path: PathId,
         written: Written,
     ) -> Result<(), Obstacle> {
-        if tree.branch(path).parent != PathId::ROOT || self.is_item(tree, path) {
+        if tree.branch(path).parent != PathId::ROOT || tree.is_item(path) {
             self.check_parents(tree, event, path)?;
         }
         self.forget_below(tree, path);
@@ -132,10 +132,6 @@ impl Edits {
         }
         self.slots[0].touched = true;
         Ok(())
-    }
-
-    fn is_item(&self, tree: &PathTree, path: PathId) -> bool {
-        matches!(tree.branch(path).segment, Step::Index(_))
     }
 
     fn check_parents(

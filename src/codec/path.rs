@@ -39,6 +39,11 @@ impl Path {
         }
         Ok(Path { segments })
     }
+
+    /// True if it is written with a bracket first, so that no dot goes before it.
+    pub fn starts_with_bracket(&self) -> bool {
+        !matches!(self.segments.first(), Some(Segment::Name(name)) if is_bare(name))
+    }
 }
 
 impl fmt::Display for Path {

@@ -103,6 +103,7 @@ mod tests {
         assert_eq!(spans(flat), ["12.50", r#""x\"}""#, "-0", "true"]);
         let nested = r#"{"a":{"x":[1, 2 ],"y":{}} ,"b": [ [ ] ] , "c" : 1e5}"#;
         assert_eq!(spans(nested), [r#"{"x":[1, 2 ],"y":{}}"#, "[ [ ] ]", "1e5"]);
+        assert_eq!(spans(r#"{"a":[],"b":{},"c":"x"}"#), ["[]", "{}", r#""x""#]);
         assert_eq!(spans("{}").len(), 0);
     }
 

@@ -191,10 +191,14 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// True if the event holds no object and no list.
+    /// True if the event holds no object and no list: then each field has just four structurals.
+    /// An empty list is one node but two structurals, so counting nodes would not do.
     #[inline]
     pub(super) fn is_flat(&self) -> bool {
-        matches!(self.tape.0[0], TapeNode::Object { len, count } if 2 * len == count)
+        match self.tape.0[0] {
+            TapeNode::Object { len, .. } => self.structurals.len() == 4 * len + 1,
+            _ => false,
+        }
     }
 
     /// The fields of an object: name and the node of the value. Nothing, if it is none.

@@ -149,6 +149,16 @@ impl PathTree {
         &self.branches[id.index()].path
     }
 
+    /// The path above; the event itself has none.
+    pub fn parent(&self, id: PathId) -> Option<PathId> {
+        (id != PathId::ROOT).then(|| self.branch(id).parent)
+    }
+
+    /// True if the path ends with an index.
+    pub fn is_item(&self, id: PathId) -> bool {
+        id != PathId::ROOT && matches!(self.branch(id).segment, Step::Index(_))
+    }
+
     /// Paths, the event itself counted.
     pub fn len(&self) -> usize {
         self.branches.len()

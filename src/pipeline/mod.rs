@@ -1,25 +1,57 @@
 //! Steps over a record: pure, record and time in, verdict and results out.
+//!
+//! A record is parsed, the steps note what they add beside it, and the result's key and value are
+//! written straight into the turn's arena. `Pipeline` is compiled from settings at start; nothing
+//! of it allocates, locks or reads a clock once its buffers have met the largest record.
+//!
+//! What this does not do: know where tables come from (`Lookup` is all it sees), send anything, or
+//! remember a record.
 
 pub mod results;
+pub mod trial;
 
+mod compile;
+mod expression;
+mod hash;
+mod origin;
+mod process;
+
+pub use process::Pipeline;
 pub use results::Results;
 
 use crate::verdict::Verdict;
 
-/// A point in the processing of a record at which a stage ends.
+/// The end of a stage, told to whoever takes the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// The JSON is read.
+    /// The value is on the tape and every path is found.
     Parsed,
     /// All steps are done.
     Operated,
 }
 
-/// What became of a record, and when it came into being.
+/// What became of a record, and when it says that it began.
 #[derive(Clone, Copy, Debug)]
 pub struct Processed {
-    /// The outcome.
+    /// What was decided.
     pub verdict: Verdict,
-    /// Nanoseconds since the epoch; `None` if the origin is absent or of no use.
+    /// Its origin in nanoseconds since the epoch; `None` if it is absent or unusable.
     pub origin_ns: Option<i64>,
+}
+
+/// The tables, as the steps see them.
+pub trait Lookup {
+    /// Looks a key up in the table of that index in `Settings::tables`.
+    fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_>;
+}
+
+/// What a table said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// The value's bytes.
+    Hit(&'a [u8]),
+    /// There is no such key.
+    Miss,
+    /// The table is older than allowed, and the record must not be answered from it.
+    Stale,
 }

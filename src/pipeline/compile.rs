@@ -1,0 +1,233 @@
+//! Settings into a plan: every path, template and table found once, every problem told at once.
+//!
+//! A plan is read-only; what changes from record to record is in `codec::Edits` and in the scratch
+//! of `Pipeline`. Refused here is what no record could ever satisfy, such as reading a field of
+//! something that an earlier step made text.
+
+use crate::{
+    codec::{Path, PathId, PathTree},
+    config::{
+        Problem, Settings,
+        settings::{self, HashAlgorithm, SinkPartition, Tombstones},
+    },
+    pipeline::expression::{self, Expression, Field, Piece},
+};
+
+/// What a pipeline does, compiled.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) tree: PathTree,
+    pub(super) steps: Vec<Step>,
+    /// Writes of all steps; each has a buffer.
+    pub(super) writes: usize,
+    pub(super) tables: Vec<String>,
+    pub(super) origin: Expression,
+    pub(super) unit_nanos: u64,
+    pub(super) key: Expression,
+    pub(super) value: Expression,
+    pub(super) keep_partition: bool,
+    pub(super) tombstones: Tombstones,
+    pub(super) record_bytes_max: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Step {
+    /// The step's name, else its number from 1.
+    pub(super) name: String,
+    pub(super) operator: Operator,
+}
+
+#[derive(Debug)]
+pub(super) enum Operator {
+    Lookup { table: usize, key: Expression, into: Target, on_miss: OnMiss },
+    Hash { algorithm: HashAlgorithm, of: Expression, into: Target },
+    Text(Vec<(Vec<Piece>, Target)>),
+}
+
+/// Where a step writes, and the number of its buffer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    pub(super) path: PathId,
+    pub(super) write: u16,
+}
+
+#[derive(Debug)]
+pub(super) enum OnMiss {
+    Skip,
+    Reject,
+    Text(Box<str>),
+    /// A JSON value that is no text.
+    Json(Box<str>),
+}
+
+/// Compiles what the settings say.
+pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
+    let mut compiler = Compiler {
+        tree: PathTree::new(),
+        tables: settings.tables.iter().map(|table| table.name.clone()).collect(),
+        whole: Vec::new(),
+        writes: 0,
+        problems: Vec::new(),
+    };
+    let origin = compiler.origin(&settings.latency.origin);
+    let steps: Vec<_> = settings.steps.iter().zip(1..).map(|it| compiler.step(it)).collect();
+    let key = compiler.expression("sink.kafka.key", &settings.sink.key);
+    let value = compiler.expression("sink.kafka.value", &settings.sink.value);
+    if !compiler.problems.is_empty() {
+        return Err(compiler.problems);
+    }
+    Ok(Plan {
+        tree: compiler.tree,
+        steps: steps.into_iter().flatten().collect(),
+        writes: usize::from(compiler.writes),
+        tables: compiler.tables,
+        origin: origin.unwrap_or(Expression::Record(Field::Timestamp)),
+        unit_nanos: settings.latency.unit_nanos,
+        key: key.unwrap_or(Expression::Record(Field::Key)),
+        value: value.unwrap_or(Expression::Event(PathId::ROOT)),
+        keep_partition: settings.sink.partition == SinkPartition::Source,
+        tombstones: settings.source.tombstones,
+        record_bytes_max: settings.limits.record,
+    })
+}
+
+struct Compiler {
+    tree: PathTree,
+    tables: Vec<String>,
+    /// Paths that a step has written so far, and where that step stands.
+    whole: Vec<(PathId, String)>,
+    writes: u16,
+    problems: Vec<Problem>,
+}
+
+impl Compiler {
+    fn step(&mut self, (step, number): (&settings::Step, usize)) -> Option<Step> {
+        let place = &step.place;
+        let operator = match &step.operator {
+            settings::Operator::Lookup { table, key, into, on_miss } => {
+                let table = self.table(&format!("{place}.lookup.table"), table);
+                let key = self.expression(&format!("{place}.lookup.key"), key);
+                let on_miss = self.on_miss(&format!("{place}.lookup.on_miss"), on_miss);
+                let into = self.target(&format!("{place}.lookup.into"), into, place);
+                Operator::Lookup { table: table?, key: key?, into: into?, on_miss: on_miss? }
+            }
+            settings::Operator::Hash { algorithm, of, into } => {
+                let of = self.expression(&format!("{place}.hash.of"), of);
+                let into = self.target(&format!("{place}.hash.into"), into, place);
+                Operator::Hash { algorithm: *algorithm, of: of?, into: into? }
+            }
+            settings::Operator::Text(texts) => {
+                let texts = texts.iter().map(|(path, text)| self.text(place, path, text));
+                let texts: Vec<_> = texts.collect();
+                Operator::Text(texts.into_iter().collect::<Option<_>>()?)
+            }
+        };
+        let name = step.name.clone().unwrap_or_else(|| number.to_string());
+        Some(Step { name, operator })
+    }
+
+    fn text(&mut self, place: &str, path: &str, template: &str) -> Option<(Vec<Piece>, Target)> {
+        let key = format!("{place}.text.{}", toml_key(path));
+        let pieces = match expression::parse_template(template, &mut self.tree) {
+            Ok(pieces) => Some(pieces),
+            Err(sentence) => self.problem(&key, format!("{template:?}: {sentence}")),
+        };
+        for piece in pieces.iter().flatten() {
+            if let Piece::Hole(Expression::Event(path)) = piece {
+                self.check_above(&key, *path);
+            }
+        }
+        let target = self.target(&key, path, place);
+        Some((pieces?, target?))
+    }
+
+    fn origin(&mut self, text: &str) -> Option<Expression> {
+        let expression = self.expression("latency.origin", text)?;
+        if let Expression::Text(_) = expression {
+            let wrong = format!("{text:?} is text, neither a timestamp nor a number");
+            return self.problem("latency.origin", wrong);
+        }
+        Some(expression)
+    }
+
+    fn expression(&mut self, key: &str, text: &str) -> Option<Expression> {
+        match expression::parse(text, &mut self.tree) {
+            Ok(expression) => {
+                if let Expression::Event(path) = expression {
+                    self.check_above(key, path);
+                }
+                Some(expression)
+            }
+            Err(sentence) => self.problem(key, format!("{text:?}: {sentence}")),
+        }
+    }
+
+    fn target(&mut self, key: &str, path: &str, place: &str) -> Option<Target> {
+        match Path::parse(path) {
+            Ok(path) => {
+                let path = self.tree.add(&path);
+                self.check_above(key, path);
+                self.whole.push((path, place.to_owned()));
+                self.writes += 1;
+                Some(Target { path, write: self.writes - 1 })
+            }
+            Err(sentence) => self.problem(key, format!("{path:?} is no path: {sentence}")),
+        }
+    }
+
+    /// Tables hold text so far, and so do hashes and templates: below them there is nothing.
+    fn check_above(&mut self, key: &str, path: PathId) {
+        let mut above = self.tree.parent(path);
+        while let Some(at) = above {
+            if let Some((_, place)) = self.whole.iter().rev().find(|(it, _)| *it == at) {
+                let (path, at) = (self.tree.path(path), self.tree.path(at));
+                let wrong =
+                    format!("`{path}` cannot be: {place} makes `{at}` a text, which has no fields");
+                self.problems.push(Problem::error(key, wrong));
+                return;
+            }
+            above = self.tree.parent(at);
+        }
+    }
+
+    fn table(&mut self, key: &str, name: &str) -> Option<usize> {
+        let found = self.tables.iter().position(|table| table == name);
+        if found.is_none() {
+            let distance = |table: &&String| strsim::levenshtein(table, name);
+            let near = self.tables.iter().min_by_key(distance).filter(|it| distance(it) < 4);
+            let hint = match near {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("a table is made by `[tables.{name}]`"),
+            };
+            let problem = Problem::error(key, format!("there is no table named {name:?}"));
+            self.problems.push(problem.hint(hint));
+        }
+        found
+    }
+
+    fn on_miss(&mut self, key: &str, on_miss: &settings::OnMiss) -> Option<OnMiss> {
+        Some(match on_miss {
+            settings::OnMiss::Skip => OnMiss::Skip,
+            settings::OnMiss::Reject => OnMiss::Reject,
+            settings::OnMiss::Null => OnMiss::Json("null".into()),
+            settings::OnMiss::Default(json) => match serde_json::from_str(json) {
+                Ok(serde_json::Value::String(text)) => OnMiss::Text(text.into()),
+                Ok(_) => OnMiss::Json(json.trim().into()),
+                Err(error) => {
+                    return self.problem(key, format!("the default {json:?} is no JSON: {error}"));
+                }
+            },
+        })
+    }
+
+    fn problem<T>(&mut self, key: &str, message: String) -> Option<T> {
+        self.problems.push(Problem::error(key, message));
+        None
+    }
+}
+
+/// A key as TOML writes it.
+fn toml_key(key: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
+}

@@ -1,0 +1,502 @@
+//! Expressions and templates: read once at start, evaluated to bytes and a kind.
+//!
+//! Only paths and plain text in quotes are built so far; anything else is refused in a sentence.
+//! A value is never rebuilt: text comes unescaped from the tape, a number and JSON by the bytes
+//! that arrived, what a step wrote from that step's buffer. So evaluating copies nothing, unless
+//! an object that was itself changed has to be put together.
+
+use std::{fmt, io::Write};
+
+use crate::{
+    codec::{
+        Edits, Event, PathId, PathTree, Segment, Value, Written,
+        path::{Path, Scanner},
+        splice,
+    },
+    record::Record,
+    verdict::RejectClass,
+};
+
+const ONLY_PATHS: &str = "only paths such as `event.a.b` or `record.key` and plain text in quotes \
+                          are built so far, no operators, functions or numbers";
+
+/// What a user wrote where a value is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expression {
+    /// The event or a part of it.
+    Event(PathId),
+    /// Something about the record.
+    Record(Field),
+    /// Text in quotes.
+    Text(Box<str>),
+}
+
+/// What a record knows beside its event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    Value,
+    Key,
+    Topic,
+    Partition,
+    Offset,
+    Id,
+    Timestamp,
+    /// The last header of that name.
+    Header(Box<str>),
+}
+
+const FIELDS: [(&str, Field); 7] = [
+    ("value", Field::Value),
+    ("key", Field::Key),
+    ("topic", Field::Topic),
+    ("partition", Field::Partition),
+    ("offset", Field::Offset),
+    ("id", Field::Id),
+    ("timestamp", Field::Timestamp),
+];
+
+/// A piece of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Literal(Box<str>),
+    Hole(Expression),
+}
+
+/// Reads an expression; the paths in it join `tree`.
+pub(super) fn parse(text: &str, tree: &mut PathTree) -> Result<Expression, String> {
+    let mut scanner = Scanner::new(text);
+    let expression = parse_one(&mut scanner, tree)?;
+    if scanner.rest().is_empty() {
+        Ok(expression)
+    } else {
+        Err(format!("{:?} is not understood: {ONLY_PATHS}", scanner.rest()))
+    }
+}
+
+fn parse_one(scanner: &mut Scanner<'_>, tree: &mut PathTree) -> Result<Expression, String> {
+    scanner.skip_space();
+    if let Some(text) = scanner.quoted()? {
+        scanner.skip_space();
+        return Ok(Expression::Text(text.into()));
+    }
+    let Ok(root) = scanner.name() else {
+        return Err(format!("{:?} is not understood: {ONLY_PATHS}", scanner.rest()));
+    };
+    let expression = match root {
+        "event" => Expression::Event(tree.add(&Path { segments: scanner.segments()? })),
+        "record" => Expression::Record(parse_field(scanner)?),
+        _ if scanner.rest().trim_start().starts_with('(') => {
+            return Err(format!("the function `{root}` is not built yet: {ONLY_PATHS}"));
+        }
+        _ => {
+            let near = ["event", "record"].into_iter().find(|it| strsim::levenshtein(it, root) < 3);
+            let near = near.map_or(format!("event.{root}"), str::to_owned);
+            return Err(format!(
+                "a path begins with `event` or `record`, not `{root}`; did you mean `{near}`?"
+            ));
+        }
+    };
+    scanner.skip_space();
+    Ok(expression)
+}
+
+fn parse_field(scanner: &mut Scanner<'_>) -> Result<Field, String> {
+    use Segment::Name;
+    let segments = scanner.segments()?;
+    let known = "value, key, topic, partition, offset, id, timestamp or headers[\"name\"]";
+    match segments.as_slice() {
+        [Name(headers), Name(name)] if headers == "headers" => {
+            Ok(Field::Header(name.as_str().into()))
+        }
+        [Name(headers), ..] if headers == "headers" => {
+            Err("name one header, as in `record.headers[\"name\"]`".to_owned())
+        }
+        [Name(name)] => {
+            let field = FIELDS.iter().find(|(it, _)| it == name);
+            let near = FIELDS
+                .iter()
+                .max_by(|a, b| strsim::jaro(a.0, name).total_cmp(&strsim::jaro(b.0, name)));
+            let near = near.map_or("", |(it, _)| it);
+            let none =
+                || format!("`record` has no `{name}`, only {known}; did you mean `record.{near}`?");
+            field.map(|(_, field)| field.clone()).ok_or_else(none)
+        }
+        _ => Err(format!("`record` stands for no value by itself: it has {known}")),
+    }
+}
+
+/// Reads a template: text with `{expression}` holes, `{{` and `}}` for braces.
+pub(super) fn parse_template(text: &str, tree: &mut PathTree) -> Result<Vec<Piece>, String> {
+    let mut scanner = Scanner::new(text);
+    let mut pieces = Vec::new();
+    let mut literal = String::new();
+    while let Some(character) = scanner.rest().chars().next() {
+        scanner.take(character);
+        let doubled = matches!(character, '{' | '}') && scanner.take(character);
+        match character {
+            '}' if !doubled => {
+                return Err("a `}` without a `{`; a brace of its own is `}}`".to_owned());
+            }
+            '{' if !doubled => {
+                if !literal.is_empty() {
+                    pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
+                }
+                pieces.push(Piece::Hole(parse_one(&mut scanner, tree)?));
+                if !scanner.take('}') {
+                    let wrong = scanner.unexpected("`}`");
+                    return Err(format!("a hole must be a path and end with `}}`: {wrong}"));
+                }
+            }
+            _ => literal.push(character),
+        }
+    }
+    if !literal.is_empty() {
+        pieces.push(Piece::Literal(literal.into()));
+    }
+    Ok(pieces)
+}
+
+/// What kind of value an operand is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    /// Bytes that may or may not be UTF-8.
+    Bytes,
+    Number,
+    Bool,
+    Null,
+    Object,
+    List,
+    Timestamp,
+}
+
+impl Kind {
+    fn of_json(json: &[u8]) -> Kind {
+        match json.first() {
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::List,
+            Some(b'n') => Kind::Null,
+            Some(b't' | b'f') => Kind::Bool,
+            Some(b'"') => Kind::Text,
+            _ => Kind::Number,
+        }
+    }
+
+    /// As a sentence names it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::Text => "text",
+            Kind::Bytes => "bytes",
+            Kind::Number => "a number",
+            Kind::Bool => "a boolean",
+            Kind::Null => "null",
+            Kind::Object => "an object",
+            Kind::List => "a list",
+            Kind::Timestamp => "a timestamp",
+        }
+    }
+}
+
+/// A value as bytes: text and bytes as they are, everything else as it is spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Operand<'a> {
+    pub(super) kind: Kind,
+    pub(super) bytes: &'a [u8],
+}
+
+/// Why there is no value that could be used. Small and `Copy`: put into words only when needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) class: RejectClass,
+    pub(super) why: Why,
+}
+
+/// What is the matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It is not there.
+    Absent,
+    /// A parent is of a kind that has no such part.
+    InsideOf(PathId, Kind),
+    /// It is of a kind that cannot be used here.
+    Unusable(Kind),
+    /// These bytes must be text and are not UTF-8.
+    NotText,
+    /// A table's value must be text and is not UTF-8.
+    TableValueNotText,
+    /// It cannot be written: a parent is in the way.
+    Parent(PathId),
+    /// It cannot be written: a list is not extended.
+    Item(PathId),
+}
+
+impl Why {
+    pub(super) fn wrong_type(self) -> Failure {
+        Failure { class: RejectClass::WrongType, why: self }
+    }
+
+    pub(super) fn missing(self) -> Failure {
+        Failure { class: RejectClass::MissingField, why: self }
+    }
+}
+
+/// Puts something into words for a rejection's reason.
+pub(super) struct Shown<'a, T> {
+    what: &'a T,
+    tree: &'a PathTree,
+}
+
+impl Expression {
+    pub(super) fn shown<'a>(&'a self, tree: &'a PathTree) -> Shown<'a, Expression> {
+        Shown { what: self, tree }
+    }
+}
+
+impl Why {
+    pub(super) fn shown<'a>(&'a self, tree: &'a PathTree) -> Shown<'a, Why> {
+        Shown { what: self, tree }
+    }
+}
+
+impl fmt::Display for Shown<'_, Expression> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.what {
+            Expression::Event(path) => show_path(f, self.tree, *path),
+            Expression::Record(Field::Header(name)) => write!(f, "record.headers[{name:?}]"),
+            Expression::Record(field) => {
+                let name = FIELDS.iter().find(|(_, it)| it == field).map_or("", |(name, _)| name);
+                write!(f, "record.{name}")
+            }
+            Expression::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}
+
+impl fmt::Display for Shown<'_, Why> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self.what {
+            Why::Absent => f.write_str("is absent"),
+            Why::InsideOf(parent, kind) => {
+                f.write_str("cannot be: `")?;
+                show_path(f, self.tree, parent)?;
+                write!(f, "` is {}", kind.name())
+            }
+            Why::Unusable(kind) => write!(f, "is {}, which cannot be a key", kind.name()),
+            Why::NotText => f.write_str("is not UTF-8, and text is wanted"),
+            Why::TableValueNotText => f.write_str("leads to a table's value that is not UTF-8"),
+            Why::Parent(parent) => {
+                f.write_str("cannot be written: `")?;
+                show_path(f, self.tree, parent)?;
+                f.write_str("` is there and has no such part")
+            }
+            Why::Item(item) => {
+                f.write_str("cannot be written: there is no `")?;
+                show_path(f, self.tree, item)?;
+                f.write_str("`, and a list is not extended")
+            }
+        }
+    }
+}
+
+fn show_path(f: &mut fmt::Formatter<'_>, tree: &PathTree, path: PathId) -> fmt::Result {
+    let path = tree.path(path);
+    write!(f, "event{}{path}", if path.starts_with_bracket() { "" } else { "." })
+}
+
+/// Everything an expression can see.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) tree: &'a PathTree,
+    pub(super) event: &'a Event<'a>,
+    pub(super) edits: &'a Edits,
+    pub(super) record: &'a Record<'a>,
+}
+
+impl<'a> Scope<'a> {
+    /// The value of an expression. `made` is used where its bytes stand nowhere yet.
+    #[inline]
+    pub(super) fn evaluate(
+        &self,
+        expression: &'a Expression,
+        made: &'a mut Vec<u8>,
+    ) -> Result<Operand<'a>, Failure> {
+        match expression {
+            Expression::Event(path) => self.evaluate_path(*path, made),
+            Expression::Record(field) => evaluate_field(field, self.record, made),
+            Expression::Text(text) => Ok(Operand { kind: Kind::Text, bytes: text.as_bytes() }),
+        }
+    }
+
+    #[inline]
+    fn evaluate_path(&self, path: PathId, made: &'a mut Vec<u8>) -> Result<Operand<'a>, Failure> {
+        let edits = self.edits;
+        match edits.written(path) {
+            Written::Text(write) | Written::Plain(write) => {
+                return Ok(Operand { kind: Kind::Text, bytes: edits.buffer(write) });
+            }
+            Written::Json(write) => {
+                let bytes = edits.buffer(write);
+                return Ok(Operand { kind: Kind::of_json(bytes), bytes });
+            }
+            Written::Nothing if edits.is_touched(path) => {
+                made.clear();
+                splice::push_value(made, self.tree, self.event, edits, path);
+                return Ok(Operand { kind: Kind::of_json(made), bytes: made });
+            }
+            Written::Nothing => {}
+        }
+        let Some(node) = edits.found(path) else { return Err(self.why_absent(path)) };
+        let spelled = |kind| {
+            let bytes = &self.event.input()[self.event.span(node)];
+            Operand { kind, bytes }
+        };
+        Ok(match self.event.value(node) {
+            Value::Text(text) => Operand { kind: Kind::Text, bytes: text.as_bytes() },
+            Value::Signed(_) | Value::Unsigned(_) | Value::Float(_) => spelled(Kind::Number),
+            Value::Bool(true) => Operand { kind: Kind::Bool, bytes: b"true" },
+            Value::Bool(false) => Operand { kind: Kind::Bool, bytes: b"false" },
+            Value::Null => Operand { kind: Kind::Null, bytes: b"null" },
+            Value::Object(_) => spelled(Kind::Object),
+            Value::List(_) => spelled(Kind::List),
+        })
+    }
+
+    #[cold]
+    fn why_absent(&self, path: PathId) -> Failure {
+        let mut at = path;
+        while let Some(parent) = self.tree.parent(at) {
+            if let Some(node) = self.edits.found(parent) {
+                let fits = match self.event.value(node) {
+                    Value::Object(_) => !self.tree.is_item(at),
+                    Value::List(_) => self.tree.is_item(at),
+                    _ => false,
+                };
+                let kind = Kind::of_json(&self.event.input()[self.event.span(node)]);
+                let inside = Why::InsideOf(parent, kind);
+                return if fits { Why::Absent.missing() } else { inside.wrong_type() };
+            }
+            at = parent;
+        }
+        Why::Absent.missing()
+    }
+}
+
+/// The value of a field of the record, which needs no event.
+#[inline]
+pub(super) fn evaluate_field<'a>(
+    field: &Field,
+    record: &'a Record<'a>,
+    made: &'a mut Vec<u8>,
+) -> Result<Operand<'a>, Failure> {
+    let bytes = |bytes: Option<&'a [u8]>| {
+        let bytes = bytes.ok_or(Why::Absent.missing())?;
+        Ok(Operand { kind: Kind::Bytes, bytes })
+    };
+    match field {
+        Field::Value => bytes(record.value),
+        Field::Key => bytes(record.key),
+        Field::Header(name) => bytes(record.headers.value_of(name.as_bytes()).flatten()),
+        Field::Topic => Ok(Operand { kind: Kind::Text, bytes: record.topic.as_bytes() }),
+        Field::Partition | Field::Offset | Field::Id | Field::Timestamp => {
+            made.clear();
+            let kind = write_field(field, record, made)?;
+            Ok(Operand { kind, bytes: made })
+        }
+    }
+}
+
+fn write_field(field: &Field, record: &Record<'_>, made: &mut Vec<u8>) -> Result<Kind, Failure> {
+    let mut digits = itoa::Buffer::new();
+    Ok(match field {
+        Field::Partition => {
+            made.extend_from_slice(digits.format(record.partition_number).as_bytes());
+            Kind::Number
+        }
+        Field::Offset => {
+            made.extend_from_slice(digits.format(record.offset).as_bytes());
+            Kind::Number
+        }
+        Field::Timestamp => {
+            let at = record.timestamp_ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+            let at = at.ok_or(Why::Absent.missing())?;
+            // Writing to a vector cannot fail.
+            let _ = write!(made, "{at}");
+            Kind::Timestamp
+        }
+        _ => {
+            made.extend_from_slice(digits.format(record.partition_number).as_bytes());
+            made.push(b':');
+            made.extend_from_slice(digits.format(record.offset).as_bytes());
+            Kind::Text
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        parse(text, &mut PathTree::new()).unwrap_err()
+    }
+
+    #[test]
+    fn paths_and_text_are_expressions() {
+        let mut tree = PathTree::new();
+        for (text, path) in [
+            ("event.a.b", "a.b"),
+            (" event[\"odd name\"] ", "[\"odd name\"]"),
+            ("event.items[0]", "items[0]"),
+            ("event", ""),
+        ] {
+            let Expression::Event(id) = parse(text, &mut tree).unwrap() else { panic!("{text}") };
+            assert_eq!(tree.path(id).to_string(), path);
+        }
+        let header = Expression::Record(Field::Header("k".into()));
+        assert_eq!(parse("record.headers['k']", &mut tree).unwrap(), header);
+        assert_eq!(parse("record.headers.k", &mut tree).unwrap(), header);
+        assert_eq!(parse("record.id", &mut tree).unwrap(), Expression::Record(Field::Id));
+        assert_eq!(parse("'a b'", &mut tree).unwrap(), Expression::Text("a b".into()));
+    }
+
+    #[test]
+    fn what_is_not_built_is_refused_in_a_sentence() {
+        for (text, part) in [
+            ("event.a + 1", "only paths"),
+            ("7", "only paths"),
+            ("", "only paths"),
+            ("-event.a", "only paths"),
+            ("size(event.a)", "the function `size` is not built yet"),
+            ("event.a.size()", "only paths"),
+            ("evnt.a", "did you mean `event`?"),
+            ("key", "did you mean `event.key`?"),
+            ("record", "no value by itself"),
+            ("record.kex", "did you mean `record.key`?"),
+            ("record.headers", "name one header"),
+            ("event.a[", "an index or a name"),
+        ] {
+            assert!(error(text).contains(part), "{text}: {}", error(text));
+        }
+    }
+
+    #[test]
+    fn templates_have_holes_and_doubled_braces() {
+        let mut tree = PathTree::new();
+        let pieces = parse_template("a{{{event[\"}\"]}}}b", &mut tree).unwrap();
+        let hole = Expression::Event(tree.add(&Path::parse("[\"}\"]").unwrap()));
+        assert_eq!(
+            pieces,
+            [Piece::Literal("a{".into()), Piece::Hole(hole), Piece::Literal("}b".into())]
+        );
+        assert_eq!(parse_template("", &mut tree).unwrap(), []);
+        for (text, part) in [
+            ("a}", "without a `{`"),
+            ("{event.a", "ends where `}`"),
+            ("{event.a b}", "must be a path"),
+            ("{}", "only paths"),
+        ] {
+            let error = parse_template(text, &mut tree).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! One record through the plan: parse, operate, encode.
+
+use std::fmt;
+
+use crate::{
+    codec::{Edits, Obstacle, ParseErrorKind, Parser, PathId, Written, splice},
+    config::{
+        Problem, Settings,
+        settings::{HashAlgorithm, Tombstones},
+    },
+    pipeline::{
+        Found, Lookup, Mark, Processed, Results,
+        compile::{self, OnMiss, Operator, Plan, Target},
+        expression::{Expression, Failure, Field, Kind, Operand, Piece, Scope, Why},
+        hash, origin,
+        results::{Entry, Part},
+    },
+    record::{Destination, Headers, Record},
+    verdict::{RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
+};
+
+/// Where results go that no step routes elsewhere.
+const SINK: Destination = Destination(0);
+
+/// Headers of this prefix are Hotspur's own and do not travel on.
+const OWN_HEADERS: &[u8] = b"hotspur.";
+
+/// Room that each write starts with.
+const WRITE_BYTES: usize = 4096;
+
+/// Compiled steps and sink expressions with their reused memory; one for each hot thread.
+#[derive(Debug)]
+pub struct Pipeline {
+    plan: Plan,
+    parser: Parser,
+    edits: Edits,
+    /// Bytes of an operand that stand nowhere else.
+    made: Vec<u8>,
+}
+
+/// Told what the steps see and do; the hot thread has none.
+pub(super) trait Watch {
+    /// A step looked a key up.
+    fn looked_up(&mut self, _step: u16, _table: &str, _key: &[u8], _found: &Found<'_>) {}
+    /// A step wrote.
+    fn wrote(&mut self, _step: u16, _path: &dyn fmt::Display, _written: Written, _bytes: &[u8]) {}
+}
+
+pub(super) struct Unwatched;
+
+impl Watch for Unwatched {}
+
+/// Why the steps end early.
+enum Stop<'p> {
+    Skip(SkipClass),
+    /// About the value of an expression.
+    Operand(Failure, &'p Expression),
+    /// About writing to a path.
+    Target(Failure, PathId),
+    Miss(usize, &'p Expression),
+    Stale(usize),
+}
+
+impl Pipeline {
+    /// Compiles the settings; table i of a `Lookup` is the i-th of `Settings::tables`.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once, with their key paths.
+    pub fn compile(settings: &Settings) -> Result<Pipeline, Vec<Problem>> {
+        let plan = compile::compile(settings)?;
+        Ok(Pipeline {
+            parser: Parser::new(settings.limits.record, settings.limits.depth),
+            edits: Edits::new(&plan.tree, plan.writes, WRITE_BYTES),
+            made: Vec::with_capacity(WRITE_BYTES),
+            plan,
+        })
+    }
+
+    /// How messages, dead letters and metrics name a place in the pipeline.
+    pub fn step_name(&self, step: Step) -> &str {
+        match step {
+            Step::Parse => "parse",
+            Step::Encode => "encode",
+            Step::Sink => "sink",
+            Step::Number(index) => &self.plan.steps[usize::from(index)].name,
+        }
+    }
+
+    /// Names of the steps, in order.
+    pub fn step_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.plan.steps.iter().map(|step| step.name.as_str())
+    }
+
+    /// Processes one record. Results of an emitted one were pushed to `results`; of any other
+    /// nothing stays there. `mark` is told the end of parse and of operate, unless it ended before.
+    #[inline]
+    pub fn process<T: Lookup>(
+        &mut self,
+        record: &Record<'_>,
+        tables: &mut T,
+        mark: &mut impl FnMut(Mark),
+        results: &mut Results,
+    ) -> Processed {
+        self.process_watched(record, tables, mark, results, &mut Unwatched)
+    }
+
+    #[inline]
+    pub(super) fn process_watched<T: Lookup>(
+        &mut self,
+        record: &Record<'_>,
+        tables: &mut T,
+        mark: &mut impl FnMut(Mark),
+        results: &mut Results,
+        watch: &mut impl Watch,
+    ) -> Processed {
+        let plan = &self.plan;
+        let mut origin_ns = origin::of_record(&plan.origin, plan.unit_nanos, record);
+        let parse_rejected = |class, reason: fmt::Arguments<'_>| Processed {
+            verdict: Verdict::Reject(Rejection::new(class, Step::Parse, reason)),
+            origin_ns,
+        };
+        let Some(value) = record.value else {
+            return Processed { verdict: tombstone(plan, record, mark, results), origin_ns };
+        };
+        if value.len() > plan.record_bytes_max {
+            let (len, max) = (value.len(), plan.record_bytes_max);
+            let reason = format_args!("the value has {len} bytes, more than limits.record = {max}");
+            return parse_rejected(RejectClass::TooLarge, reason);
+        }
+        let event = match self.parser.parse(value) {
+            Ok(event) => event,
+            Err(error) => {
+                let class = match error.kind {
+                    ParseErrorKind::NotJson => RejectClass::NotJson,
+                    ParseErrorKind::NotObject => RejectClass::NotObject,
+                    ParseErrorKind::TooDeep => RejectClass::TooDeep,
+                };
+                return parse_rejected(class, format_args!("{error}"));
+            }
+        };
+        self.edits.begin(&plan.tree, &event);
+        origin_ns = origin_ns
+            .or_else(|| origin::of_event(&plan.origin, plan.unit_nanos, &event, &self.edits));
+        mark(Mark::Parsed);
+        let mut work = Work { plan, record, event: &event, edits: &mut self.edits };
+        for (step, index) in plan.steps.iter().zip(0..) {
+            if let Err(stop) = work.apply(index, &step.operator, tables, &mut self.made, watch) {
+                return Processed { verdict: stopped(plan, &stop, Step::Number(index)), origin_ns };
+            }
+        }
+        mark(Mark::Operated);
+        let before = (results.len(), results.bytes_len());
+        let verdict = match work.encode(&mut self.made, results) {
+            Ok(()) => Verdict::Emit,
+            Err(stop) => {
+                results.truncate(before.0, before.1);
+                stopped(plan, &stop, Step::Encode)
+            }
+        };
+        Processed { verdict, origin_ns }
+    }
+}
+
+/// A record under way.
+struct Work<'p, 'r> {
+    plan: &'p Plan,
+    record: &'r Record<'r>,
+    event: &'r crate::codec::Event<'r>,
+    edits: &'r mut Edits,
+}
+
+impl<'p> Work<'p, '_> {
+    fn scope(&self) -> Scope<'_> {
+        let Work { plan, record, event, edits } = self;
+        Scope { tree: &plan.tree, event, edits, record }
+    }
+
+    #[inline]
+    fn apply<T: Lookup>(
+        &mut self,
+        index: u16,
+        operator: &'p Operator,
+        tables: &mut T,
+        made: &mut Vec<u8>,
+        watch: &mut impl Watch,
+    ) -> Result<(), Stop<'p>> {
+        match operator {
+            Operator::Lookup { table, key, into, on_miss } => {
+                let operand = self.scope().evaluate(key, made).and_then(as_key);
+                let operand = operand.map_err(|failure| Stop::Operand(failure, key))?;
+                let found = tables.lookup(*table, operand.bytes);
+                watch.looked_up(index, &self.plan.tables[*table], operand.bytes, &found);
+                let (bytes, kind): (_, fn(u16) -> Written) = match (found, on_miss) {
+                    (Found::Hit(bytes), _) => (bytes, Written::Text),
+                    (Found::Stale, _) => return Err(Stop::Stale(*table)),
+                    (Found::Miss, OnMiss::Skip) => return Err(Stop::Skip(SkipClass::TableMiss)),
+                    (Found::Miss, OnMiss::Reject) => return Err(Stop::Miss(*table, key)),
+                    (Found::Miss, OnMiss::Text(text)) => (text.as_bytes(), Written::Text),
+                    (Found::Miss, OnMiss::Json(json)) => (json.as_bytes(), Written::Json),
+                };
+                if std::str::from_utf8(bytes).is_err() {
+                    return Err(Stop::Operand(Why::TableValueNotText.wrong_type(), key));
+                }
+                let fill = |_: Scope<'_>, out: &mut Vec<u8>| {
+                    out.extend_from_slice(bytes);
+                    Ok(())
+                };
+                self.write(index, *into, kind, watch, fill)
+            }
+            Operator::Hash { algorithm, of, into } => {
+                self.hash(index, *algorithm, of, *into, made, watch)
+            }
+            Operator::Text(texts) => texts.iter().try_for_each(|(pieces, into)| {
+                let fill = |scope: Scope<'_>, out: &mut Vec<u8>| fill_in(pieces, scope, made, out);
+                self.write(index, *into, Written::Text, watch, fill)
+            }),
+        }
+    }
+
+    #[inline]
+    fn hash(
+        &mut self,
+        index: u16,
+        algorithm: HashAlgorithm,
+        of: &'p Expression,
+        into: Target,
+        made: &mut Vec<u8>,
+        watch: &mut impl Watch,
+    ) -> Result<(), Stop<'p>> {
+        self.write(index, into, Written::Plain, watch, |scope, out| {
+            let operand = scope.evaluate(of, made);
+            let operand = operand.map_err(|failure| Stop::Operand(failure, of))?;
+            hash::push_digest(out, algorithm, operand.bytes);
+            Ok(())
+        })
+    }
+
+    /// Fills the buffer of a write and notes it. The buffer comes back whatever happens.
+    #[inline]
+    fn write(
+        &mut self,
+        index: u16,
+        into: Target,
+        kind: fn(u16) -> Written,
+        watch: &mut impl Watch,
+        fill: impl FnOnce(Scope<'_>, &mut Vec<u8>) -> Result<(), Stop<'p>>,
+    ) -> Result<(), Stop<'p>> {
+        let mut buffer = self.edits.take_buffer(into.write);
+        let filled = fill(self.scope(), &mut buffer);
+        self.edits.return_buffer(into.write, buffer);
+        filled?;
+        let written = kind(into.write);
+        let tree = &self.plan.tree;
+        self.edits.write(tree, self.event, into.path, written).map_err(|obstacle| {
+            let failure = match obstacle {
+                Obstacle::Parent(parent) => Why::Parent(parent).wrong_type(),
+                Obstacle::Item(item) => Why::Item(item).missing(),
+            };
+            Stop::Target(failure, into.path)
+        })?;
+        watch.wrote(index, tree.path(into.path), written, self.edits.buffer(into.write));
+        Ok(())
+    }
+
+    #[inline]
+    fn encode(&self, made: &mut Vec<u8>, results: &mut Results) -> Result<(), Stop<'p>> {
+        let key = self.encode_key(made, results)?;
+        let value = self.encode_value(made, results)?;
+        results_push(self.plan, self.record, results, key, value);
+        Ok(())
+    }
+
+    #[inline]
+    fn encode_key(&self, made: &mut Vec<u8>, results: &mut Results) -> Result<Part, Stop<'p>> {
+        let key = &self.plan.key;
+        if let Expression::Record(Field::Key) = key {
+            return Ok(key_of(self.record));
+        }
+        let operand = self.scope().evaluate(key, made).and_then(as_key);
+        let operand = operand.map_err(|failure| Stop::Operand(failure, key))?;
+        Ok(append(results, |out| out.extend_from_slice(operand.bytes)))
+    }
+
+    #[inline]
+    fn encode_value(&self, made: &mut Vec<u8>, results: &mut Results) -> Result<Part, Stop<'p>> {
+        let value = &self.plan.value;
+        match value {
+            Expression::Record(Field::Value) => return Ok(Part::OfRecord),
+            Expression::Event(PathId::ROOT) if !self.edits.is_touched(PathId::ROOT) => {
+                return Ok(Part::OfRecord);
+            }
+            Expression::Event(PathId::ROOT) => {
+                let tree = &self.plan.tree;
+                return Ok(append(results, |out| {
+                    splice::push_event(out, tree, self.event, self.edits);
+                }));
+            }
+            _ => {}
+        }
+        let operand = self.scope().evaluate(value, made);
+        let operand = operand.map_err(|failure| Stop::Operand(failure, value))?;
+        Ok(append(results, |out| match operand.kind {
+            // JSON has no timestamps: one is text there.
+            Kind::Timestamp => crate::codec::push_text(out, operand.bytes),
+            _ => out.extend_from_slice(operand.bytes),
+        }))
+    }
+}
+
+fn append(results: &mut Results, write: impl FnOnce(&mut Vec<u8>)) -> Part {
+    let start = results.bytes_len();
+    write(results.bytes_mut());
+    Part::Written(start..results.bytes_len())
+}
+
+/// What may be a key: not null, no object, no list.
+#[inline]
+fn as_key(operand: Operand<'_>) -> Result<Operand<'_>, Failure> {
+    match operand.kind {
+        Kind::Null | Kind::Object | Kind::List => Err(Why::Unusable(operand.kind).wrong_type()),
+        _ => Ok(operand),
+    }
+}
+
+#[inline]
+fn fill_in<'p>(
+    pieces: &'p [Piece],
+    scope: Scope<'_>,
+    made: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), Stop<'p>> {
+    for piece in pieces {
+        match piece {
+            Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
+            Piece::Hole(hole) => {
+                let operand = scope.evaluate(hole, made);
+                let operand = operand.map_err(|failure| Stop::Operand(failure, hole))?;
+                if operand.kind == Kind::Bytes && std::str::from_utf8(operand.bytes).is_err() {
+                    return Err(Stop::Operand(Why::NotText.wrong_type(), hole));
+                }
+                out.extend_from_slice(operand.bytes);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn key_of(record: &Record<'_>) -> Part {
+    if record.key.is_some() { Part::OfRecord } else { Part::Absent }
+}
+
+#[inline]
+fn results_push(plan: &Plan, record: &Record<'_>, results: &mut Results, key: Part, value: Part) {
+    let own = |(name, _): (&[u8], _)| name.starts_with(OWN_HEADERS);
+    let headers = if record.headers.into_iter().any(own) {
+        append(results, |out| {
+            for (name, value) in record.headers.filter(|header| !own(*header)) {
+                Headers::push(out, name, value);
+            }
+        })
+    } else {
+        Part::OfRecord
+    };
+    results.push(Entry {
+        destination: SINK,
+        partition_number: plan.keep_partition.then_some(record.partition_number),
+        timestamp_ms: record.timestamp_ms,
+        key,
+        value,
+        headers,
+    });
+}
+
+/// A record without a value is passed over, written as it is, or rejected.
+#[cold]
+fn tombstone(
+    plan: &Plan,
+    record: &Record<'_>,
+    mark: &mut impl FnMut(Mark),
+    results: &mut Results,
+) -> Verdict {
+    match plan.tombstones {
+        Tombstones::Skip => Verdict::Skip(Skip { class: SkipClass::Tombstone, step: Step::Parse }),
+        Tombstones::Reject => {
+            let reason = format_args!("the record has no value (a tombstone)");
+            Verdict::Reject(Rejection::new(RejectClass::NotJson, Step::Parse, reason))
+        }
+        Tombstones::Pass => {
+            mark(Mark::Parsed);
+            mark(Mark::Operated);
+            results_push(plan, record, results, key_of(record), Part::Absent);
+            Verdict::Emit
+        }
+    }
+}
+
+#[cold]
+fn stopped(plan: &Plan, stop: &Stop<'_>, step: Step) -> Verdict {
+    let reject =
+        |class, reason: fmt::Arguments<'_>| Verdict::Reject(Rejection::new(class, step, reason));
+    match stop {
+        Stop::Skip(class) => Verdict::Skip(Skip { class: *class, step }),
+        Stop::Operand(failure, expression) => {
+            let value = expression.shown(&plan.tree);
+            reject(failure.class, format_args!("`{value}` {}", failure.why.shown(&plan.tree)))
+        }
+        Stop::Target(failure, path) => {
+            let path = plan.tree.path(*path);
+            reject(failure.class, format_args!("`{path}` {}", failure.why.shown(&plan.tree)))
+        }
+        Stop::Miss(table, key) => {
+            let (table, key) = (&plan.tables[*table], key.shown(&plan.tree));
+            let reason = format_args!("the table `{table}` does not hold the key in `{key}`");
+            reject(RejectClass::TableMiss, reason)
+        }
+        Stop::Stale(table) => {
+            let table = &plan.tables[*table];
+            reject(RejectClass::StaleTable, format_args!("the table `{table}` is too old"))
+        }
+    }
+}

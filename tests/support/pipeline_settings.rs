@@ -1,0 +1,79 @@
+//! Settings for a pipeline under test: everything that a pipeline does not look at is plain.
+
+use std::{path::PathBuf, time::Duration};
+
+use hotspur::config::{
+    Settings,
+    settings::{
+        Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink, KafkaSource,
+        Latency, Limits, Log, Observe, OnGap, Operator, SinkPartition, Start, Step, Table,
+        TablePlace, Tombstones,
+    },
+};
+
+/// Settings with these operators as steps, and tables of these names.
+pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
+    let second = Duration::from_secs(1);
+    let step = |(index, operator)| {
+        let place = format!("steps[{index}]");
+        Step { name: None, operator, place }
+    };
+    Settings {
+        name: "test".to_owned(),
+        instance: "0".to_owned(),
+        profile: "balanced".to_owned(),
+        source: source(),
+        sink: KafkaSink {
+            client: KafkaClient::default(),
+            topic: "out".to_owned(),
+            key: "record.key".to_owned(),
+            value: "event".to_owned(),
+            partition: SinkPartition::Key,
+        },
+        dead_letters: DeadLetters {
+            client: KafkaClient::default(),
+            topic: "in.dead".to_owned(),
+            streams_headers: false,
+        },
+        delivery: Delivery { guarantee: Guarantee::AtLeastOnce, commit_interval: second },
+        tables: tables.iter().map(|name| table(name)).collect(),
+        steps: operators.into_iter().enumerate().map(step).collect(),
+        latency: Latency { origin: "record.timestamp".to_owned(), unit_nanos: 1_000_000 },
+        engine: Engine {
+            core: Core::None,
+            idle: Idle::Park,
+            housekeeping_cores: None,
+            start_timeout: second,
+            drain_timeout: second,
+        },
+        limits: Limits {
+            record: 1 << 20,
+            depth: 128,
+            in_flight: 1024,
+            in_flight_bytes: 16 << 20,
+            batch: 256,
+        },
+        observe: Observe { out: None, interval: second },
+        log: Log { level: "info".to_owned(), json: None },
+    }
+}
+
+fn source() -> KafkaSource {
+    KafkaSource {
+        client: KafkaClient::default(),
+        topics: vec!["in".to_owned()],
+        group: "test".to_owned(),
+        start: Start::Latest,
+        on_gap: OnGap::Stop,
+        tombstones: Tombstones::Skip,
+    }
+}
+
+fn table(name: &str) -> Table {
+    Table {
+        name: name.to_owned(),
+        place: TablePlace::File(PathBuf::from("unused.jsonl")),
+        fail_on_empty: false,
+        load_timeout: Duration::from_secs(1),
+    }
+}
