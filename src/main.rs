@@ -1,7 +1,11 @@
 //! The command line in, the exit status out.
 
+use std::process::ExitCode;
+
 /// librdkafka's allocations go here too: the `override` feature replaces `malloc` at link time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+fn main() -> ExitCode {
+    hotspur::commands::main().into()
+}

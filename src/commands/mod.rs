@@ -1,1 +1,228 @@
-//! One file a command.
+//! One file a command: a command line in, an exit status out.
+//!
+//! Here stand the command line itself, which command it means, and how its end becomes a status.
+//! Results go to standard output, everything else to standard error.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::{self, Loaded, Sources};
+
+pub mod check;
+pub mod completions;
+pub mod demo;
+pub mod exit;
+pub mod init;
+pub mod load;
+pub mod logging;
+pub mod profiles;
+pub mod run;
+pub mod schema;
+pub mod try_one;
+
+pub use exit::{Exit, Failure, Outcome};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "hotspur", version, about, propagate_version = true)]
+#[command(after_help = "Start with `hotspur demo`, or `hotspur init orders > hotspur.toml`.")]
+pub struct CommandLine {
+    /// Configuration file; else HOTSPUR_CONFIG, else ./hotspur.toml
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Tuning profile, by name or path
+    #[arg(short, long, value_name = "NAME|FILE", global = true)]
+    pub profile: Option<String>,
+    /// Sets one key, a TOML key on the left; may be given again
+    #[arg(short, long, value_name = "KEY=VALUE", global = true)]
+    pub set: Vec<String>,
+    /// Logs more; twice: everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Logs only errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the pipeline until SIGINT or SIGTERM
+    Run(run::Arguments),
+    /// Shows the whole of it with nothing installed
+    Demo(demo::Arguments),
+    /// Prints a commented configuration to start from
+    Init(init::Arguments),
+    /// Reads the configuration and lists all its problems
+    #[command(visible_aliases = ["validate", "lint"])]
+    Check(check::Arguments),
+    /// Prints a JSON Schema for editors and programs
+    Schema(schema::Arguments),
+    /// Puts records from standard input through the pipeline, without a broker
+    Try(try_one::Arguments),
+    /// Generates load into the source
+    Load(load::Arguments),
+    /// Lists the tuning profiles, prints one, compares two
+    Profiles(profiles::Arguments),
+    /// Prints completions for a shell
+    Completions(completions::Arguments),
+    /// Prints the manual page
+    Man,
+    /// Runs pipeline cases (not built yet)
+    Test(Later),
+    /// Measures latency at given rates (not built yet)
+    Measure(Later),
+    /// Tables and a page from histogram files (not built yet)
+    Report(Later),
+    /// What lies in the dead letters (not built yet)
+    Dead(Later),
+    /// Sends dead letters through again (not built yet)
+    Replay(Later),
+    /// Is this host fit for the profile (not built yet)
+    Doctor(Later),
+    /// How often the core is taken away (not built yet)
+    Jitter(Later),
+    /// Entries of a table (not built yet)
+    Table(Later),
+    /// A picture of the pipeline (not built yet)
+    Graph(Later),
+    /// A running process at a glance (not built yet)
+    Top(Later),
+    /// Records of a running process (not built yet)
+    Tap(Later),
+    /// Pauses a running process (not built yet)
+    Pause(Later),
+    /// Resumes a paused process (not built yet)
+    Resume(Later),
+}
+
+/// Arguments of a command that is not built: anything, so that the sentence about it is the answer.
+#[derive(Debug, clap::Args)]
+pub struct Later {
+    /// As they will be
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub arguments: Vec<String>,
+}
+
+/// Reads the command line, does what it says, tells what failed.
+pub fn main() -> Exit {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // Nobody is left to be told if the terminal is gone.
+            let _ = error.print();
+            return exit;
+        }
+    };
+    match dispatch(&line) {
+        Ok(exit) => exit,
+        Err(Failure { exit, message }) => {
+            if !message.is_empty() {
+                // As above.
+                let _ = writeln!(io::stderr(), "{}", message.trim_end());
+            }
+            exit
+        }
+    }
+}
+
+fn dispatch(line: &CommandLine) -> Outcome {
+    match &line.command {
+        Command::Run(arguments) => run::run(&loaded(line)?, arguments),
+        Command::Demo(arguments) => {
+            logging::set_up(None, line.verbose, line.quiet);
+            demo::run(arguments)
+        }
+        Command::Init(arguments) => init::run(arguments),
+        Command::Check(arguments) => check::run(arguments, &sources(line), &HOOKS),
+        Command::Schema(arguments) => schema::run(arguments),
+        Command::Try(arguments) => try_one::run(&loaded(line)?, arguments),
+        Command::Load(arguments) => load::run(&loaded(line)?, arguments),
+        Command::Profiles(arguments) => profiles::run(arguments),
+        Command::Completions(arguments) => completions::run(arguments),
+        Command::Man => completions::manual(),
+        Command::Test(_) => not_built("test"),
+        Command::Measure(_) => not_built("measure"),
+        Command::Report(_) => not_built("report"),
+        Command::Dead(_) => not_built("dead"),
+        Command::Replay(_) => not_built("replay"),
+        Command::Doctor(_) => not_built("doctor"),
+        Command::Jitter(_) => not_built("jitter"),
+        Command::Table(_) => not_built("table"),
+        Command::Graph(_) => not_built("graph"),
+        Command::Top(_) => not_built("top"),
+        Command::Tap(_) => not_built("tap"),
+        Command::Pause(_) => not_built("pause"),
+        Command::Resume(_) => not_built("resume"),
+    }
+}
+
+/// What `check` asks of other parts: what the pipeline and the peers have to say.
+const HOOKS: check::Hooks = check::Hooks { compile: None, connect: None };
+
+fn not_built(command: &str) -> Outcome {
+    Err(Failure::not_built(&format!("`hotspur {command}`")))
+}
+
+fn sources(line: &CommandLine) -> Sources {
+    Sources::of_process(line.config.clone(), line.profile.clone(), line.set.clone())
+}
+
+/// The configuration, with logging set up as it says and its warnings logged.
+fn loaded(line: &CommandLine) -> Result<Loaded, Failure> {
+    let loaded =
+        config::load(&sources(line)).map_err(|report| Failure::usage(report.to_string()))?;
+    logging::set_up(Some(&loaded.settings.log), line.verbose, line.quiet);
+    for located in &loaded.warnings.problems {
+        tracing::warn!(event = "config.doubtful", "{}", located.summary());
+    }
+    for variable in &loaded.ignored_variables {
+        tracing::debug!(event = "config.ignored_variable", variable);
+    }
+    Ok(loaded)
+}
+
+/// Writes a command's result. A reader that went away (`hotspur schema | head`) is no failure.
+pub(crate) fn print(text: &str) -> Outcome {
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Ok(()) => Ok(Exit::Done),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+        Err(error) => Err(Failure {
+            exit: Exit::Unavailable,
+            message: format!("failed to write to standard output: {error}"),
+        }),
+    }
+}
+
+/// The command line's own description, for completions and the manual.
+pub(crate) fn description() -> clap::Command {
+    CommandLine::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        description().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_stand_before_and_after_the_command() {
+        for words in [["hotspur", "-c", "a.toml", "check"], ["hotspur", "lint", "-c", "a.toml"]] {
+            let line = CommandLine::try_parse_from(words).unwrap();
+            assert_eq!(line.config, Some("a.toml".into()));
+            assert!(matches!(line.command, Command::Check(_)));
+        }
+    }
+}

@@ -50,3 +50,12 @@ impl fmt::Display for Problem {
         self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
     }
 }
+
+/// What reaching the peers of a configuration showed: `check --connect`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionReport {
+    /// What was found, a line each: brokers, topics with their partitions, lag, tables.
+    pub lines: Vec<String>,
+    /// What keeps a run from starting, at the key that names the peer.
+    pub problems: Vec<Problem>,
+}

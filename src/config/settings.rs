@@ -324,6 +324,19 @@ pub struct Observe {
     pub out: Option<PathBuf>,
     /// `interval`.
     pub interval: Duration,
+    /// `keys`.
+    pub keys: KeyDisplay,
+}
+
+/// How record keys stand in slow records and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyDisplay {
+    /// As they are.
+    Plain,
+    /// Their hash.
+    Hash,
+    /// Not at all.
+    Off,
 }
 
 /// `[log]`.

@@ -1,0 +1,165 @@
+//! `check`: reads the configuration and lists all its problems; on request also what is in force,
+//! and whether the peers can be reached.
+
+use serde_json::json;
+
+use super::{Exit, Failure, Outcome, print};
+use crate::config::{
+    self, Effective, Loaded, Problem, Report, Settings, Severity, Sources,
+    problem::ConnectionReport,
+};
+
+/// Arguments of `check`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Also reaches brokers, topics, the group and the tables
+    #[arg(long)]
+    pub connect: bool,
+    /// Makes the topics that are missing
+    #[arg(long, requires = "connect")]
+    pub create: bool,
+    /// Prints every value in force, with the layer that set it
+    #[arg(long)]
+    pub effective: bool,
+    /// Fails on warnings too
+    #[arg(long)]
+    pub deny_warnings: bool,
+    /// Prints one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What other parts find wrong with settings that are right in themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Hooks {
+    /// Compiles the steps and expressions.
+    pub compile: Option<fn(&Settings) -> Vec<Problem>>,
+    /// Reaches the peers; true: makes missing topics.
+    pub connect: Option<fn(&Settings, bool) -> ConnectionReport>,
+}
+
+/// All that was found.
+struct Findings {
+    report: Report,
+    loaded: Option<Loaded>,
+    connection: Option<(Vec<String>, Report)>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments, sources: &Sources, hooks: &Hooks) -> Outcome {
+    if arguments.connect && hooks.connect.is_none() {
+        return Err(Failure::not_built("`hotspur check --connect`"));
+    }
+    let findings = find(arguments, sources, hooks);
+    match arguments.json {
+        true => print(&format!("{:#}\n", findings.to_json(arguments)))?,
+        false => print(&findings.to_text(arguments))?,
+    };
+    Ok(findings.exit(arguments))
+}
+
+fn find(arguments: &Arguments, sources: &Sources, hooks: &Hooks) -> Findings {
+    let loaded = match config::load(sources) {
+        Ok(loaded) => loaded,
+        Err(report) => return Findings { report, loaded: None, connection: None },
+    };
+    let mut report = loaded.warnings.clone();
+    if let Some(compile) = hooks.compile {
+        report.problems.extend(loaded.locate(compile(&loaded.settings)).problems);
+    }
+    let connect = hooks.connect.filter(|_| arguments.connect && !report.has_errors());
+    let connection = connect.map(|connect| check_connections(&loaded, arguments.create, &connect));
+    Findings { report, loaded: Some(loaded), connection }
+}
+
+/// Asks the peers, and finds the places of what they say in the file.
+fn check_connections(
+    loaded: &Loaded,
+    create: bool,
+    connect: &dyn Fn(&Settings, bool) -> ConnectionReport,
+) -> (Vec<String>, Report) {
+    let ConnectionReport { lines, problems } = connect(&loaded.settings, create);
+    (lines, loaded.locate(problems))
+}
+
+impl Findings {
+    fn exit(&self, arguments: &Arguments) -> Exit {
+        let connection = self.connection.as_ref().map(|(_, report)| report);
+        let warnings = self.report.count(Severity::Warning)
+            + connection.map_or(0, |report| report.count(Severity::Warning));
+        if self.report.has_errors() {
+            Exit::Usage
+        } else if connection.is_some_and(Report::has_errors) {
+            Exit::Unavailable
+        } else if arguments.deny_warnings && warnings > 0 {
+            Exit::Usage
+        } else {
+            Exit::Done
+        }
+    }
+
+    fn effective(&self, arguments: &Arguments) -> &[Effective] {
+        match &self.loaded {
+            Some(loaded) if arguments.effective => &loaded.effective,
+            _ => &[],
+        }
+    }
+
+    fn to_text(&self, arguments: &Arguments) -> String {
+        let effective = self.effective(arguments);
+        let lines: Vec<String> =
+            effective.iter().map(|it| format!("{} = {}", it.key, it.value)).collect();
+        let longest = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0).min(60);
+        let mut text = String::new();
+        for (line, effective) in lines.iter().zip(effective) {
+            text.push_str(&format!("{line:longest$}  # {}\n", effective.layer));
+        }
+        text.push_str(&self.report.to_string());
+        if let Some((lines, report)) = &self.connection {
+            lines.iter().for_each(|line| text.push_str(&format!("{line}\n")));
+            text.push_str(&report.to_string());
+        }
+        text.push_str(&self.summary());
+        text
+    }
+
+    fn summary(&self) -> String {
+        let mut reports = vec![&self.report];
+        reports.extend(self.connection.as_ref().map(|(_, report)| report));
+        let count = |severity| reports.iter().map(|report| report.count(severity)).sum::<usize>();
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let plural = |count: usize, word: &str| match count {
+            1 => format!("1 {word}"),
+            _ => format!("{count} {word}s"),
+        };
+        let counts = format!("{}, {}", plural(errors, "error"), plural(warnings, "warning"));
+        match &self.loaded {
+            Some(loaded) if errors + warnings == 0 => {
+                format!("{}: no problems\n", loaded.file.display())
+            }
+            Some(loaded) => format!("{}: {counts}\n", loaded.file.display()),
+            None => format!("{counts}\n"),
+        }
+    }
+
+    fn to_json(&self, arguments: &Arguments) -> serde_json::Value {
+        let effective = self
+            .effective(arguments)
+            .iter()
+            .map(|it| json!({ "key": it.key, "value": it.value, "layer": it.layer }));
+        let mut object = json!({
+            "v": 1,
+            "file": self.loaded.as_ref().map(|loaded| loaded.file.display().to_string()),
+            "errors": self.report.count(Severity::Error),
+            "warnings": self.report.count(Severity::Warning),
+            "problems": self.report.to_json(),
+        });
+        if arguments.effective {
+            object["effective"] = effective.collect();
+        }
+        if let Some((lines, report)) = &self.connection {
+            object["connection"] = json!({ "lines": lines, "problems": report.to_json() });
+        }
+        object
+    }
+}

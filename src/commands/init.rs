@@ -1,0 +1,45 @@
+//! `init`: prints a commented pipeline to start from.
+
+use super::{Failure, Outcome, print};
+
+/// The pipelines that come with the program: name, what it does, text.
+pub const PIPELINES: [(&str, &str, &str); 3] = [
+    (
+        "orders",
+        "orders enriched from Redis, the result as plain text",
+        include_str!("../../tuning/pipelines/orders.toml"),
+    ),
+    (
+        "orders-spliced",
+        "the same, the result spliced into the record",
+        include_str!("../../tuning/pipelines/orders-spliced.toml"),
+    ),
+    (
+        "names",
+        "the md5 of each record added to it",
+        include_str!("../../tuning/pipelines/names.toml"),
+    ),
+];
+
+/// Arguments of `init`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Which one; without it they are listed
+    pub name: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Outcome {
+    let list = || {
+        let line = |(name, what, _): &(&str, &str, &str)| format!("{name:16}{what}\n");
+        PIPELINES.iter().map(line).collect::<String>()
+    };
+    let Some(name) = &arguments.name else { return print(&list()) };
+    match PIPELINES.iter().find(|(known, ..)| known == name) {
+        Some((_, _, text)) => print(text),
+        None => {
+            let message = format!("there is no pipeline named \"{name}\"; there are\n{}", list());
+            Err(Failure::usage(message))
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `schema`: JSON Schemas of what this program reads.
+
+use super::{Failure, Outcome, print};
+use crate::config;
+
+/// Arguments of `schema`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Of what
+    #[arg(default_value = "config")]
+    pub what: What,
+}
+
+/// What has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum What {
+    /// The configuration file
+    Config,
+    /// Files of pipeline cases (not built yet)
+    Cases,
+    /// Lines of slow records (not built yet)
+    Slow,
+    /// Results of `measure` (not built yet)
+    Measure,
+    /// Lines of `try` (not built yet)
+    Try,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments) -> Outcome {
+    let what = match arguments.what {
+        What::Config => return print(&format!("{:#}\n", config::schema::config())),
+        What::Cases => "cases",
+        What::Slow => "slow",
+        What::Measure => "measure",
+        What::Try => "try",
+    };
+    Err(Failure::not_built(&format!("`hotspur schema {what}`")))
+}

@@ -1,0 +1,306 @@
+//! Typed values become `Settings`; what fits alone but not together is told here.
+//!
+//! A value that is missing because it was wrong has been told already: an empty one stands in for
+//! it, and the settings are never handed out.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    keys::LATENCY_UNITS,
+    layers::Layer,
+    librdkafka::{self, Scope},
+    problem::Problem,
+    properties,
+    settings::{
+        Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink, KafkaSource,
+        KeyDisplay, Latency, Limits, Log, Observe, OnGap, Settings, SinkPartition, Start,
+        Tombstones,
+    },
+    values::Typed,
+    walk::{Effective, Walked},
+};
+
+/// Looks typed values up and collects what is wrong.
+pub(crate) struct Builder<'a> {
+    pub(crate) walked: &'a Walked,
+    pub(crate) layers: &'a [Layer],
+    pub(crate) problems: Vec<Problem>,
+    /// Values that follow from others.
+    pub(crate) derived: Vec<Effective>,
+}
+
+impl Builder<'_> {
+    pub(crate) fn error(&mut self, key: &str, message: impl Into<String>, hint: &str) {
+        self.problems.push(Problem::error(key, message).hint(hint));
+    }
+
+    pub(crate) fn warning(&mut self, key: &str, message: impl Into<String>, hint: &str) {
+        self.problems.push(Problem::warning(key, message).hint(hint));
+    }
+
+    pub(crate) fn typed(&self, key: &str) -> Option<&Typed> {
+        self.walked.values.get(key)
+    }
+
+    /// Whether something stands at that key, right or wrong.
+    pub(crate) fn stands(&self, key: &str) -> bool {
+        self.walked.places.contains_key(key)
+    }
+
+    pub(crate) fn text_at(&self, key: &str) -> Option<String> {
+        match self.typed(key) {
+            Some(Typed::Text(text)) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn text(&self, key: &str) -> String {
+        self.text_at(key).unwrap_or_default()
+    }
+
+    /// Text that must be there.
+    pub(crate) fn required(&mut self, key: &str, hint: &str) -> String {
+        if !self.stands(key) {
+            self.error(key, "this is missing", hint);
+        }
+        self.text(key)
+    }
+
+    pub(crate) fn duration(&self, key: &str) -> Option<Duration> {
+        match self.typed(key) {
+            Some(Typed::Duration(duration)) => Some(*duration),
+            _ => None,
+        }
+    }
+
+    fn duration_or_zero(&self, key: &str) -> Duration {
+        self.duration(key).unwrap_or_default()
+    }
+
+    fn integer(&self, key: &str) -> usize {
+        match self.typed(key) {
+            Some(Typed::Integer(number)) => usize::try_from(*number).unwrap_or(usize::MAX),
+            _ => 0,
+        }
+    }
+
+    fn boolean(&self, key: &str) -> bool {
+        matches!(self.typed(key), Some(Typed::Boolean(true)))
+    }
+
+    /// A value of this program's own choosing, shown among the effective ones.
+    fn derive(&mut self, key: &str, value: &str, from: &str) {
+        let value = super::tree::Value::Text(value.to_owned()).to_toml();
+        self.derived.push(Effective { key: key.to_owned(), value, layer: from.to_owned() });
+    }
+
+    /// A path of the file, relative to the folder of the layer that says it.
+    pub(crate) fn path(&self, key: &str) -> PathBuf {
+        let place = self.walked.places.get(key);
+        let folder = place.map_or(Path::new(""), |place| &self.layers[place.layer].folder);
+        folder.join(self.text(key))
+    }
+
+    /// All of it.
+    pub(crate) fn settings(&mut self) -> Settings {
+        let name = self.name();
+        let instance = self.instance();
+        let source = self.source(&name);
+        let sink = self.sink(&name);
+        let dead_letters = self.dead_letters(&name, &source);
+        let settings = Settings {
+            profile: self.text("profile"),
+            delivery: self.delivery(),
+            tables: self.tables(),
+            steps: self.steps(),
+            latency: self.latency(),
+            engine: self.engine(),
+            limits: self.limits(),
+            observe: self.observe(),
+            log: self.log(),
+            name,
+            instance,
+            source,
+            sink,
+            dead_letters,
+        };
+        self.check_together(&settings);
+        settings
+    }
+
+    fn name(&mut self) -> String {
+        if self.stands("name") {
+            return self.text("name");
+        }
+        self.derive("name", "hotspur", "no name given");
+        if !self.stands("source.kafka.group") {
+            let message =
+                "without a name the group is \"hotspur\", which every such pipeline joins";
+            self.warning("name", message, "name = \"orders\"");
+        }
+        "hotspur".to_owned()
+    }
+
+    fn instance(&mut self) -> String {
+        if self.stands("instance") {
+            return self.text("instance");
+        }
+        let instance = format!("{}-{}", super::host::name(), std::process::id());
+        self.derive("instance", &instance, "host and process");
+        instance
+    }
+
+    /// `[kafka]`, then the client's own section over it, key by key.
+    fn client(&self, section: &str, scope: Scope, name: &str) -> KafkaClient {
+        let own = self.text_at(&format!("{section}.brokers"));
+        let brokers = own.unwrap_or_else(|| self.text("kafka.brokers"));
+        let mut merged = BTreeMap::from([
+            ("bootstrap.servers".to_owned(), brokers.clone()),
+            ("client.id".to_owned(), name.to_owned()),
+        ]);
+        for key in ["kafka.properties".to_owned(), format!("{section}.properties")] {
+            let Some(Typed::Pairs(pairs)) = self.typed(&key) else { continue };
+            for (name, value) in pairs.iter().filter(|(name, _)| properties::concerns(name, scope))
+            {
+                merged.insert(librdkafka::canonical(name).to_owned(), value.clone());
+            }
+        }
+        KafkaClient { brokers, properties: merged }
+    }
+
+    fn source(&mut self, name: &str) -> KafkaSource {
+        let topics = match self.typed("source.kafka.topics") {
+            Some(Typed::Texts(topics)) => topics.clone(),
+            _ => Vec::new(),
+        };
+        if !self.stands("source.kafka.topics") && !self.stands("source.redis") {
+            let message = "a source is missing: at least one topic to read";
+            self.error("source.kafka.topics", message, "topics = [\"orders\"] in [source.kafka]");
+        }
+        let group = self.text_at("source.kafka.group").unwrap_or_else(|| {
+            self.derive("source.kafka.group", name, "name");
+            name.to_owned()
+        });
+        KafkaSource {
+            client: self.client("source.kafka", Scope::Consumer, name),
+            topics,
+            group,
+            start: match self.typed("source.kafka.start") {
+                Some(Typed::Start(start)) => *start,
+                _ => Start::Latest,
+            },
+            on_gap: OnGap::Stop,
+            tombstones: match self.text("source.kafka.tombstones").as_str() {
+                "pass" => Tombstones::Pass,
+                "reject" => Tombstones::Reject,
+                _ => Tombstones::Skip,
+            },
+        }
+    }
+
+    fn sink(&mut self, name: &str) -> KafkaSink {
+        if !self.stands("sink.kafka.topic") && !self.stands("sink.redis") {
+            let message = "a sink is missing: the topic to write to";
+            self.error("sink.kafka.topic", message, "topic = \"processed\" in [sink.kafka]");
+        }
+        KafkaSink {
+            client: self.client("sink.kafka", Scope::Producer, name),
+            topic: self.text("sink.kafka.topic"),
+            key: self.text("sink.kafka.key"),
+            value: self.text("sink.kafka.value"),
+            partition: match self.text("sink.kafka.partition").as_str() {
+                "source" => SinkPartition::Source,
+                _ => SinkPartition::Key,
+            },
+        }
+    }
+
+    fn dead_letters(&mut self, name: &str, source: &KafkaSource) -> DeadLetters {
+        let topic = self.text_at("dead_letters.topic").unwrap_or_else(|| {
+            let first = source.topics.first().map_or("", String::as_str);
+            let topic = format!("{first}.dead");
+            self.derive("dead_letters.topic", &topic, "source.kafka.topics");
+            topic
+        });
+        DeadLetters {
+            client: self.client("dead_letters", Scope::Producer, name),
+            topic,
+            streams_headers: self.boolean("dead_letters.streams_headers"),
+        }
+    }
+
+    fn delivery(&self) -> Delivery {
+        Delivery {
+            guarantee: match self.text("delivery.guarantee").as_str() {
+                "at-most-once" => Guarantee::AtMostOnce,
+                _ => Guarantee::AtLeastOnce,
+            },
+            commit_interval: self.duration_or_zero("delivery.commit_interval"),
+        }
+    }
+
+    fn latency(&self) -> Latency {
+        let unit = self.text("latency.unit");
+        let nanos = LATENCY_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, nanos)| *nanos);
+        Latency { origin: self.text("latency.origin"), unit_nanos: nanos.unwrap_or(1) }
+    }
+
+    fn engine(&self) -> Engine {
+        Engine {
+            core: match self.typed("engine.core") {
+                Some(Typed::Core(core)) => *core,
+                _ => Core::Auto,
+            },
+            idle: match self.text("engine.idle").as_str() {
+                "spin" => Idle::Spin,
+                "pause" => Idle::Pause,
+                "yield" => Idle::Yield,
+                "park" => Idle::Park,
+                _ => Idle::Auto,
+            },
+            housekeeping_cores: match self.typed("engine.housekeeping_cores") {
+                Some(Typed::Cores(cores)) => cores.clone(),
+                _ => None,
+            },
+            start_timeout: self.duration_or_zero("engine.start_timeout"),
+            drain_timeout: self.duration_or_zero("engine.drain_timeout"),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            record: self.integer("limits.record"),
+            depth: self.integer("limits.depth"),
+            in_flight: self.integer("limits.in_flight"),
+            in_flight_bytes: self.integer("limits.in_flight_bytes"),
+            batch: self.integer("limits.batch"),
+        }
+    }
+
+    fn observe(&self) -> Observe {
+        Observe {
+            out: self.text_at("observe.out").map(PathBuf::from),
+            interval: self.duration_or_zero("observe.interval"),
+            keys: match self.text("observe.keys").as_str() {
+                "plain" => KeyDisplay::Plain,
+                "off" => KeyDisplay::Off,
+                _ => KeyDisplay::Hash,
+            },
+        }
+    }
+
+    fn log(&self) -> Log {
+        Log {
+            level: self.text("log.level"),
+            json: match self.text("log.format").as_str() {
+                "json" => Some(true),
+                "text" => Some(false),
+                _ => None,
+            },
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Tables and steps: the parts of the settings that the user names.
+
+use super::{
+    build::Builder,
+    hints, keys,
+    problem::Problem,
+    secrets,
+    settings::{HashAlgorithm, OnMiss, Operator, Step, Table, TablePlace},
+    values::Typed,
+};
+use crate::limits;
+
+impl Builder<'_> {
+    pub(crate) fn tables(&mut self) -> Vec<Table> {
+        let mut named = self.walked.tables.clone();
+        named.sort();
+        if named.len() > limits::TABLES_MAX {
+            let message = format!("{} tables are more than {}", named.len(), limits::TABLES_MAX);
+            self.error("tables", message, "take tables out that no step looks up");
+        }
+        named.into_iter().map(|(name, key)| self.table(name, &key)).collect()
+    }
+
+    fn table(&mut self, name: String, key: &str) -> Table {
+        let (redis, file) = (format!("{key}.redis"), format!("{key}.file"));
+        let both = self.stands(&redis) && self.stands(&file);
+        let is_fit = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || name.len() > 64 || !name.chars().all(is_fit) {
+            let message = "a table's name has 1 to 64 letters, digits, \"_\" or \"-\"";
+            self.problems.push(Problem::error(key, message));
+        }
+        let place = if self.stands(&file) {
+            TablePlace::File(self.path(&file))
+        } else {
+            self.redis_place(key, &redis)
+        };
+        if both {
+            self.error(&file, "a table has redis or file, not both", "take one of them out");
+        } else if !self.stands(&redis) && !self.stands(&file) {
+            let hint = "redis = \"redis://localhost:6379/0\", or file = \"entries.jsonl\"";
+            self.error(key, "this table says neither redis nor file", hint);
+        } else if self.stands(&file) {
+            self.refuse_redis_keys(key);
+        }
+        let on_empty = self.text_at(&format!("{key}.on_empty"));
+        Table {
+            place,
+            fail_on_empty: on_empty.as_deref() != Some("allow"),
+            load_timeout: self
+                .duration(&format!("{key}.load_timeout"))
+                .unwrap_or(keys::LOAD_TIMEOUT),
+            name,
+        }
+    }
+
+    /// Keys that would do nothing for a file are mistakes.
+    fn refuse_redis_keys(&mut self, key: &str) {
+        for name in ["prefix", "kind", "load", "refresh", "max_staleness", "on_stale"] {
+            let key = format!("{key}.{name}");
+            if self.stands(&key) {
+                self.error(&key, "this concerns tables in Redis, not files", "take it out");
+            }
+        }
+    }
+
+    fn redis_place(&mut self, key: &str, redis: &str) -> TablePlace {
+        let url = self.text(redis);
+        if let Some((message, hint)) = redis_problem(&url).filter(|_| !url.is_empty()) {
+            self.error(redis, message, hint);
+        }
+        let effective = self.walked.effective.iter().find(|effective| effective.key == redis);
+        let shown = match effective {
+            // As written, so that what a variable or file holds is not shown.
+            Some(effective) if effective.value.contains("${") => {
+                effective.value.trim_matches('"').to_owned()
+            }
+            _ => secrets::masked_url(&url),
+        };
+        TablePlace::Redis { url, shown, prefix: self.text(&format!("{key}.prefix")) }
+    }
+
+    pub(crate) fn steps(&mut self) -> Vec<Step> {
+        let shapes = self.walked.steps.clone();
+        let mut steps: Vec<Step> = Vec::with_capacity(shapes.len());
+        for (index, operators) in shapes.iter().enumerate() {
+            let place = format!("steps[{index}]");
+            if operators.len() != 1 {
+                let message = match operators.as_slice() {
+                    [] => "a step has exactly one operator; this has none".to_owned(),
+                    several => format!(
+                        "a step has exactly one operator; this has {}",
+                        several.join(" and ")
+                    ),
+                };
+                self.error(&place, message, "start each operator with [[steps]]");
+                continue;
+            }
+            let name = self.text_at(&format!("{place}.name"));
+            if name.is_some() && steps.iter().any(|step| step.name == name) {
+                let message = "two steps have this name; metrics and dead letters mix them up";
+                self.warning(&format!("{place}.name"), message, "name them differently");
+            }
+            if let Some(operator) = self.operator(&place, &operators[0]) {
+                steps.push(Step { name, operator, place });
+            }
+        }
+        self.warn_of_unused_tables();
+        steps
+    }
+
+    /// `None`: the walk has told that there is no such operator.
+    fn operator(&mut self, place: &str, name: &str) -> Option<Operator> {
+        let key = |name: &str, field: &str| format!("{place}.{name}.{field}");
+        match name {
+            "lookup" => {
+                let table = self.table_name(&key("lookup", "table"));
+                let expression = self.required(&key("lookup", "key"), "key = \"event.key\"");
+                let into = self.required(&key("lookup", "into"), "into = \"cached\"");
+                let on_miss = match self.typed(&key("lookup", "on_miss")) {
+                    Some(Typed::OnMiss(on_miss)) => on_miss.clone(),
+                    _ => OnMiss::Reject,
+                };
+                Some(Operator::Lookup { table, key: expression, into, on_miss })
+            }
+            "hash" => {
+                let algorithm = self.required(&key("hash", "algorithm"), "algorithm = \"md5\"");
+                let of = self.required(&key("hash", "of"), "of = \"record.value\"");
+                let into = self.required(&key("hash", "into"), "into = \"hash\"");
+                let algorithm = match algorithm.as_str() {
+                    "sha256" => HashAlgorithm::Sha256,
+                    "xxh3" => HashAlgorithm::Xxh3,
+                    _ => HashAlgorithm::Md5,
+                };
+                Some(Operator::Hash { algorithm, of, into })
+            }
+            "text" => match self.typed(&format!("{place}.text")) {
+                Some(Typed::Pairs(templates)) => Some(Operator::Text(templates.clone())),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn table_name(&mut self, key: &str) -> String {
+        let table = self.required(key, "table = \"users\"");
+        let names: Vec<&str> = self.walked.tables.iter().map(|(name, _)| name.as_str()).collect();
+        if !table.is_empty() && !names.contains(&table.as_str()) {
+            let near = hints::did_you_mean(&table, names.iter().copied());
+            let hint = near.unwrap_or_else(|| match names.as_slice() {
+                [] => format!("[tables.{table}] says where its entries are"),
+                names => format!("there is {}", names.join(", ")),
+            });
+            self.error(key, format!("there is no table named \"{table}\""), &hint);
+        }
+        table
+    }
+
+    fn warn_of_unused_tables(&mut self) {
+        let is_table = |key: &str| key.starts_with("steps[") && key.ends_with(".lookup.table");
+        let used: Vec<String> = self
+            .walked
+            .values
+            .iter()
+            .filter(|(key, _)| is_table(key))
+            .filter_map(|(key, _)| self.text_at(key))
+            .collect();
+        for (name, key) in &self.walked.tables {
+            if !used.contains(name) {
+                let message = "no step looks this table up; it is loaded for nothing";
+                self.problems.push(Problem::warning(key, message).hint("take it out"));
+            }
+        }
+    }
+}
+
+/// What is wrong with the address of a Redis; the URL itself is never repeated.
+fn redis_problem(url: &str) -> Option<(&'static str, &'static str)> {
+    const FORM: &str = "redis://user:password@host:6379/0";
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Some(("this is no URL of a Redis", FORM));
+    };
+    match scheme {
+        "redis" => {}
+        "rediss" => return Some(("TLS to Redis is not built yet", "use redis://")),
+        "unix" | "redis+unix" => return Some(("sockets are not built yet", "use redis://")),
+        _ => return Some(("this is no URL of a Redis", FORM)),
+    }
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let port = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+    let database = path.split('?').next().unwrap_or_default();
+    if host.is_empty() || host.starts_with(':') {
+        return Some(("the URL names no host", FORM));
+    }
+    if port.is_some_and(|(_, port)| port.parse::<u16>().is_err()) {
+        return Some(("the URL's port is no number up to 65535", FORM));
+    }
+    if !database.is_empty() && database.parse::<u32>().is_err() {
+        return Some(("what follows the host is the number of a database", FORM));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_redis() {
+        for url in
+            ["redis://localhost", "redis://:p@h:6379/0", "redis://[::1]:7/2", "redis://u:p@h"]
+        {
+            assert_eq!(redis_problem(url), None, "{url}");
+        }
+        for url in
+            ["localhost:6379", "http://h", "redis://", "redis://h:x", "redis://h/db", "rediss://h"]
+        {
+            assert!(redis_problem(url).is_some(), "{url}");
+        }
+    }
+}

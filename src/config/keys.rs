@@ -1,0 +1,239 @@
+//! Every key of the configuration file and what it takes: the one table that the loader, the schema
+//! and the tests read. What a key means stands in `tuning/default.toml`, which `docs` reads.
+//!
+//! `*` stands for a name the user chose, `[]` for an entry of a list. What is planned but not built
+//! is not here but in `unbuilt`.
+
+use std::time::Duration;
+
+use super::librdkafka::Scope;
+use crate::limits;
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    /// The number of the file's language.
+    Version,
+    /// Letters, digits, `.`, `_` and `-`: goes into file names, group names and metrics.
+    Name,
+    /// Any text, not empty.
+    Text,
+    /// Any text.
+    AnyText,
+    /// A path of a file or folder.
+    File,
+    /// An expression; the pipeline compiles it.
+    Expression,
+    /// A path in the event; the pipeline compiles it.
+    Path,
+    /// Paths and templates, in order.
+    Templates,
+    /// The name of a Kafka topic.
+    Topic,
+    /// Names of Kafka topics, at least one.
+    Topics,
+    /// librdkafka properties of that kind of client.
+    Properties(Scope),
+    /// True or false.
+    Boolean,
+    /// Only `false`: what would be on is not built.
+    Off,
+    /// A whole number from … to.
+    Integer(u64, u64),
+    /// A duration from … to.
+    Duration(Duration, Duration),
+    /// A size from … to, in bytes.
+    Size(u64, u64),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// `earliest`, `latest`, a time or an age.
+    Start,
+    /// `auto`, `none` or a core's number.
+    Core,
+    /// `auto` or a kernel's list of cores.
+    Cores,
+    /// `skip`, `reject`, `null` or `{ default = … }`.
+    OnMiss,
+}
+
+impl Kind {
+    /// Whether a bare value of an environment variable stands as it is.
+    pub(crate) fn is_plain_text(self) -> bool {
+        use Kind::{AnyText, Expression, File, Name, Path, Text, Topic};
+        matches!(self, AnyText | Expression | File | Name | Path | Text | Topic)
+    }
+
+    /// Whether `${NAME}` is replaced in its text.
+    pub(crate) fn is_substituted(self) -> bool {
+        !matches!(self, Kind::Expression | Kind::Path | Kind::Templates | Kind::OnMiss)
+    }
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Key {
+    pub(crate) pattern: &'static str,
+    pub(crate) kind: Kind,
+}
+
+const fn key(pattern: &'static str, kind: Kind) -> Key {
+    Key { pattern, kind }
+}
+
+const fn duration(from: Duration, to: Duration) -> Kind {
+    Kind::Duration(from, to)
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const HUNDRED_MILLISECONDS: Duration = Duration::from_millis(100);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+const MIB: u64 = 1 << 20;
+
+/// `load_timeout` of a table that does not say it.
+pub(crate) const LOAD_TIMEOUT: Duration = MINUTE;
+
+/// Units of `latency.unit`, with nanoseconds in one.
+pub(crate) const LATENCY_UNITS: [(&str, u64); 4] =
+    [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
+
+/// All keys, in the order of the file.
+pub(crate) const KEYS: &[Key] = &[
+    key("hotspur", Kind::Version),
+    key("name", Kind::Name),
+    key("instance", Kind::Name),
+    key("profile", Kind::Text),
+    key("kafka.brokers", Kind::Text),
+    key("kafka.properties", Kind::Properties(Scope::Both)),
+    key("source.kafka.brokers", Kind::Text),
+    key("source.kafka.properties", Kind::Properties(Scope::Consumer)),
+    key("source.kafka.topics", Kind::Topics),
+    key("source.kafka.group", Kind::Text),
+    key("source.kafka.start", Kind::Start),
+    key("source.kafka.on_gap", Kind::Choice(&["stop"])),
+    key("source.kafka.tombstones", Kind::Choice(&["skip", "pass", "reject"])),
+    key("sink.kafka.brokers", Kind::Text),
+    key("sink.kafka.properties", Kind::Properties(Scope::Producer)),
+    key("sink.kafka.topic", Kind::Topic),
+    key("sink.kafka.key", Kind::Expression),
+    key("sink.kafka.value", Kind::Expression),
+    key("sink.kafka.partition", Kind::Choice(&["key", "source"])),
+    key("dead_letters.brokers", Kind::Text),
+    key("dead_letters.properties", Kind::Properties(Scope::Producer)),
+    key("dead_letters.topic", Kind::Topic),
+    key("dead_letters.streams_headers", Kind::Boolean),
+    key("delivery.guarantee", Kind::Choice(&["at-most-once", "at-least-once"])),
+    key("delivery.commit_interval", duration(MILLISECOND, HOUR)),
+    key("delivery.breaker", Kind::Off),
+    key("tables.*.redis", Kind::Text),
+    key("tables.*.prefix", Kind::AnyText),
+    key("tables.*.kind", Kind::Choice(&["string"])),
+    key("tables.*.load", Kind::Choice(&["all"])),
+    key("tables.*.refresh", Kind::Choice(&["tracking"])),
+    key("tables.*.max_staleness", Kind::Choice(&["5s"])),
+    key("tables.*.on_stale", Kind::Choice(&["serve"])),
+    key("tables.*.on_empty", Kind::Choice(&["fail", "allow"])),
+    key("tables.*.load_timeout", duration(HUNDRED_MILLISECONDS, DAY)),
+    key("tables.*.file", Kind::File),
+    key("steps[].name", Kind::Text),
+    key("steps[].lookup.table", Kind::Text),
+    key("steps[].lookup.key", Kind::Expression),
+    key("steps[].lookup.into", Kind::Path),
+    key("steps[].lookup.on_miss", Kind::OnMiss),
+    key("steps[].hash.algorithm", Kind::Choice(&["md5", "sha256", "xxh3"])),
+    key("steps[].hash.of", Kind::Expression),
+    key("steps[].hash.into", Kind::Path),
+    key("steps[].text", Kind::Templates),
+    key("latency.origin", Kind::Expression),
+    key("latency.unit", Kind::Choice(&["s", "ms", "us", "ns"])),
+    key("latency.stages", Kind::Choice(&["all"])),
+    key("engine.core", Kind::Core),
+    key("engine.idle", Kind::Choice(&["auto", "spin", "pause", "yield", "park"])),
+    key("engine.housekeeping_cores", Kind::Cores),
+    key("engine.start_timeout", duration(HUNDRED_MILLISECONDS, DAY)),
+    key("engine.drain_timeout", duration(HUNDRED_MILLISECONDS, DAY)),
+    key("limits.record", Kind::Size(1 << 10, 256 * MIB)),
+    key("limits.depth", Kind::Integer(1, 1024)),
+    key("limits.in_flight", Kind::Integer(1, limits::IN_FLIGHT_MAX as u64)),
+    key("limits.in_flight_bytes", Kind::Size(64 << 10, 64 << 30)),
+    key("limits.batch", Kind::Integer(1, 65_536)),
+    key("observe.listen", Kind::Choice(&["off"])),
+    key("observe.out", Kind::File),
+    key("observe.interval", duration(HUNDRED_MILLISECONDS, MINUTE)),
+    key("observe.keys", Kind::Choice(&["plain", "hash", "off"])),
+    key("log.level", Kind::Choice(&["error", "warn", "info", "debug", "trace"])),
+    key("log.format", Kind::Choice(&["auto", "text", "json"])),
+];
+
+/// The key of that pattern.
+pub(crate) fn find(pattern: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.pattern == pattern)
+}
+
+/// Names that may stand right under that pattern, in order; `*` for any.
+pub(crate) fn names_under(pattern: &str) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for key in KEYS {
+        let rest = match pattern {
+            "" => Some(key.pattern),
+            _ => key.pattern.strip_prefix(pattern).and_then(|rest| rest.strip_prefix('.')),
+        };
+        let name = rest.and_then(|rest| rest.split('.').next());
+        if let Some(name) = name.filter(|name| !names.contains(name)) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// What stands under a pattern and a name that the user wrote.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Found {
+    /// A value.
+    Leaf(&'static Key),
+    /// A table with keys of its own.
+    Table(String),
+    /// A list of tables.
+    List(String),
+    /// Nothing that is known.
+    Unknown,
+}
+
+/// Looks a name up under a pattern.
+pub(crate) fn look_up(pattern: &str, name: &str) -> Found {
+    let names = names_under(pattern);
+    let dot = if pattern.is_empty() { "" } else { "." };
+    let list = format!("{name}[]");
+    if names.iter().any(|known| *known == list) {
+        return Found::List(format!("{pattern}{dot}{list}"));
+    }
+    let name = if names.contains(&name) { name } else { "*" };
+    if !names.contains(&name) {
+        return Found::Unknown;
+    }
+    let pattern = format!("{pattern}{dot}{name}");
+    find(&pattern).map_or(Found::Table(pattern), Found::Leaf)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_to_keys_tables_and_lists() {
+        assert!(matches!(look_up("", "name"), Found::Leaf(key) if key.kind == Kind::Name));
+        assert_eq!(look_up("", "source"), Found::Table("source".into()));
+        assert_eq!(look_up("tables", "users"), Found::Table("tables.*".into()));
+        assert_eq!(look_up("", "steps"), Found::List("steps[]".into()));
+        assert!(matches!(look_up("steps[]", "text"), Found::Leaf(_)));
+        assert_eq!(look_up("steps[]", "txt"), Found::Unknown);
+    }
+
+    #[test]
+    fn patterns_are_unique() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert!(KEYS[..index].iter().all(|other| other.pattern != key.pattern));
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The JSON Schema of the configuration file, made from the table of keys that the loader uses and
+//! the sentences of the default file, so that it cannot disagree with either.
+//!
+//! Where a value is not text, text with `${…}` fits as well. That at least one source and one sink
+//! are there is not said here: layers outside the file may bring them.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    docs::{self, Doc},
+    keys::{KEYS, Key, Kind},
+    librdkafka::{PROPERTIES, Property, Scope, Takes},
+};
+
+const NAME: &str = "^[A-Za-z0-9._-]+$";
+const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h|d))+$";
+const SIZE: &str = "^[0-9]+ ?(B|KiB|MiB|GiB)$";
+const SUBSTITUTED: &str = r"\$\{";
+
+/// The schema.
+pub fn config() -> Value {
+    let docs = docs::docs();
+    let mut root = object();
+    for key in KEYS {
+        let doc = docs.iter().find(|doc| doc.pattern == key.pattern);
+        let names: Vec<&str> = key.pattern.split('.').collect();
+        insert(&mut root, &names, leaf(key, doc));
+    }
+    root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+    root["title"] = "Hotspur's configuration".into();
+    root["properties"]["steps"]["items"]["oneOf"] =
+        ["lookup", "hash", "text"].map(|name| json!({ "required": [name] })).to_vec().into();
+    let step = &mut root["properties"]["steps"]["items"]["properties"];
+    step["lookup"]["required"] = json!(["table", "key", "into"]);
+    step["hash"]["required"] = json!(["algorithm", "of", "into"]);
+    root
+}
+
+fn object() -> Value {
+    json!({ "type": "object", "additionalProperties": false, "properties": {} })
+}
+
+/// Puts a key's schema where its names lead, making the objects on the way.
+fn insert(node: &mut Value, names: &[&str], leaf: Value) {
+    let Some((name, rest)) = names.split_first() else { return };
+    if *name == "*" {
+        if !node["additionalProperties"].is_object() {
+            node["additionalProperties"] = object();
+        }
+        return insert(&mut node["additionalProperties"], rest, leaf);
+    }
+    let (name, is_list) = match name.strip_suffix("[]") {
+        Some(name) => (name, true),
+        None => (*name, false),
+    };
+    let slot = &mut node["properties"][name];
+    if rest.is_empty() {
+        *slot = leaf;
+        return;
+    }
+    if slot.is_null() {
+        *slot = if is_list { json!({ "type": "array", "items": object() }) } else { object() };
+    }
+    insert(if is_list { &mut slot["items"] } else { slot }, rest, leaf);
+}
+
+fn leaf(key: &Key, doc: Option<&Doc>) -> Value {
+    let mut schema = kind(key.kind);
+    if let Some(doc) = doc {
+        schema["description"] = doc.text.clone().into();
+        if doc.is_default {
+            schema["default"] = doc.value.clone();
+        } else if !doc.value.is_null() {
+            schema["examples"] = json!([doc.value]);
+        }
+    }
+    if key.kind.is_substituted() && !key.pattern.starts_with("steps[]") {
+        return or_substituted(schema);
+    }
+    schema
+}
+
+/// Text that holds `${…}` fits wherever a value does.
+fn or_substituted(mut schema: Value) -> Value {
+    let takes_any_text = schema["type"] == "string"
+        && ["pattern", "enum", "minLength"].iter().all(|name| schema.get(*name).is_none());
+    if takes_any_text || schema["type"] == "object" {
+        return schema;
+    }
+    let mut outer = Map::new();
+    if let Value::Object(inner) = &mut schema {
+        for name in ["description", "default", "examples"] {
+            if let Some(value) = inner.remove(name) {
+                outer.insert(name.to_owned(), value);
+            }
+        }
+    }
+    outer.insert("anyOf".to_owned(), json!([schema, text(SUBSTITUTED)]));
+    Value::Object(outer)
+}
+
+fn text(pattern: &str) -> Value {
+    json!({ "type": "string", "pattern": pattern })
+}
+
+fn kind(kind: Kind) -> Value {
+    match kind {
+        Kind::Version => json!({ "type": "integer", "const": 1 }),
+        Kind::Name => json!({ "type": "string", "pattern": NAME, "maxLength": 128 }),
+        Kind::Text | Kind::File | Kind::Expression | Kind::Path => {
+            json!({ "type": "string", "minLength": 1 })
+        }
+        Kind::AnyText => json!({ "type": "string" }),
+        Kind::Templates => json!({
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": { "type": ["string", "object"] },
+        }),
+        Kind::Topic => json!({ "type": "string", "pattern": NAME, "maxLength": 249 }),
+        Kind::Topics => json!({
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": true,
+            "items": or_substituted(kind_of_topic()),
+        }),
+        Kind::Properties(scope) => properties(scope),
+        Kind::Boolean => json!({ "type": "boolean" }),
+        Kind::Off => json!({ "const": false }),
+        Kind::Integer(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
+        Kind::Duration(..) => text(DURATION),
+        Kind::Size(..) => text(SIZE),
+        Kind::Choice(words) => json!({ "type": "string", "enum": words }),
+        Kind::Start => json!({ "type": "string", "minLength": 1 }),
+        Kind::Core => json!({ "anyOf": [
+            { "enum": ["auto", "none"] },
+            { "type": "integer", "minimum": 0, "maximum": 4095 },
+        ] }),
+        Kind::Cores => json!({ "anyOf": [
+            { "const": "auto" },
+            text("^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"),
+        ] }),
+        Kind::OnMiss => json!({ "anyOf": [
+            { "enum": ["skip", "reject", "null"] },
+            { "type": "object", "required": ["default"], "maxProperties": 1 },
+        ] }),
+    }
+}
+
+fn kind_of_topic() -> Value {
+    kind(Kind::Topic)
+}
+
+/// Names for editors to offer; which values Hotspur refuses is the loader's to say.
+fn properties(scope: Scope) -> Value {
+    let fits =
+        |it: &&Property| scope == Scope::Both || it.scope == Scope::Both || it.scope == scope;
+    let schema = |property: &Property| match property.takes {
+        Takes::Boolean => json!({ "type": ["boolean", "string"] }),
+        Takes::Integer(..) => json!({ "type": ["integer", "string"] }),
+        Takes::Words(_) | Takes::Text => json!({ "type": ["string", "number", "boolean"] }),
+    };
+    let named: Map<String, Value> = PROPERTIES
+        .iter()
+        .filter(fits)
+        .map(|property| (property.name.to_owned(), schema(property)))
+        .collect();
+    json!({
+        "type": "object",
+        "properties": named,
+        "additionalProperties": { "type": ["string", "number", "boolean", "object"] },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_stands_in_the_schema_with_its_sentence() {
+        let schema = config();
+        for key in KEYS {
+            let mut node = &schema;
+            for name in key.pattern.split('.') {
+                node = match (name, name.strip_suffix("[]")) {
+                    ("*", _) => &node["additionalProperties"],
+                    (_, Some(list)) => &node["properties"][list]["items"],
+                    _ => &node["properties"][name],
+                };
+            }
+            assert!(node["description"].is_string(), "{}: {node}", key.pattern);
+        }
+        assert_eq!(schema["properties"]["limits"]["properties"]["depth"]["default"], 128);
+        assert_eq!(schema["additionalProperties"], false);
+    }
+}

@@ -1,0 +1,138 @@
+//! Settings that fit alone but not together.
+
+use super::{
+    build::Builder,
+    settings::{Core, Idle, KafkaClient, Settings},
+    units::show_size,
+};
+
+/// librdkafka refuses a client whose first property exceeds its second: names and defaults.
+const ORDERED: [(&str, u64, &str, u64); 3] = [
+    ("session.timeout.ms", 45_000, "max.poll.interval.ms", 300_000),
+    ("heartbeat.interval.ms", 3_000, "session.timeout.ms", 45_000),
+    ("reconnect.backoff.ms", 100, "reconnect.backoff.max.ms", 10_000),
+];
+
+impl Builder<'_> {
+    pub(crate) fn check_together(&mut self, settings: &Settings) {
+        self.check_limits(settings);
+        self.check_topics(settings);
+        self.check_cores(settings);
+        for key in ["kafka", "source.kafka", "sink.kafka", "dead_letters"] {
+            self.check_brokers(&format!("{key}.brokers"));
+        }
+        self.check_client("source.kafka", &settings.source.client);
+        self.check_client("sink.kafka", &settings.sink.client);
+        self.check_client("dead_letters", &settings.dead_letters.client);
+        self.check_producer(settings);
+    }
+
+    fn check_limits(&mut self, settings: &Settings) {
+        let limits = settings.limits;
+        if limits.batch > limits.in_flight {
+            let message = format!(
+                "a turn takes up to {} records, but only {} may be in flight",
+                limits.batch, limits.in_flight
+            );
+            self.error("limits.batch", message, "limits.batch ≤ limits.in_flight");
+        }
+        let least = limits.record.saturating_mul(4);
+        if limits.in_flight_bytes < least {
+            let [has, least] = [limits.in_flight_bytes, least].map(|it| show_size(it as u64));
+            let message = format!("{has} is less than four records of limits.record, {least}");
+            self.error("limits.in_flight_bytes", message, "raise it, or lower limits.record");
+        }
+    }
+
+    fn check_topics(&mut self, settings: &Settings) {
+        let (source, sink) = (&settings.source, &settings.sink);
+        let dead = &settings.dead_letters;
+        let reads = |client: &KafkaClient, topic: &String| {
+            client.brokers == source.client.brokers && source.topics.contains(topic)
+        };
+        if reads(&sink.client, &sink.topic) {
+            let message = format!("\"{}\" is read as well: results would come again", sink.topic);
+            self.error("sink.kafka.topic", message, "write to another topic");
+        }
+        if reads(&dead.client, &dead.topic) {
+            let message = format!("\"{}\" is read as well: dead letters never end", dead.topic);
+            self.error("dead_letters.topic", message, "write them to another topic");
+        }
+        if dead.topic == sink.topic && dead.client.brokers == sink.client.brokers {
+            let message = format!("\"{}\" is also the sink: readers get both", dead.topic);
+            self.warning("dead_letters.topic", message, "write them to another topic");
+        }
+    }
+
+    fn check_cores(&mut self, settings: &Settings) {
+        let engine = &settings.engine;
+        if let (Core::Number(core), Some(cores)) = (engine.core, &engine.housekeeping_cores)
+            && cores.contains(&core)
+        {
+            let message = format!("core {core} is the hot thread's own");
+            self.error("engine.housekeeping_cores", message, "leave engine.core out of the list");
+        }
+        if engine.core == Core::None && matches!(engine.idle, Idle::Spin | Idle::Pause) {
+            let message = "a thread that spins without a core of its own slows its neighbours down";
+            self.warning("engine.idle", message, "idle = \"park\", or give it a core");
+        }
+    }
+
+    fn check_brokers(&mut self, key: &str) {
+        let Some(brokers) = self.text_at(key) else { return };
+        for broker in brokers.split(',').map(str::trim) {
+            let (host, port) = broker.rsplit_once(':').unwrap_or((broker, "9092"));
+            if host.is_empty() || port.parse::<u16>().is_err() || broker.contains([' ', '/']) {
+                let message = format!("\"{broker}\" is no address of a broker");
+                return self.error(key, message, "host:port, several with commas between them");
+            }
+        }
+    }
+
+    /// The key of a property where it was written: the client's own, else that of `[kafka]`.
+    fn property_key(&self, section: &str, name: &str) -> Option<String> {
+        let own = format!("{section}.properties.\"{name}\"");
+        let shared = format!("kafka.properties.\"{name}\"");
+        [own, shared].into_iter().find(|key| self.stands(key))
+    }
+
+    fn check_client(&mut self, section: &str, client: &KafkaClient) {
+        let number = |name: &str, default: u64| {
+            client.properties.get(name).and_then(|value| value.parse().ok()).unwrap_or(default)
+        };
+        for (smaller, small, larger, large) in ORDERED {
+            let (small, large) = (number(smaller, small), number(larger, large));
+            let key = self.property_key(section, smaller);
+            let key = key.or_else(|| self.property_key(section, larger));
+            if let Some(key) = key.filter(|_| small > large) {
+                let message = format!("{smaller} is {small} and {larger} is {large}");
+                self.error(&key, message, &format!("{smaller} may not exceed {larger}"));
+            }
+        }
+        let protocol = client.properties.get("security.protocol");
+        let is_sasl = protocol.is_some_and(|it| it.to_lowercase().starts_with("sasl"));
+        let password = self.property_key(section, "sasl.password");
+        if let Some(key) = password.filter(|_| !is_sasl) {
+            let message = "without security.protocol sasl_ssl or sasl_plaintext nobody logs in";
+            self.warning(&key, message, "\"security.protocol\" = \"sasl_ssl\"");
+        }
+    }
+
+    fn check_producer(&mut self, settings: &Settings) {
+        let properties = &settings.sink.client.properties;
+        let number = |name: &str| properties.get(name).and_then(|it| it.parse::<usize>().ok());
+        let in_flight = settings.limits.in_flight;
+        let room = number("queue.buffering.max.messages").filter(|&it| it > 0 && it < in_flight);
+        let key = self.property_key("sink.kafka", "queue.buffering.max.messages");
+        if let (Some(room), Some(key)) = (room, key) {
+            let message = format!("{room} is less than limits.in_flight, {in_flight}");
+            self.warning(&key, message, "the smaller of the two bounds what is in flight");
+        }
+        let largest = number("message.max.bytes").filter(|&it| it < settings.limits.record);
+        let key = self.property_key("sink.kafka", "message.max.bytes");
+        if let (Some(largest), Some(key)) = (largest, key) {
+            let message = format!("results beyond {largest} bytes become dead letters");
+            self.warning(&key, message, "message.max.bytes ≥ limits.record");
+        }
+    }
+}

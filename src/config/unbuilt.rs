@@ -1,0 +1,151 @@
+//! What the language of the file has and this version does not do yet, all in one table.
+//!
+//! Such a key or value is refused with a sentence, never ignored: a promise in a file that the
+//! program does not keep is worse than a program that does not start. A value that only says what
+//! happens anyway is accepted; it then stands in `keys` as a choice of one.
+
+/// What is not built.
+struct Unbuilt {
+    /// A pattern as in `keys`; what stands below it belongs to it.
+    pattern: &'static str,
+    /// Values of a key that exists; none: the whole key.
+    values: &'static [&'static str],
+    /// What it would do, as the subject of a sentence.
+    what: &'static str,
+    /// What to write meanwhile.
+    instead: &'static str,
+}
+
+const fn whole(pattern: &'static str, what: &'static str, instead: &'static str) -> Unbuilt {
+    Unbuilt { pattern, values: &[], what, instead }
+}
+
+const fn some(
+    pattern: &'static str,
+    values: &'static [&'static str],
+    what: &'static str,
+    instead: &'static str,
+) -> Unbuilt {
+    Unbuilt { pattern, values, what, instead }
+}
+
+/// Stands for every value that `keys` does not name.
+const ANY: &str = "*";
+
+const OMIT: &str = "leave it out";
+const STEPS: &str = "the steps lookup, hash and text are there";
+
+const UNBUILT: &[Unbuilt] = &[
+    whole("source.redis", "reading from Redis Streams", "use [source.kafka]"),
+    whole("sink.redis", "writing to Redis Streams", "use [sink.kafka]"),
+    some("source.kafka.on_gap", &["continue"], "going on behind a gap", "use \"stop\""),
+    some(
+        "sink.kafka.partition",
+        &[ANY],
+        "an expression for the partition",
+        "use \"key\" or \"source\"",
+    ),
+    some(
+        "delivery.guarantee",
+        &["exactly-once"],
+        "exactly-once delivery",
+        "use \"at-least-once\" or \"at-most-once\"",
+    ),
+    whole("delivery.retry", "retrying a failed record", OMIT),
+    whole("delivery.transaction_timeout", "exactly-once delivery", OMIT),
+    some("delivery.breaker", &[ANY], "the breaker", "write `breaker = false`, or leave it out"),
+    some("tables.*.kind", &["json", "hash"], "a table of JSON or hashes", "use \"string\""),
+    some("tables.*.load", &["on-demand"], "fetching entries on demand", "use \"all\""),
+    some("tables.*.refresh", &["poll"], "refreshing by polling", "use \"tracking\""),
+    some("tables.*.max_staleness", &[ANY], "acting on a table's age", OMIT),
+    some("tables.*.on_stale", &["pause", "reject"], "acting on a table's age", "use \"serve\""),
+    whole("tables.*.poll_interval", "refreshing by polling", OMIT),
+    whole("tables.*.max_entries", "fetching entries on demand", OMIT),
+    whole("tables.*.max_bytes", "fetching entries on demand", OMIT),
+    whole("tables.*.absent_for", "fetching entries on demand", OMIT),
+    whole("tables.*.max_waiting", "fetching entries on demand", OMIT),
+    whole("tables.*.wait", "fetching entries on demand", OMIT),
+    whole("steps[].when", "a condition on a step", OMIT),
+    whole("steps[].lookup.into_age", "the age of a looked-up value", OMIT),
+    whole("steps[].set", "the step set", STEPS),
+    whole("steps[].remove", "the step remove", STEPS),
+    whole("steps[].keep", "the step keep", STEPS),
+    whole("steps[].rename", "the step rename", STEPS),
+    whole("steps[].alias", "the step alias", STEPS),
+    whole("steps[].require", "the step require", STEPS),
+    whole("steps[].filter", "the step filter", STEPS),
+    whole("steps[].each", "the step each", STEPS),
+    whole("steps[].route", "the step route", STEPS),
+    whole("steps[].key", "the step key", "use [sink.kafka] key"),
+    whole("steps[].headers", "the step headers", STEPS),
+    whole("steps[].dedup", "the step dedup", STEPS),
+    whole("steps[].window", "the step window", STEPS),
+    whole("steps[].sample", "the step sample", STEPS),
+    whole("state", "a topic for the state of steps", OMIT),
+    whole("latency.slow", "lines about slow records", OMIT),
+    some("latency.stages", &["sampled"], "sampling the stages", "use \"all\""),
+    some("observe.listen", &[ANY], "the page and the metrics over HTTP", "use \"off\""),
+    whole("observe.token", "the page and the metrics over HTTP", OMIT),
+    whole("measure", "hotspur measure", OMIT),
+];
+
+/// A refusal: what to say and what to do instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotBuilt {
+    pub(crate) what: &'static str,
+    pub(crate) instead: &'static str,
+}
+
+impl NotBuilt {
+    /// The sentence.
+    pub(crate) fn message(self) -> String {
+        format!("{} is not built yet", self.what)
+    }
+}
+
+/// Whether a whole key is not built.
+pub(crate) fn key(pattern: &str) -> Option<NotBuilt> {
+    let found = UNBUILT.iter().find(|it| it.values.is_empty() && it.pattern == pattern)?;
+    Some(NotBuilt { what: found.what, instead: found.instead })
+}
+
+/// Whether a value that `keys` refuses is not built, rather than wrong.
+pub(crate) fn value(pattern: &str, text: &str) -> Option<NotBuilt> {
+    let is_value = |it: &&Unbuilt| {
+        it.pattern == pattern && it.values.iter().any(|value| *value == ANY || *value == text)
+    };
+    let found = UNBUILT.iter().find(is_value)?;
+    Some(NotBuilt { what: found.what, instead: found.instead })
+}
+
+/// Names right under a pattern that are not built, for hints.
+pub(crate) fn names_under(pattern: &str) -> impl Iterator<Item = &'static str> {
+    let prefix = if pattern.is_empty() { String::new() } else { format!("{pattern}.") };
+    UNBUILT
+        .iter()
+        .filter_map(move |it| it.pattern.strip_prefix(&prefix).filter(|rest| !rest.contains('.')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::keys, *};
+
+    #[test]
+    fn whole_keys_are_not_built_and_values_belong_to_keys_that_are() {
+        for it in UNBUILT {
+            let built = keys::find(it.pattern);
+            assert_eq!(built.is_some(), !it.values.is_empty(), "{}", it.pattern);
+            if let Some(keys::Kind::Choice(words)) = built.map(|key| key.kind) {
+                assert!(it.values.iter().all(|value| !words.contains(value)), "{}", it.pattern);
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_are_sentences() {
+        let message = value("delivery.guarantee", "exactly-once").unwrap().message();
+        assert_eq!(message, "exactly-once delivery is not built yet");
+        assert!(value("delivery.guarantee", "twice").is_none());
+        assert!(key("steps[].window").is_some() && key("steps[].lookup").is_none());
+    }
+}
