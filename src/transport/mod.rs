@@ -14,6 +14,7 @@ use crate::{
     verdict::Sentence,
 };
 
+pub mod kafka;
 pub mod memory;
 pub mod wait;
 

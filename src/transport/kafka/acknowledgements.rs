@@ -1,0 +1,141 @@
+//! When each acknowledgement arrived in this process, however late it is collected.
+//!
+//! A parked or busy hot thread collects delivery reports with its next turn, and the wait must not
+//! count as the broker's. An interceptor writes the ticks on the broker's thread, one word a
+//! message, into a table that is indexed by the low half of the token, which its contract keeps
+//! below `limits::IN_FLIGHT_MAX`. Results that share an index share the last of their times.
+
+use std::{
+    ffi::{c_char, c_void},
+    mem::ManuallyDrop,
+    ptr::{self, NonNull},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
+
+use super::{
+    client::{Watcher, interceptor_name},
+    native::OK,
+};
+use crate::{
+    clock::{Clock, Ticks, TscClock},
+    limits::IN_FLIGHT_MAX,
+    transport::Token,
+};
+
+/// One word of ticks for each possible index.
+pub(super) struct AckTimes {
+    clock: TscClock,
+    ticks: Box<[AtomicU64]>,
+}
+
+impl AckTimes {
+    pub(super) fn new(clock: TscClock) -> Arc<AckTimes> {
+        Arc::new(AckTimes { clock, ticks: zeroes(IN_FLIGHT_MAX) })
+    }
+
+    /// When the result's acknowledgement arrived; `now` if that was not seen.
+    pub(super) fn at(&self, token: Token, now: Ticks) -> Ticks {
+        match self.ticks[slot(token)].load(Ordering::Relaxed) {
+            0 => now,
+            ticks => Ticks(ticks),
+        }
+    }
+
+    fn note(&self, token: Token) {
+        // The delivery report passes through a locked queue, which orders this store for `at`.
+        self.ticks[slot(token)].store(self.clock.now().0, Ordering::Relaxed);
+    }
+}
+
+fn slot(token: Token) -> usize {
+    token.0 as u32 as usize & (IN_FLIGHT_MAX - 1)
+}
+
+/// Zeroes that the operating system lends page by page, as they are first written to: only the
+/// slots in use take memory.
+fn zeroes(len: usize) -> Box<[AtomicU64]> {
+    let mut words = ManuallyDrop::new(vec![0u64; len]);
+    // SAFETY: an `AtomicU64` has the size and validity of a `u64`, and on the platforms that
+    // librdkafka is built for here also its alignment, which is asserted below; the parts are of a
+    // vector that is not dropped.
+    let words = unsafe { Vec::from_raw_parts(words.as_mut_ptr().cast(), len, words.capacity()) };
+    words.into_boxed_slice()
+}
+
+const _: () = assert!(align_of::<AtomicU64>() == align_of::<u64>());
+
+impl Watcher for AckTimes {
+    fn install(&self, configuration: NonNull<rd::rd_kafka_conf_t>) {
+        let state = ptr::from_ref(self).cast_mut().cast::<c_void>();
+        // SAFETY: the configuration is live; the caller keeps `self` for longer than the client,
+        // whose threads and callers are the only ones that use `state`.
+        unsafe {
+            rd::rd_kafka_conf_interceptor_add_on_new(
+                configuration.as_ptr(),
+                interceptor_name().as_ptr(),
+                Some(on_new),
+                state,
+            );
+        }
+    }
+}
+
+unsafe extern "C" fn on_new(
+    client: *mut rd::rd_kafka_t,
+    _configuration: *const rd::rd_kafka_conf_t,
+    state: *mut c_void,
+    _text: *mut c_char,
+    _text_bytes: usize,
+) -> Code {
+    // SAFETY: called by librdkafka with the client under construction and the state of `install`.
+    unsafe {
+        rd::rd_kafka_interceptor_add_on_acknowledgement(
+            client,
+            interceptor_name().as_ptr(),
+            Some(on_acknowledgement),
+            state,
+        )
+    }
+}
+
+unsafe extern "C" fn on_acknowledgement(
+    _client: *mut rd::rd_kafka_t,
+    message: *mut rd::rd_kafka_message_t,
+    state: *mut c_void,
+) -> Code {
+    // SAFETY: the message is live during the call, its private word is the token that `send` gave,
+    // and `state` is the `AckTimes` of `install`, which outlives the client.
+    unsafe { (*state.cast::<AckTimes>()).note(Token((*message)._private as u64)) };
+    OK
+}
+
+impl std::fmt::Debug for AckTimes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AckTimes").field("len", &self.ticks.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_kept_by_the_low_half_of_the_token() {
+        let clock = TscClock::new();
+        let times = AckTimes::new(clock.clone());
+        let before = clock.now();
+        assert_eq!(times.at(Token(0), before), before);
+        times.note(Token(0));
+        times.note(Token(7 << 32 | (IN_FLIGHT_MAX as u64 - 1)));
+        let after = clock.now();
+        for token in [Token(0), Token(9 << 32 | (IN_FLIGHT_MAX as u64 - 1))] {
+            assert!((before..=after).contains(&times.at(token, Ticks(0))));
+        }
+        assert_eq!(times.at(Token(1), before), before);
+    }
+}

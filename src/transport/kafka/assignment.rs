@@ -1,0 +1,205 @@
+//! Which partitions are ours, and how far along: the book that a source keeps about its group.
+//!
+//! A topic's partition keeps its number for as long as there are numbers to spare, so that a
+//! partition that leaves and comes back is the same one to whoever counts. Memory is taken at
+//! start; a rebalance allocates nothing here.
+
+use std::collections::HashMap;
+
+use crate::{limits::PARTITIONS_MAX, record::PartitionId};
+
+/// How far along a partition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not ours: its records are dropped.
+    Free,
+    /// Given to us, its first offset not settled yet: its records wait.
+    Starting,
+    /// Ours, and announced.
+    Owned,
+    /// The group wants it back, and it is being finished: its records are dropped.
+    Revoked,
+}
+
+/// A topic by its index among the source's topics, and a partition of it.
+pub(super) type Place = (u16, i32);
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    place: Place,
+    state: State,
+    /// Which entry of the list of commits is this partition's.
+    commit_entry: Option<u32>,
+}
+
+/// All partitions that this source has had to do with.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    slots: Vec<Slot>,
+    by_place: HashMap<Place, PartitionId, foldhash::fast::FixedState>,
+    revoked_len: usize,
+}
+
+impl Assignment {
+    pub(super) fn new() -> Assignment {
+        let hasher = foldhash::fast::FixedState::default();
+        Assignment {
+            slots: Vec::with_capacity(PARTITIONS_MAX),
+            // Twice what can be in it: replaced places then never make it grow.
+            by_place: HashMap::with_capacity_and_hasher(2 * PARTITIONS_MAX, hasher),
+            revoked_len: 0,
+        }
+    }
+
+    /// The partition's number, if it has one.
+    pub(super) fn find(&self, place: Place) -> Option<PartitionId> {
+        self.by_place.get(&place).copied()
+    }
+
+    pub(super) fn state(&self, partition: PartitionId) -> State {
+        self.slots[usize::from(partition.0)].state
+    }
+
+    pub(super) fn place(&self, partition: PartitionId) -> Place {
+        self.slots[usize::from(partition.0)].place
+    }
+
+    /// The partition was given to us. `None` if there are more than this program can hold.
+    pub(super) fn begin(&mut self, place: Place) -> Option<PartitionId> {
+        let partition = match self.find(place) {
+            Some(partition) => partition,
+            None => self.new_number(place)?,
+        };
+        let slot = self.slot(partition);
+        if slot.state == State::Free {
+            slot.state = State::Starting;
+        }
+        Some(partition)
+    }
+
+    fn new_number(&mut self, place: Place) -> Option<PartitionId> {
+        let slot = Slot { place, state: State::Free, commit_entry: None };
+        let partition = if self.slots.len() < PARTITIONS_MAX {
+            self.slots.push(slot);
+            PartitionId(self.slots.len() as u16 - 1)
+        } else {
+            let free = self.slots.iter().position(|it| it.state == State::Free)?;
+            self.by_place.remove(&self.slots[free].place);
+            self.slots[free] = slot;
+            PartitionId(free as u16)
+        };
+        self.by_place.insert(place, partition);
+        Some(partition)
+    }
+
+    /// Its first offset is settled. Returns its number if it is still ours to announce.
+    pub(super) fn start(&mut self, place: Place) -> Option<PartitionId> {
+        let partition = self.find(place)?;
+        let slot = self.slot(partition);
+        (slot.state == State::Starting).then(|| {
+            slot.state = State::Owned;
+            partition
+        })
+    }
+
+    /// The group takes it back. Returns its number if it had been announced.
+    pub(super) fn revoke(&mut self, place: Place, is_lost: bool) -> Option<PartitionId> {
+        let partition = self.find(place)?;
+        let before = self.state(partition);
+        let after = match before {
+            State::Owned if !is_lost => State::Revoked,
+            State::Revoked if !is_lost => State::Revoked,
+            _ => State::Free,
+        };
+        self.revoked_len -= usize::from(before == State::Revoked);
+        self.revoked_len += usize::from(after == State::Revoked);
+        self.slot(partition).state = after;
+        (before == State::Owned).then_some(partition)
+    }
+
+    /// It has been finished. Returns true if it was the last that the group is waiting for.
+    pub(super) fn release(&mut self, partition: PartitionId) -> bool {
+        let slot = self.slot(partition);
+        if slot.state != State::Revoked {
+            return false;
+        }
+        slot.state = State::Free;
+        self.revoked_len -= 1;
+        self.revoked_len == 0
+    }
+
+    pub(super) fn commit_entry(&self, partition: PartitionId) -> Option<u32> {
+        self.slots[usize::from(partition.0)].commit_entry
+    }
+
+    pub(super) fn set_commit_entry(&mut self, partition: PartitionId, entry: u32) {
+        self.slot(partition).commit_entry = Some(entry);
+    }
+
+    fn slot(&mut self, partition: PartitionId) -> &mut Slot {
+        &mut self.slots[usize::from(partition.0)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_goes_through_its_states_and_keeps_its_number() {
+        let mut book = Assignment::new();
+        let first = book.begin((0, 3)).unwrap();
+        assert_eq!((first, book.state(first)), (PartitionId(0), State::Starting));
+        assert_eq!(book.start((0, 3)), Some(first));
+        assert_eq!(book.start((0, 3)), None, "announced once");
+        assert_eq!(book.revoke((0, 3), false), Some(first));
+        assert_eq!(book.state(first), State::Revoked);
+        assert!(book.release(first));
+        assert!(!book.release(first));
+        assert_eq!(book.begin((1, 3)), Some(PartitionId(1)));
+        assert_eq!(book.begin((0, 3)), Some(first));
+        assert_eq!(book.place(first), (0, 3));
+    }
+
+    #[test]
+    fn one_that_was_never_announced_is_taken_back_in_silence() {
+        let mut book = Assignment::new();
+        let partition = book.begin((0, 0)).unwrap();
+        assert_eq!(book.revoke((0, 0), false), None);
+        assert_eq!(book.state(partition), State::Free);
+        assert_eq!(book.start((0, 0)), None, "the late answer starts nothing");
+    }
+
+    #[test]
+    fn a_lost_one_needs_no_release() {
+        let mut book = Assignment::new();
+        let partition = book.begin((0, 0)).unwrap();
+        book.start((0, 0));
+        assert_eq!(book.revoke((0, 0), true), Some(partition));
+        assert_eq!(book.state(partition), State::Free);
+        assert!(!book.release(partition));
+    }
+
+    #[test]
+    fn the_last_release_says_so() {
+        let mut book = Assignment::new();
+        let both = [0, 1].map(|number| {
+            book.begin((0, number));
+            book.start((0, number)).unwrap()
+        });
+        [0, 1].map(|number| book.revoke((0, number), false));
+        assert!(!book.release(both[1]));
+        assert!(book.release(both[0]));
+    }
+
+    #[test]
+    fn numbers_are_reused_only_when_none_is_left() {
+        let mut book = Assignment::new();
+        let all: Vec<_> = (0..PARTITIONS_MAX as i32).map(|it| book.begin((0, it))).collect();
+        assert!(all.iter().all(Option::is_some));
+        assert_eq!(book.begin((1, 0)), None);
+        book.revoke((0, 7), false);
+        assert_eq!(book.begin((1, 0)), Some(PartitionId(7)));
+        assert_eq!(book.find((0, 7)), None);
+    }
+}

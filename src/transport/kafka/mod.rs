@@ -1,0 +1,35 @@
+//! Kafka through librdkafka's raw bindings: the only folder that knows that library.
+//!
+//! The hot thread polls queues with a timeout of zero and hands over bytes; librdkafka's threads
+//! do the rest, on the cores that the creating thread may run on. Reading order: `native` (owners
+//! of its objects), `client`, `source` with `assignment`, `start`, `offsets`, `lent`, `arrivals`,
+//! then `sink` with `acknowledgements`. `admin` is for before a run, `embedded` for demos and tests.
+//!
+//! What this does not do: transactions, the newer group protocol, subscriptions by pattern.
+
+#![expect(
+    clippy::result_large_err,
+    reason = "trouble travels by value, so that the hot thread never allocates for it"
+)]
+
+mod acknowledgements;
+mod admin;
+mod arrivals;
+mod assignment;
+mod client;
+mod embedded;
+mod faults;
+mod lent;
+mod metadata;
+mod native;
+mod offsets;
+mod sink;
+mod source;
+mod start;
+mod wake;
+
+pub use admin::{KafkaAdmin, NewTopic, PartitionLag};
+pub use client::property_problems;
+pub use embedded::{EmbeddedKafka, Request, RequestError};
+pub use sink::KafkaSink;
+pub use source::KafkaSource;

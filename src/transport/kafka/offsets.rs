@@ -1,0 +1,484 @@
+//! Gives partitions their first offsets, and takes them back, on a side thread: all of it blocks.
+//!
+//! An assignment is answered to the group at once, empty, so that the partitions we keep go on and
+//! the member stays in the group however long the rest takes. Then the new partitions' offsets are
+//! looked up, a start that was chosen is committed, and only then are the partitions fetched: so
+//! no record is seen before the group remembers where it began. What fails is tried again until
+//! the group takes the partitions back. Jobs are done in order, and only this thread (un)assigns:
+//! what it undoes is exactly what it did.
+
+use std::{
+    ffi::CString,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle, Thread},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crossbeam_queue::ArrayQueue;
+use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
+
+use super::{
+    assignment::Place,
+    client::Client,
+    faults, metadata,
+    native::{self, Event, OK, PartitionEntry, PartitionList, Queue, Topic, millis, outcome},
+    start::{self, Begin, Committed},
+    wake::Wake,
+};
+use crate::{
+    config::settings::Start, limits::PARTITIONS_MAX, transport::Trouble, verdict::Sentence,
+};
+
+/// How long one call may block. A partition that is taken back waits for it.
+const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long to wait before what failed is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// Jobs that can wait; the group gives one at a time.
+const JOBS_MAX: usize = 16;
+
+/// What the hot thread asks for. The event lists the partitions, so that asking allocates nothing.
+pub(super) enum Job {
+    Assign(Event),
+    Unassign(Event),
+}
+
+/// What it is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Answer {
+    /// This partition is being fetched. The number is of `start::metadata`.
+    Started(Place, i32),
+    /// The group has answered, and gave us nothing.
+    NothingToStart,
+}
+
+/// The hot thread's end.
+#[derive(Debug)]
+pub(super) struct Offsets {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    awake: Thread,
+}
+
+struct Shared {
+    jobs: ArrayQueue<Job>,
+    answers: ArrayQueue<Answer>,
+    troubles: ArrayQueue<Trouble>,
+    end: AtomicBool,
+    wake: Arc<Wake>,
+}
+
+/// What the side thread works with.
+pub(super) struct Ground {
+    pub(super) client: Arc<Client>,
+    /// Where records go.
+    pub(super) data: Arc<Queue>,
+    pub(super) topics: Vec<CString>,
+    pub(super) start: Start,
+    /// Signalled after each answer.
+    pub(super) wake: Arc<Wake>,
+}
+
+impl Offsets {
+    pub(super) fn start(ground: Ground) -> io::Result<Offsets> {
+        let shared = Arc::new(Shared {
+            jobs: ArrayQueue::new(JOBS_MAX),
+            answers: ArrayQueue::new(PARTITIONS_MAX + JOBS_MAX),
+            troubles: ArrayQueue::new(JOBS_MAX),
+            end: AtomicBool::new(false),
+            wake: Arc::clone(&ground.wake),
+        });
+        let mut worker = Worker::new(ground, Arc::clone(&shared));
+        let thread =
+            thread::Builder::new().name("kafka-offsets".to_owned()).spawn(move || worker.run())?;
+        let awake = thread.thread().clone();
+        Ok(Offsets { shared, thread: Some(thread), awake })
+    }
+
+    /// Hands over a job. Never blocks.
+    pub(super) fn ask(&self, job: Job) {
+        let is_taken = self.shared.jobs.push(job).is_ok();
+        assert!(is_taken, "the group gives one rebalance at a time, and {JOBS_MAX} wait");
+        self.awake.unpark();
+    }
+
+    /// The next answer. Never blocks.
+    pub(super) fn answer(&self) -> Option<Answer> {
+        self.shared.answers.pop()
+    }
+
+    /// The next thing that went wrong. Never blocks.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        self.shared.troubles.pop()
+    }
+}
+
+impl Drop for Offsets {
+    /// Waits for the call that is under way, at most.
+    fn drop(&mut self) {
+        self.shared.end.store(true, Ordering::Release);
+        self.awake.unpark();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported by its own thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("jobs", &self.jobs.len()).finish_non_exhaustive()
+    }
+}
+
+/// What went wrong, to become trouble.
+type Fault = (Code, Sentence);
+
+fn fault(code: Code, what: std::fmt::Arguments<'_>) -> Fault {
+    (code, Sentence::format(format_args!("{what}: {}", faults::text_of(code))))
+}
+
+fn check(code: Code, what: std::fmt::Arguments<'_>) -> Result<(), Fault> {
+    if code == OK { Ok(()) } else { Err(fault(code, what)) }
+}
+
+/// A partition with its first offset.
+#[derive(Clone, Copy, Debug)]
+struct Resolved {
+    place: Place,
+    offset: i64,
+    first_count: i32,
+    is_committed: bool,
+}
+
+struct Worker {
+    ground: Ground,
+    shared: Arc<Shared>,
+    replies: Queue,
+    commits: u64,
+    /// Given to us, and not fetched yet.
+    waiting: Vec<Place>,
+    /// Fetched, as far as librdkafka knows.
+    fetched: Vec<Place>,
+    retry_at: Option<Instant>,
+    told: Option<Code>,
+}
+
+impl Worker {
+    fn new(ground: Ground, shared: Arc<Shared>) -> Worker {
+        let replies = Queue::new(&ground.client);
+        let (waiting, fetched) = (Vec::new(), Vec::new());
+        Worker { ground, shared, replies, commits: 0, waiting, fetched, retry_at: None, told: None }
+    }
+
+    fn run(&mut self) {
+        while !self.shared.end.load(Ordering::Acquire) {
+            if let Some(job) = self.shared.jobs.pop() {
+                self.perform(job);
+                continue;
+            }
+            let now = Instant::now();
+            match self.retry_at {
+                _ if self.waiting.is_empty() => thread::park(),
+                Some(at) if now < at => thread::park_timeout(at - now),
+                _ => self.try_to_start(),
+            }
+        }
+    }
+
+    fn perform(&mut self, job: Job) {
+        let result = match &job {
+            Job::Assign(event) => self.assign(event),
+            Job::Unassign(event) => self.unassign(event),
+        };
+        self.tell_of(result);
+    }
+
+    fn assign(&mut self, event: &Event) -> Result<(), Fault> {
+        let given = self.places(event);
+        if given.is_empty() {
+            self.answer(Answer::NothingToStart);
+        }
+        self.waiting.extend(given);
+        self.retry_at = None;
+        self.change(&PartitionList::new(), Change::Assign)
+    }
+
+    fn unassign(&mut self, event: &Event) -> Result<(), Fault> {
+        let mut list = PartitionList::new();
+        for place in self.places(event) {
+            self.waiting.retain(|it| *it != place);
+            if let Some(index) = self.fetched.iter().position(|it| *it == place) {
+                self.fetched.swap_remove(index);
+                list.add(self.topic(place), place.1, 0);
+            }
+        }
+        self.change(&list, Change::Unassign)
+    }
+
+    fn places(&self, event: &Event) -> Vec<Place> {
+        let place = |entry: &PartitionEntry| {
+            let topic = self.ground.topics.iter().position(|it| **it == *entry.topic())?;
+            Some((topic as u16, entry.partition()))
+        };
+        event.partitions().iter().filter_map(place).collect()
+    }
+
+    fn topic(&self, place: Place) -> &CString {
+        &self.ground.topics[usize::from(place.0)]
+    }
+
+    fn change(&self, list: &PartitionList, change: Change) -> Result<(), Fault> {
+        let client = self.ground.client.handle();
+        // SAFETY: client and list are live; the list is copied; the error is ours.
+        unsafe {
+            outcome(match change {
+                Change::Assign => rd::rd_kafka_incremental_assign(client, list.handle()),
+                Change::Unassign => rd::rd_kafka_incremental_unassign(client, list.handle()),
+            })
+        }
+    }
+
+    fn try_to_start(&mut self) {
+        let result = self.resolve_and_commit().and_then(|resolved| {
+            // What the group has taken back meanwhile stays out.
+            while let Some(job) = self.shared.jobs.pop() {
+                self.perform(job);
+            }
+            self.fetch(&resolved)
+        });
+        self.retry_at = result.is_err().then(|| Instant::now() + RETRY_AFTER);
+        self.tell_of(result);
+    }
+
+    fn resolve_and_commit(&mut self) -> Result<Vec<Resolved>, Fault> {
+        let mut resolved = Vec::new();
+        for topic in 0..self.ground.topics.len() as u16 {
+            let places: Vec<_> = self.waiting.iter().filter(|it| it.0 == topic).copied().collect();
+            if !places.is_empty() {
+                resolved.extend(self.resolve(topic, &places)?);
+            }
+        }
+        self.commit(&resolved)?;
+        Ok(resolved)
+    }
+
+    fn resolve(&self, topic: u16, places: &[Place]) -> Result<Vec<Resolved>, Fault> {
+        let committed = self.committed(topic)?;
+        let first_count = start::first_count(committed.len() as i32, &committed);
+        let mut offsets = Vec::with_capacity(places.len());
+        for &(_, partition) in places {
+            let known = committed.get(partition as usize).copied().unwrap_or_default();
+            offsets.push(match start::begin(partition, known, first_count) {
+                Begin::At(offset) => Offset::Known(offset),
+                Begin::Start => self.wanted(),
+                Begin::Earliest => Offset::Asked(rd::RD_KAFKA_OFFSET_BEGINNING.into()),
+            });
+        }
+        let asked = self.look_up(topic, places, &offsets)?;
+        let resolved = places.iter().zip(&offsets).zip(asked);
+        Ok(resolved
+            .map(|((&place, wish), offset)| Resolved {
+                place,
+                offset,
+                first_count,
+                is_committed: matches!(wish, Offset::Known(_)),
+            })
+            .collect())
+    }
+
+    /// The configured start, as librdkafka's question: a time, or one of its two marks.
+    fn wanted(&self) -> Offset {
+        Offset::Asked(match self.ground.start {
+            Start::Earliest => rd::RD_KAFKA_OFFSET_BEGINNING.into(),
+            Start::Latest => rd::RD_KAFKA_OFFSET_END.into(),
+            Start::Time(at_ms) => at_ms.max(0),
+            Start::Age(age) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                now.saturating_sub(age).as_millis() as i64
+            }
+        })
+    }
+
+    /// What the group has committed for every partition that the topic has now.
+    fn committed(&self, topic: u16) -> Result<Vec<Committed>, Fault> {
+        let name = &self.ground.topics[usize::from(topic)];
+        let shown = name.to_string_lossy();
+        let count = Topic::new(&self.ground.client, name)
+            .and_then(|it| metadata::describe(&self.ground.client, &it, CALL_TIMEOUT))
+            .map_err(|code| fault(code, format_args!("topic {shown}")))?;
+        let mut list = PartitionList::new();
+        for partition in 0..count {
+            list.add(name, partition, native::OFFSET_NONE);
+        }
+        let client = self.ground.client.handle();
+        // SAFETY: client and list are live and ours.
+        let code = unsafe { rd::rd_kafka_committed(client, list.handle(), millis(CALL_TIMEOUT)) };
+        check(code, format_args!("offsets of the group for topic {shown}"))?;
+        let mut committed = vec![Committed::default(); count.max(0) as usize];
+        for entry in list.entries() {
+            let partition = entry.partition();
+            check(entry.code(), format_args!("offset of the group for {shown}[{partition}]"))?;
+            committed[partition as usize] = Committed {
+                offset: (entry.offset() >= 0).then(|| entry.offset()),
+                first_count: start::parse_metadata(entry.metadata()),
+            };
+        }
+        Ok(committed)
+    }
+
+    /// Answers what is asked, in the order of `places`; a time after the last record is its end.
+    fn look_up(&self, topic: u16, places: &[Place], wishes: &[Offset]) -> Result<Vec<i64>, Fault> {
+        let mut offsets: Vec<_> = wishes.iter().map(|wish| wish.value()).collect();
+        let mut open: Vec<_> =
+            (0..wishes.len()).filter(|&it| matches!(wishes[it], Offset::Asked(_))).collect();
+        for _round in 0..2 {
+            if open.is_empty() {
+                return Ok(offsets);
+            }
+            let questions: Vec<_> = open.iter().map(|&it| (places[it].1, offsets[it])).collect();
+            for (&index, answer) in open.iter().zip(self.ask(topic, &questions)?) {
+                offsets[index] = answer;
+            }
+            // No record is that young: the second question is for the end.
+            open.retain(|&index| offsets[index] < 0);
+            open.iter().for_each(|&index| offsets[index] = rd::RD_KAFKA_OFFSET_END.into());
+        }
+        match open.is_empty() {
+            true => Ok(offsets),
+            false => Err(fault(Code::RD_KAFKA_RESP_ERR__NO_OFFSET, format_args!("the end"))),
+        }
+    }
+
+    fn ask(&self, topic: u16, questions: &[(i32, i64)]) -> Result<Vec<i64>, Fault> {
+        let name = &self.ground.topics[usize::from(topic)];
+        let shown = name.to_string_lossy();
+        let mut list = PartitionList::new();
+        for &(partition, question) in questions {
+            list.add(name, partition, question);
+        }
+        let client = self.ground.client.handle();
+        // SAFETY: client and list are live and ours.
+        let code =
+            unsafe { rd::rd_kafka_offsets_for_times(client, list.handle(), millis(CALL_TIMEOUT)) };
+        check(code, format_args!("start offsets of topic {shown}"))?;
+        let answer = |&(partition, _): &(i32, i64)| {
+            let entry = list.entries().iter().find(|it| it.partition() == partition);
+            let code = entry.map_or(Code::RD_KAFKA_RESP_ERR__NO_OFFSET, PartitionEntry::code);
+            check(code, format_args!("start offset of {shown}[{partition}]"))?;
+            Ok(entry.map_or(native::OFFSET_NONE, PartitionEntry::offset))
+        };
+        questions.iter().map(answer).collect()
+    }
+
+    /// Commits the starts that were chosen, and waits for the answer.
+    fn commit(&mut self, resolved: &[Resolved]) -> Result<(), Fault> {
+        let mut list = PartitionList::new();
+        for it in resolved.iter().filter(|it| !it.is_committed) {
+            let entry = list.add(self.topic(it.place), it.place.1, it.offset);
+            list.set_metadata(entry, start::metadata(it.first_count).as_bytes());
+        }
+        if list.entries().is_empty() {
+            return Ok(());
+        }
+        self.commits += 1;
+        let (client, ticket) = (self.ground.client.handle(), self.commits as *mut _);
+        let what = format_args!("the commit of the group's start");
+        // SAFETY: client, list and queue are live; the list is copied.
+        let code = unsafe {
+            if rd::rd_kafka_assignment_lost(client) != 0 {
+                Code::RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST
+            } else {
+                let queue = self.replies.handle();
+                rd::rd_kafka_commit_queue(client, list.handle(), queue, None, ticket)
+            }
+        };
+        check(code, what)?;
+        while let Some(reply) = self.replies.next_event(CALL_TIMEOUT) {
+            // An answer to a commit that was given up is passed over.
+            if reply.number() == self.commits {
+                check(reply.code(), what)?;
+                return reply.partitions().iter().try_for_each(|it| check(it.code(), what));
+            }
+        }
+        Err(fault(Code::RD_KAFKA_RESP_ERR__TIMED_OUT, what))
+    }
+
+    /// Starts fetching those that are still wanted.
+    fn fetch(&mut self, resolved: &[Resolved]) -> Result<(), Fault> {
+        let wanted: Vec<_> =
+            resolved.iter().filter(|it| self.waiting.contains(&it.place)).copied().collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let mut list = PartitionList::new();
+        for it in &wanted {
+            list.add(self.topic(it.place), it.place.1, it.offset);
+            let records = Queue::partition(&self.ground.client, self.topic(it.place), it.place.1);
+            // Before the fetch starts: it leaves a queue alone that was forwarded by us.
+            records.forward_to(&self.ground.data);
+        }
+        self.change(&list, Change::Assign)?;
+        for it in &wanted {
+            self.waiting.retain(|place| *place != it.place);
+            self.fetched.push(it.place);
+            self.answer(Answer::Started(it.place, it.first_count));
+        }
+        Ok(())
+    }
+
+    /// Tells of a fault once, until something goes well or another one comes.
+    fn tell_of(&mut self, result: Result<(), Fault>) {
+        let Err((code, text)) = result else {
+            self.told = None;
+            return;
+        };
+        // A member that the group has left behind is about to be told so by the group itself.
+        let is_passing =
+            faults::is_generational(code) || code == Code::RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST;
+        if self.told != Some(code) && !is_passing {
+            // The oldest of many makes room: the newest is the one that still holds.
+            self.shared.troubles.force_push(self.ground.client.trouble(code, text.as_str()));
+            self.shared.wake.signal();
+        }
+        self.told = Some(code);
+    }
+
+    fn answer(&self, answer: Answer) {
+        let mut answer = answer;
+        // The hot thread empties the queue every turn; nobody else waits for this thread.
+        while let Err(refused) = self.shared.answers.push(answer) {
+            if self.shared.end.load(Ordering::Acquire) {
+                return;
+            }
+            answer = refused;
+            self.shared.wake.signal();
+            thread::yield_now();
+        }
+        self.shared.wake.signal();
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    Assign,
+    Unassign,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Offset {
+    Known(i64),
+    Asked(i64),
+}
+
+impl Offset {
+    fn value(self) -> i64 {
+        let (Offset::Known(value) | Offset::Asked(value)) = self;
+        value
+    }
+}

@@ -1,0 +1,591 @@
+//! Records from Kafka: a member of a consumer group, stepped by the turn.
+//!
+//! The group's events and the records come through queues of their own: the first is served every
+//! turn, or the group would expel us; the second only when there is room, so that backpressure
+//! loses nothing that was fetched. A rebalance is a state machine over turns (`assignment`), and
+//! what blocks in it is a side thread's (`offsets`). Dropping a source without `close` is vanishing
+//! from the group, which notices when the session ends.
+
+use std::{
+    collections::VecDeque,
+    ffi::{CString, c_void},
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
+
+use super::{
+    arrivals::{Arrivals, Matching},
+    assignment::{Assignment, Place, State},
+    client::{Client, Plan, Role, unavailable},
+    faults,
+    lent::Lent,
+    native::{
+        self, Event, Message, OK, PartitionEntry, PartitionList, Queue, Topic, c_name, outcome,
+    },
+    offsets::{Answer, Ground, Job, Offsets},
+    start,
+    wake::Wake,
+};
+use crate::{
+    clock::{Ticks, TscClock},
+    config::settings::{self, OnGap},
+    limits::PARTITIONS_MAX,
+    record::{Headers, PartitionId, Record},
+    transport::{Source, SourceEvent, Trouble, WaitSet},
+    verdict::Sentence,
+};
+
+/// Who is in trouble when the source is.
+const PEER: &str = "source";
+
+/// Events of the group that one turn serves at most.
+const EVENTS_PER_TURN_MAX: usize = 16;
+
+/// Events that wait for `next_event`; trouble past it is not told again.
+const EVENTS_MAX: usize = 64;
+
+/// Bytes of headers of one record that fit without growing the buffer.
+const HEADER_BYTES: usize = 4096;
+
+/// How long leaving the group may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What suits this program; a user's properties go over these.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("fetch.queue.backoff.ms", "1"),
+    ("fetch.error.backoff.ms", "10"),
+    ("reconnect.backoff.max.ms", "1000"),
+];
+
+/// A source that reads topics as a member of a group.
+#[derive(Debug)]
+pub struct KafkaSource {
+    client: Arc<Client>,
+    group: Queue,
+    replies: Queue,
+    offsets: Option<Offsets>,
+    topics: Vec<SourceTopic>,
+    assignment: Assignment,
+    lent: Lent,
+    header_block: Vec<u8>,
+    /// The last message's topic, partition and number: mostly the next one's, too.
+    latest: Option<(*const rd::rd_kafka_topic_t, i32, PartitionId)>,
+    /// The event of the revocation that the engine is finishing.
+    revoking: Option<Event>,
+    commits: PartitionList,
+    commit_entries: Vec<(u32, PartitionId)>,
+    is_committing: bool,
+    events: VecDeque<Told>,
+    /// The partitions of the events that wait.
+    named: Vec<PartitionId>,
+    wake: Arc<Wake>,
+    is_armed: bool,
+    is_signalling: bool,
+    is_closed: bool,
+}
+
+// SAFETY: the kept address of a topic is compared, never followed; all else may move.
+unsafe impl Send for KafkaSource {}
+
+#[derive(Debug)]
+struct SourceTopic {
+    name: String,
+    /// Held so that the topic stays at the address that its messages carry.
+    _handle: Topic,
+    address: *const rd::rd_kafka_topic_t,
+}
+
+/// An event, its partitions being a range of `named`.
+#[derive(Clone, Debug)]
+enum Told {
+    Assigned(Range<usize>),
+    Revoked(Range<usize>),
+    Lost(Range<usize>),
+    Committed(u64, Result<(), Trouble>),
+    Trouble(Trouble),
+}
+
+impl KafkaSource {
+    /// Joins the group. Threads that this starts inherit the calling thread's affinity. `instance`
+    /// labels the client's log lines.
+    pub fn open(
+        settings: &settings::KafkaSource,
+        instance: &str,
+        clock: TscClock,
+    ) -> Result<KafkaSource, Trouble> {
+        let arrivals = Arrivals::new(clock);
+        let client = start_client(settings, instance, &arrivals)?;
+        let fault = |text: String| client.trouble(Code::RD_KAFKA_RESP_ERR__FAIL, &text);
+        let wake = Arc::new(Wake::new().map_err(|it| fault(format!("a wake-up pipe: {it}")))?);
+        let data = Arc::new(Queue::new(&client));
+        arrivals.watch(Some(Arc::clone(&data)));
+        let names: Vec<_> = settings.topics.iter().map(|it| c_name(it)).collect();
+        let topics = open_topics(&client, settings, &names)?;
+        let offsets = Offsets::start(Ground {
+            client: Arc::clone(&client),
+            data: Arc::clone(&data),
+            topics: names.clone(),
+            start: settings.start,
+            wake: Arc::clone(&wake),
+        });
+        let offsets = offsets.map_err(|it| fault(format!("a side thread: {it}")))?;
+        let source = KafkaSource {
+            group: Queue::group(&client),
+            replies: Queue::new(&client),
+            offsets: Some(offsets),
+            topics,
+            assignment: Assignment::new(),
+            lent: Lent::new(data, Matching::new(arrivals)),
+            header_block: Vec::with_capacity(HEADER_BYTES),
+            latest: None,
+            revoking: None,
+            commits: PartitionList::new(),
+            commit_entries: Vec::with_capacity(PARTITIONS_MAX),
+            is_committing: false,
+            events: VecDeque::with_capacity(2 * EVENTS_MAX),
+            named: Vec::with_capacity(2 * PARTITIONS_MAX),
+            wake,
+            is_armed: false,
+            is_signalling: false,
+            is_closed: false,
+            client,
+        };
+        source.subscribe(&names)?;
+        Ok(source)
+    }
+
+    fn subscribe(&self, names: &[CString]) -> Result<(), Trouble> {
+        let mut list = PartitionList::new();
+        for name in names {
+            list.add(name, native::ANY_PARTITION, native::OFFSET_NONE);
+        }
+        // SAFETY: client and list are live; the list is copied.
+        match unsafe { rd::rd_kafka_subscribe(self.client.handle(), list.handle()) } {
+            OK => Ok(()),
+            code => Err(unavailable(&self.client, code, format_args!("subscribing"))),
+        }
+    }
+
+    fn on_group_event(&mut self, event: Event) {
+        match event.kind() {
+            rd::RD_KAFKA_EVENT_REBALANCE => {
+                // What the side thread did before this event was made comes first.
+                self.take_answers();
+                self.on_rebalance(event);
+            }
+            rd::RD_KAFKA_EVENT_ERROR => self.tell_trouble(faults::trouble_of(PEER, &event)),
+            _ => {}
+        }
+    }
+
+    fn on_rebalance(&mut self, event: Event) {
+        if event.code() == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            let assignment = &mut self.assignment;
+            let refused = places(&self.topics, &event)
+                .filter(|place| assignment.begin(*place).is_none())
+                .count();
+            if refused > 0 {
+                let text = format_args!("more than {PARTITIONS_MAX} partitions in one process");
+                let (code, text) = ("TOO_MANY_PARTITIONS", Sentence::format(text));
+                self.tell_trouble(Trouble { peer: PEER, code, text, heals: false });
+            }
+            self.ask(Job::Assign(event));
+        } else {
+            self.on_revoke(event);
+        }
+    }
+
+    fn on_revoke(&mut self, event: Event) {
+        // SAFETY: the client is live.
+        let is_lost = unsafe { rd::rd_kafka_assignment_lost(self.client.handle()) } != 0;
+        let from = self.named.len();
+        for place in places(&self.topics, &event) {
+            self.named.extend(self.assignment.revoke(place, is_lost));
+        }
+        self.forget_records();
+        let range = from..self.named.len();
+        if range.is_empty() {
+            self.ask(Job::Unassign(event));
+        } else if is_lost {
+            self.events.push_back(Told::Lost(range));
+            self.revoking = None;
+            self.ask(Job::Unassign(event));
+        } else {
+            self.events.push_back(Told::Revoked(range));
+            self.revoking = Some(event);
+        }
+    }
+
+    /// Drops what was taken of partitions that are no longer ours.
+    fn forget_records(&mut self) {
+        self.latest = None;
+        let (topics, assignment) = (&mut self.topics, &self.assignment);
+        self.lent.retain(|message| {
+            message.code() != OK
+                || place_of(topics, message).and_then(|place| assignment.find(place)).is_some_and(
+                    |it| matches!(assignment.state(it), State::Owned | State::Starting),
+                )
+        });
+    }
+
+    fn ask(&self, job: Job) {
+        if let Some(offsets) = &self.offsets {
+            offsets.ask(job);
+        }
+    }
+
+    fn take_answers(&mut self) -> usize {
+        let mut work = 0;
+        while let Some(answer) = self.offsets.as_ref().and_then(Offsets::answer) {
+            work += 1;
+            match answer {
+                Answer::Started(place, first_count) => self.on_started(place, first_count),
+                Answer::NothingToStart => {
+                    let end = self.named.len();
+                    self.events.push_back(Told::Assigned(end..end));
+                }
+            }
+        }
+        while let Some(trouble) = self.offsets.as_ref().and_then(Offsets::trouble) {
+            work += 1;
+            self.tell_trouble(trouble);
+        }
+        work
+    }
+
+    fn on_started(&mut self, place: Place, first_count: i32) {
+        let Some(partition) = self.assignment.start(place) else { return };
+        let at = self.named.len();
+        self.named.push(partition);
+        match self.events.back_mut() {
+            Some(Told::Assigned(range)) if range.end == at => range.end += 1,
+            _ => self.events.push_back(Told::Assigned(at..at + 1)),
+        }
+        if self.assignment.commit_entry(partition).is_none() {
+            let name = c_name(&self.topics[usize::from(place.0)].name);
+            let entry = self.commits.add(&name, place.1, native::OFFSET_NONE);
+            self.commits.set_metadata(entry, start::metadata(first_count).as_bytes());
+            self.assignment.set_commit_entry(partition, entry as u32);
+        }
+    }
+
+    fn take_reply(&mut self) -> usize {
+        if !self.is_committing {
+            return 0;
+        }
+        let Some(reply) = self.replies.next_event(Duration::ZERO) else { return 0 };
+        self.is_committing = false;
+        let result = match reply.code() {
+            OK => reply.partitions().iter().try_for_each(|entry| match entry.code() {
+                OK => Ok(()),
+                code => Err(commit_trouble(code, Some(entry))),
+            }),
+            code => Err(commit_trouble(code, None)),
+        };
+        self.events.push_back(Told::Committed(reply.number(), result));
+        1
+    }
+
+    fn tell_trouble(&mut self, trouble: Trouble) {
+        if self.events.len() < EVENTS_MAX || !trouble.heals {
+            self.events.push_back(Told::Trouble(trouble));
+        }
+    }
+
+    /// Tells of an error that came in a record's place.
+    fn tell_of_record(&mut self) {
+        let Some((message, _)) = self.lent.front() else { return };
+        let (code, offset, number) = (message.code(), message.offset(), message.partition());
+        let name = message.topic_name().to_str().unwrap_or_default();
+        let text = message.error_text();
+        let text = Sentence::format(format_args!("{name}[{number}] at offset {offset}: {text}"));
+        self.tell_trouble(faults::trouble(PEER, code, text.as_str()));
+    }
+}
+
+impl Source for KafkaSource {
+    fn serve(&mut self, _now: Ticks) -> usize {
+        if self.is_closed {
+            return 0;
+        }
+        if self.events.is_empty() {
+            self.named.clear();
+        }
+        if self.is_armed {
+            // Before the queues are looked at: what comes after that signals anew.
+            self.is_armed = false;
+            self.wake.drain();
+        }
+        let mut work = self.take_answers() + self.take_reply();
+        for _ in 0..EVENTS_PER_TURN_MAX {
+            let Some(event) = self.group.next_event(Duration::ZERO) else { break };
+            self.on_group_event(event);
+            work += 1;
+        }
+        work
+    }
+
+    fn next_event(&mut self) -> Option<SourceEvent<'_>> {
+        Some(match self.events.pop_front()? {
+            Told::Assigned(range) => SourceEvent::Assigned(&self.named[range]),
+            Told::Revoked(range) => SourceEvent::Revoked(&self.named[range]),
+            Told::Lost(range) => SourceEvent::Lost(&self.named[range]),
+            Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
+            Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
+        })
+    }
+
+    fn poll(
+        &mut self,
+        now: Ticks,
+        records_max: usize,
+        take: &mut impl FnMut(&Record<'_>) -> bool,
+    ) -> usize {
+        if self.is_closed {
+            return 0;
+        }
+        let mut taken = self.lend(records_max, take);
+        if taken < records_max && self.lent.front().is_none() {
+            self.lent.refill(now, records_max - taken);
+            taken += self.lend(records_max - taken, take);
+        }
+        taken
+    }
+
+    fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
+        self.commit_entries.clear();
+        for &(partition, offset) in positions {
+            let is_ours = matches!(self.assignment.state(partition), State::Owned | State::Revoked);
+            if let Some(entry) = self.assignment.commit_entry(partition).filter(|_| is_ours) {
+                self.commits.set_offset(entry as usize, offset);
+                self.commit_entries.push((entry, partition));
+            }
+        }
+        if self.is_closed || self.commit_entries.is_empty() {
+            self.events.push_back(Told::Committed(ticket, Ok(())));
+            return;
+        }
+        // Entries without an offset are passed over.
+        let (client, list) = (self.client.handle(), self.commits.handle());
+        // SAFETY: client, list and queue are live; the list is copied.
+        let code = unsafe {
+            let ticket = ticket as *mut c_void;
+            rd::rd_kafka_commit_queue(client, list, self.replies.handle(), None, ticket)
+        };
+        for &(entry, _) in &self.commit_entries {
+            self.commits.set_offset(entry as usize, native::OFFSET_NONE);
+        }
+        self.is_committing = code == OK;
+        if code != OK {
+            self.events.push_back(Told::Committed(ticket, Err(commit_trouble(code, None))));
+        }
+    }
+
+    fn release(&mut self, partitions: &[PartitionId]) {
+        for &partition in partitions {
+            if self.assignment.release(partition)
+                && let Some(event) = self.revoking.take()
+            {
+                self.ask(Job::Unassign(event));
+            }
+        }
+    }
+
+    fn partition(&self, partition: PartitionId) -> (&str, i32) {
+        let (topic, number) = self.assignment.place(partition);
+        (&self.topics[usize::from(topic)].name, number)
+    }
+
+    fn wait_on(&mut self, set: &mut WaitSet) {
+        if !self.is_signalling && !self.is_closed {
+            self.is_signalling = true;
+            for queue in [&self.group, &self.replies, self.lent.queue()] {
+                queue.signal_to(self.wake.writable());
+            }
+            // What came before the queues could signal.
+            self.wake.signal();
+        }
+        self.is_armed = true;
+        set.add(self.wake.readable());
+    }
+
+    fn close(&mut self) {
+        if std::mem::replace(&mut self.is_closed, true) {
+            return;
+        }
+        // Joins the side thread: nobody else answers the group from here on.
+        self.offsets = None;
+        self.revoking = None;
+        self.lent.close();
+        let events = Queue::new(&self.client);
+        // SAFETY: client and queue are live; the error is ours.
+        let closing = unsafe {
+            let client = self.client.handle();
+            outcome(rd::rd_kafka_consumer_close_queue(client, events.handle()))
+        };
+        if closing.is_ok() {
+            self.leave(&events);
+        }
+    }
+}
+
+impl KafkaSource {
+    /// Lends what was taken from librdkafka already.
+    fn lend(&mut self, records_max: usize, take: &mut impl FnMut(&Record<'_>) -> bool) -> usize {
+        let mut taken = 0;
+        while taken < records_max {
+            let Some((message, arrived)) = self.lent.front() else { break };
+            if message.code() != OK {
+                self.tell_of_record();
+                self.lent.pop();
+                continue;
+            }
+            let key = (message.topic(), message.partition());
+            let partition = match self.latest {
+                Some((topic, number, partition)) if (topic, number) == key => Some(partition),
+                _ => place_of(&mut self.topics, message).and_then(|it| self.assignment.find(it)),
+            };
+            let Some(partition) = partition else {
+                self.lent.pop();
+                continue;
+            };
+            self.latest = Some((key.0, key.1, partition));
+            match self.assignment.state(partition) {
+                State::Owned => {}
+                // Fetched before the side thread's answer was read: next turn.
+                State::Starting => break,
+                State::Free | State::Revoked => {
+                    self.lent.pop();
+                    continue;
+                }
+            }
+            message.write_headers(&mut self.header_block);
+            let topic = usize::from(self.assignment.place(partition).0);
+            let record = Record {
+                partition,
+                topic: &self.topics[topic].name,
+                partition_number: key.1,
+                offset: message.offset(),
+                timestamp_ms: message.timestamp_ms(),
+                key: message.key(),
+                value: message.value(),
+                headers: Headers::from_bytes(&self.header_block),
+                arrived: *arrived,
+            };
+            if !take(&record) {
+                break;
+            }
+            self.lent.pop();
+            taken += 1;
+        }
+        taken
+    }
+
+    /// Gives everything back and waits for the group to let us go.
+    fn leave(&self, events: &Queue) {
+        let deadline = Instant::now() + CLOSE_TIMEOUT;
+        let client = self.client.handle();
+        // SAFETY: the client is live. A rebalance that was not answered is answered by this; while
+        // the consumer closes, any assignment is taken as giving everything back.
+        let give_back = || unsafe { rd::rd_kafka_assign(client, std::ptr::null()) };
+        give_back();
+        // SAFETY: the client is live.
+        while unsafe { rd::rd_kafka_consumer_closed(client) } == 0 && Instant::now() < deadline {
+            let event = events.next_event(Duration::from_millis(50));
+            if event.is_some_and(|it| it.kind() == rd::RD_KAFKA_EVENT_REBALANCE) {
+                give_back();
+            }
+        }
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        for queue in [&self.group, &self.replies, self.lent.queue()] {
+            // Before the descriptor goes.
+            queue.signal_to_none();
+        }
+        self.offsets = None;
+        self.lent.close();
+    }
+}
+
+fn start_client(
+    settings: &settings::KafkaSource,
+    instance: &str,
+    arrivals: &Arc<Arrivals>,
+) -> Result<Arc<Client>, Trouble> {
+    let on_gap = match settings.on_gap {
+        OnGap::Stop => "error",
+        OnGap::Continue => "earliest",
+    };
+    let owned = [
+        ("group.id", settings.group.as_str()),
+        ("group.protocol", "classic"),
+        ("partition.assignment.strategy", "cooperative-sticky"),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("enable.partition.eof", "false"),
+        ("auto.offset.reset", on_gap),
+        ("isolation.level", "read_committed"),
+    ];
+    let plan = Plan {
+        peer: PEER,
+        label: &format!("{PEER} {instance}"),
+        role: Role::Consumer,
+        defaults: DEFAULTS,
+        owned: &owned,
+        events: rd::RD_KAFKA_EVENT_REBALANCE | rd::RD_KAFKA_EVENT_OFFSET_COMMIT,
+        watcher: Some(Arc::clone(arrivals) as _),
+    };
+    Client::start(&settings.client, &plan)
+}
+
+fn open_topics(
+    client: &Arc<Client>,
+    settings: &settings::KafkaSource,
+    names: &[CString],
+) -> Result<Vec<SourceTopic>, Trouble> {
+    let open = |(name, c_name): (&String, &CString)| {
+        let handle = Topic::new(client, c_name)
+            .map_err(|code| unavailable(client, code, format_args!("topic {name:?}")))?;
+        Ok(SourceTopic { name: name.clone(), address: handle.handle(), _handle: handle })
+    };
+    settings.topics.iter().zip(names).map(open).collect()
+}
+
+fn commit_trouble(code: Code, entry: Option<&PartitionEntry>) -> Trouble {
+    let text = faults::text_of(code);
+    let text = match entry {
+        Some(it) => {
+            let (topic, number) = (it.topic().to_str().unwrap_or_default(), it.partition());
+            Sentence::format(format_args!("committing {topic}[{number}]: {text}"))
+        }
+        None => Sentence::format(format_args!("committing: {text}")),
+    };
+    faults::trouble(PEER, code, text.as_str())
+}
+
+/// Empty-handed where the message's partition is not one of ours.
+fn place_of(topics: &mut [SourceTopic], message: &Message) -> Option<Place> {
+    let address = message.topic();
+    let known = topics.iter().position(|it| it.address == address);
+    let index = known.or_else(|| {
+        let name = message.topic_name().to_str().ok()?;
+        let index = topics.iter().position(|it| it.name == name)?;
+        topics[index].address = address;
+        Some(index)
+    })?;
+    Some((index as u16, message.partition()))
+}
+
+fn places<'a>(topics: &'a [SourceTopic], event: &'a Event) -> impl Iterator<Item = Place> + 'a {
+    event.partitions().iter().filter_map(|entry| {
+        let name = entry.topic().to_str().ok()?;
+        let index = topics.iter().position(|it| it.name == name)?;
+        Some((index as u16, entry.partition()))
+    })
+}

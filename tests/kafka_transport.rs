@@ -1,0 +1,642 @@
+//! The Kafka source and sink against the embedded broker: what a group does, and what goes wrong.
+
+#![expect(clippy::result_large_err, reason = "trouble travels by value")]
+
+use std::time::{Duration, Instant};
+
+use hotspur::{
+    clock::{Clock, Ticks, TscClock},
+    config::settings::{self, KafkaClient, OnGap, Start, Tombstones},
+    record::{Destination, Headers, Output, PartitionId},
+    transport::{
+        Ack, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet,
+        kafka::{
+            EmbeddedKafka, KafkaAdmin, KafkaSink, KafkaSource, NewTopic, Request, RequestError,
+        },
+    },
+};
+
+/// Long enough that only a fault reaches it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn broker(topic: &str, partitions: u32) -> EmbeddedKafka {
+    let kafka = EmbeddedKafka::new(1).unwrap();
+    kafka.create_topic(topic, partitions).unwrap();
+    kafka
+}
+
+fn client(kafka: &EmbeddedKafka) -> KafkaClient {
+    client_with(kafka, &[])
+}
+
+fn client_with(kafka: &EmbeddedKafka, properties: &[(&str, &str)]) -> KafkaClient {
+    let properties = properties.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+    KafkaClient { brokers: kafka.bootstrap_servers().to_owned(), properties }
+}
+
+/// A member of the group `group` that reads topic `in`.
+fn source_settings(kafka: &EmbeddedKafka, start: Start) -> settings::KafkaSource {
+    settings::KafkaSource {
+        client: client_with(kafka, &[("fetch.wait.max.ms", "0"), ("session.timeout.ms", "6000")]),
+        topics: vec!["in".to_owned()],
+        group: "group".to_owned(),
+        start,
+        on_gap: OnGap::Stop,
+        tombstones: Tombstones::Pass,
+    }
+}
+
+/// A record, owned.
+#[derive(Clone, Debug, PartialEq)]
+struct Copied {
+    topic: String,
+    partition: i32,
+    offset: i64,
+    timestamp_ms: Option<i64>,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    arrived: Ticks,
+}
+
+/// What a source said, owned.
+#[derive(Clone, Debug)]
+enum Said {
+    Assigned(Vec<PartitionId>),
+    Revoked(Vec<PartitionId>),
+    Lost(Vec<PartitionId>),
+    Committed(u64, Result<(), Trouble>),
+    Trouble(Trouble),
+}
+
+/// A source with everything that it said and lent.
+struct Member {
+    source: KafkaSource,
+    said: Vec<Said>,
+    records: Vec<Copied>,
+}
+
+impl Member {
+    fn join(kafka: &EmbeddedKafka, start: Start) -> Member {
+        Member::with(&source_settings(kafka, start))
+    }
+
+    fn with(settings: &settings::KafkaSource) -> Member {
+        let source = KafkaSource::open(settings, "test", TscClock::new()).unwrap();
+        Member { source, said: Vec::new(), records: Vec::new() }
+    }
+
+    fn turn(&mut self) {
+        self.serve();
+        let records = &mut self.records;
+        self.source.poll(TscClock::new().now(), 100, &mut |record| {
+            let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+            records.push(Copied {
+                topic: record.topic.to_owned(),
+                partition: record.partition_number,
+                offset: record.offset,
+                timestamp_ms: record.timestamp_ms,
+                key: owned(record.key),
+                value: owned(record.value),
+                headers: record.headers.map(|(k, v)| (k.to_vec(), owned(v))).collect(),
+                arrived: record.arrived,
+            });
+            true
+        });
+    }
+
+    fn serve(&mut self) {
+        self.source.serve(Ticks(0));
+        while let Some(event) = self.source.next_event() {
+            self.said.push(match event {
+                SourceEvent::Assigned(it) => Said::Assigned(it.to_vec()),
+                SourceEvent::Revoked(it) => Said::Revoked(it.to_vec()),
+                SourceEvent::Lost(it) => Said::Lost(it.to_vec()),
+                SourceEvent::Committed { ticket, result } => Said::Committed(ticket, result),
+                SourceEvent::Trouble(trouble) => Said::Trouble(trouble),
+            });
+        }
+    }
+
+    fn turn_until(&mut self, what: &str, mut is_done: impl FnMut(&Member) -> bool) {
+        until(what, || {
+            self.turn();
+            is_done(self)
+        });
+    }
+
+    /// The partitions that it has by what it said, by their numbers in the topic.
+    fn owned(&self) -> Vec<i32> {
+        let mut owned = Vec::new();
+        for said in &self.said {
+            match said {
+                Said::Assigned(ids) => owned.extend(ids),
+                Said::Revoked(ids) | Said::Lost(ids) => owned.retain(|it| !ids.contains(it)),
+                _ => {}
+            }
+        }
+        let mut numbers: Vec<_> = owned.iter().map(|it| self.source.partition(*it).1).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) -> Result<(), Trouble> {
+        self.source.commit(ticket, positions);
+        let mut answer = None;
+        self.turn_until("the commit's answer", |member| {
+            answer = member.said.iter().find_map(|it| match it {
+                Said::Committed(of, result) if *of == ticket => Some(*result),
+                _ => None,
+            });
+            answer.is_some()
+        });
+        answer.unwrap()
+    }
+
+    fn troubles(&self) -> impl Iterator<Item = &Trouble> {
+        self.said.iter().filter_map(|it| match it {
+            Said::Trouble(trouble) => Some(trouble),
+            _ => None,
+        })
+    }
+
+    fn values(&self) -> Vec<String> {
+        let text = |it: &Copied| String::from_utf8(it.value.clone().unwrap()).unwrap();
+        self.records.iter().map(text).collect()
+    }
+}
+
+/// Turns until it is done. Parked threads, sockets and timers need the time; nothing is measured.
+fn until(what: &str, mut is_done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_done() {
+        assert!(Instant::now() < deadline, "{what} did not happen within {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
+
+fn output<'a>(value: &'a [u8]) -> Output<'a> {
+    Output {
+        destination: Destination(0),
+        partition_number: Some(0),
+        timestamp_ms: None,
+        key: None,
+        value: Some(value),
+        headers: Headers::NONE,
+    }
+}
+
+fn sink(kafka: &EmbeddedKafka, topic: &str) -> KafkaSink {
+    KafkaSink::open(&client(kafka), &[topic.to_owned()], TscClock::new()).unwrap()
+}
+
+fn settle(sink: &mut KafkaSink) -> Vec<Ack> {
+    let mut acks = Vec::new();
+    until("all acknowledgements", || {
+        sink.poll_acks(Ticks(1), &mut |ack| acks.push(ack));
+        sink.in_flight() == 0
+    });
+    acks
+}
+
+fn produce(kafka: &EmbeddedKafka, topic: &str, partition: i32, values: &[&str]) {
+    let mut sink = sink(kafka, topic);
+    for value in values {
+        let output = Output { partition_number: Some(partition), ..output(value.as_bytes()) };
+        sink.send(&output, Token(0)).unwrap();
+    }
+    assert!(settle(&mut sink).iter().all(|ack| ack.result.is_ok()));
+}
+
+#[test]
+fn a_record_comes_back_as_it_was_sent() {
+    let kafka = broker("in", 1);
+    let clock = TscClock::new();
+    let before = clock.now();
+    let mut headers = Vec::new();
+    Headers::push(&mut headers, b"trace", Some(b"\x00\xff"));
+    Headers::push(&mut headers, b"trace", Some(b""));
+    Headers::push(&mut headers, "näme".as_bytes(), None);
+    let headers = Headers::from_bytes(&headers);
+    let mut sink = sink(&kafka, "in");
+    let whole = Output { key: Some(b"k"), timestamp_ms: Some(1_234_567), headers, ..output(b"v") };
+    let empty = Output { key: Some(b""), value: Some(b""), ..whole };
+    let absent = Output { key: None, value: None, ..whole };
+    let plain = Output { headers: Headers::NONE, timestamp_ms: None, ..whole };
+    let plain_empty = Output { headers: Headers::NONE, timestamp_ms: None, ..empty };
+    let plain_absent = Output { headers: Headers::NONE, timestamp_ms: None, ..absent };
+    let all = [whole, empty, absent, plain, plain_empty, plain_absent];
+    for (output, token) in all.iter().zip(0..) {
+        sink.send(output, Token(token)).unwrap();
+    }
+    let mut acks = settle(&mut sink);
+    acks.sort_by_key(|ack| ack.token.0);
+    let sent = clock.now();
+    for (ack, token) in acks.iter().zip(0..) {
+        assert_eq!((ack.token, ack.result), (Token(token), Ok(())));
+        assert!((before..=sent).contains(&ack.at), "the acknowledgement's own time");
+    }
+    assert_eq!(acks.len(), all.len());
+
+    let mut member = Member::join(&kafka, Start::Earliest);
+    member.turn_until("all records", |it| it.records.len() == all.len());
+    let after = clock.now();
+    for (record, (output, offset)) in member.records.iter().zip(all.iter().zip(0..)) {
+        let place = (record.topic.as_str(), record.partition, record.offset);
+        assert_eq!(place, ("in", 0, offset));
+        assert_eq!(record.key.as_deref(), output.key);
+        assert_eq!(record.value.as_deref(), output.value);
+        let expected: Vec<_> =
+            output.headers.map(|(k, v)| (k.to_vec(), v.map(<[u8]>::to_vec))).collect();
+        assert_eq!(record.headers, expected);
+        assert!((sent..=after).contains(&record.arrived), "when its fetch response arrived");
+        match output.timestamp_ms {
+            Some(at) => assert_eq!(record.timestamp_ms, Some(at)),
+            None => assert!(record.timestamp_ms.unwrap() > 1_600_000_000_000),
+        }
+    }
+    member.source.close();
+}
+
+#[test]
+fn what_was_not_taken_is_lent_again_first() {
+    let kafka = broker("in", 1);
+    produce(&kafka, "in", 0, &["a", "b", "c"]);
+    let mut member = Member::join(&kafka, Start::Earliest);
+    let mut seen = Vec::new();
+    until("all records", || {
+        member.serve();
+        let mut room = 1;
+        member.source.poll(Ticks(0), 100, &mut |record| {
+            seen.push((record.offset, room > 0));
+            room -= 1;
+            room >= 0
+        });
+        seen.iter().filter(|(_, is_taken)| *is_taken).count() == 3
+    });
+    assert_eq!(seen, [(0, true), (1, false), (1, true), (2, false), (2, true)]);
+}
+
+#[test]
+fn a_second_member_gets_its_share_only_after_the_first_let_go() {
+    let kafka = broker("in", 2);
+    let mut first = Member::join(&kafka, Start::Earliest);
+    first.turn_until("both partitions", |it| it.owned() == [0, 1]);
+
+    let mut second = Member::join(&kafka, Start::Earliest);
+    let is_revoked = |it: &Member| it.said.iter().any(|it| matches!(it, Said::Revoked(_)));
+    until("a revocation", || {
+        first.turn();
+        second.turn();
+        is_revoked(&first)
+    });
+    let given_up: Vec<_> = first
+        .said
+        .iter()
+        .filter_map(|it| if let Said::Revoked(ids) = it { Some(ids.clone()) } else { None })
+        .flatten()
+        .collect();
+    assert_eq!(given_up.len(), 1);
+    let (topic, number) = first.source.partition(given_up[0]);
+    assert_eq!(topic, "in");
+
+    // Not released yet, so nobody else has it; what comes for it is not lent to the one that had.
+    produce(&kafka, "in", number, &["later"]);
+    for _ in 0..1000 {
+        first.turn();
+        second.turn();
+    }
+    assert!(second.owned().is_empty() && first.records.is_empty());
+    assert_eq!(first.commit(5, &[(given_up[0], 0)]), Ok(()), "also while being revoked");
+
+    first.source.release(&given_up);
+    until("the hand-over", || {
+        first.turn();
+        second.turn();
+        second.owned() == [number] && second.values() == ["later"]
+    });
+    assert_eq!(first.owned(), [1 - number]);
+    produce(&kafka, "in", 1 - number, &["kept"]);
+    first.turn_until("records of what was kept", |it| it.values() == ["kept"]);
+
+    // And back again, when the second leaves.
+    second.commit(6, &[(partition_id(&second), 1)]).unwrap();
+    second.source.close();
+    first.turn_until("both partitions again", |it| it.owned() == [0, 1]);
+    produce(&kafka, "in", number, &["last"]);
+    first.turn_until("the last record", |it| it.values() == ["kept", "last"]);
+    first.source.close();
+}
+
+fn partition_id(member: &Member) -> PartitionId {
+    let mut ids = member.said.iter().filter_map(|it| match it {
+        Said::Assigned(ids) => ids.first().copied(),
+        _ => None,
+    });
+    ids.next().unwrap()
+}
+
+#[test]
+fn a_member_without_a_share_is_told_that_the_group_answered() {
+    let kafka = broker("in", 1);
+    let mut first = Member::join(&kafka, Start::Latest);
+    first.turn_until("the partition", |it| it.owned() == [0]);
+    let mut second = Member::join(&kafka, Start::Latest);
+    until("an empty assignment", || {
+        first.turn();
+        second.turn();
+        second.said.iter().any(|it| matches!(it, Said::Assigned(ids) if ids.is_empty()))
+    });
+    first.source.close();
+    second.turn_until("the partition", |it| it.owned() == [0]);
+}
+
+#[test]
+fn a_full_queue_is_full_until_acknowledgements_are_served() {
+    let kafka = broker("out", 1);
+    let settings = client_with(&kafka, &[("queue.buffering.max.messages", "10")]);
+    let mut sink = KafkaSink::open(&settings, &["out".to_owned()], TscClock::new()).unwrap();
+    kafka.set_round_trip(Duration::from_millis(100)).unwrap();
+    let mut taken = 0;
+    let full = loop {
+        match sink.send(&output(b"x"), Token(taken)) {
+            Ok(()) => taken += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(full, SendError::Full);
+    assert_eq!((taken, sink.in_flight()), (10, 10));
+    let headers = {
+        let mut block = Vec::new();
+        Headers::push(&mut block, b"h", Some(b"1"));
+        block
+    };
+    let with_headers = Output { headers: Headers::from_bytes(&headers), ..output(b"x") };
+    assert_eq!(sink.send(&with_headers, Token(taken)), Err(SendError::Full));
+    let acks = settle(&mut sink);
+    assert_eq!(acks.len(), 10);
+    assert_eq!(sink.send(&with_headers, Token(0)), Ok(()));
+    assert_eq!(settle(&mut sink)[0].token, Token(0));
+}
+
+#[test]
+fn the_broker_and_the_client_refuse_by_name() {
+    let kafka = broker("out", 1);
+    let mut sink = sink(&kafka, "out");
+    let Err(SendError::Refused(refusal)) = sink.send(&output(&[b'x'; 2_000_000]), Token(1)) else {
+        panic!("larger than message.max.bytes");
+    };
+    assert_eq!((refusal.code, refusal.too_large), ("MSG_SIZE_TOO_LARGE", true));
+    assert!(!refusal.fatal);
+    let elsewhere = Output { partition_number: Some(7), ..output(b"x") };
+    let Err(SendError::Refused(refusal)) = sink.send(&elsewhere, Token(1)) else {
+        panic!("there is no partition 7");
+    };
+    assert_eq!((refusal.code, refusal.too_large), ("_UNKNOWN_PARTITION", false));
+
+    kafka.push_request_errors(Request::Produce, &[RequestError::MessageTooLarge]);
+    sink.send(&output(b"x"), Token(1 << 40 | 3)).unwrap();
+    let acks = settle(&mut sink);
+    let refusal = acks[0].result.unwrap_err();
+    assert_eq!(acks[0].token, Token(1 << 40 | 3));
+    assert_eq!((refusal.code, refusal.too_large), ("MSG_SIZE_TOO_LARGE", true));
+    assert!(!refusal.fatal);
+
+    sink.send(&output(b"x"), Token(4)).unwrap();
+    assert!(settle(&mut sink)[0].result.is_ok(), "the next one is taken");
+}
+
+#[test]
+fn a_lost_connection_is_not_the_results_fault() {
+    let kafka = broker("out", 1);
+    let mut sink = sink(&kafka, "out");
+    kafka.set_down().unwrap();
+    let mut trouble = None;
+    sink.send(&output(b"x"), Token(0)).unwrap();
+    until("trouble", || {
+        sink.poll_acks(Ticks(0), &mut |_| panic!("nobody can have acknowledged it"));
+        trouble = sink.next_trouble();
+        trouble.is_some()
+    });
+    let trouble = trouble.unwrap();
+    assert_eq!((trouble.peer, trouble.heals), ("sink", true), "{trouble:?}");
+    kafka.set_up().unwrap();
+    assert!(settle(&mut sink)[0].result.is_ok());
+}
+
+#[test]
+fn commits_are_answered_and_a_restart_goes_on_behind_them() {
+    let kafka = broker("in", 1);
+    produce(&kafka, "in", 0, &["a", "b", "c"]);
+    let mut member = Member::join(&kafka, Start::Earliest);
+    member.turn_until("all records", |it| it.records.len() == 3);
+    assert_eq!(member.commit(41, &[(PartitionId(0), 1)]), Ok(()));
+    assert_eq!(member.commit(42, &[(PartitionId(0), 2)]), Ok(()));
+    member.source.close();
+
+    let mut member = Member::join(&kafka, Start::Latest);
+    member.turn_until("the rest", |it| !it.records.is_empty());
+    assert_eq!(member.values(), ["c"]);
+    let lag = lag(&kafka);
+    assert_eq!((lag[0].committed, lag[0].high, lag[0].lag()), (Some(2), 3, Some(1)));
+}
+
+fn lag(kafka: &EmbeddedKafka) -> Vec<hotspur::transport::kafka::PartitionLag> {
+    let topics = ["in".to_owned()];
+    KafkaAdmin::group_lag(&client(kafka), "group", &topics, PATIENCE).unwrap()
+}
+
+#[test]
+fn the_resolved_start_of_a_new_group_is_committed_before_it_is_assigned() {
+    let kafka = broker("in", 2);
+    produce(&kafka, "in", 0, &["old", "old"]);
+    let mut member = Member::join(&kafka, Start::Latest);
+    member.turn_until("both partitions", |it| it.owned() == [0, 1]);
+    let committed: Vec<_> = lag(&kafka).iter().map(|it| it.committed).collect();
+    assert_eq!(committed, [Some(2), Some(0)]);
+    // It crashes without a word; what came before it came back is still read.
+    drop(member);
+    produce(&kafka, "in", 0, &["new"]);
+    let mut member = Member::join(&kafka, Start::Latest);
+    member.turn_until("the record", |it| !it.records.is_empty());
+    assert_eq!(member.values(), ["new"]);
+}
+
+#[test]
+fn a_topic_that_the_group_comes_to_later_begins_at_the_configured_start() {
+    let kafka = broker("in", 1);
+    kafka.create_topic("also", 1).unwrap();
+    produce(&kafka, "in", 0, &["a"]);
+    let mut member = Member::join(&kafka, Start::Earliest);
+    member.turn_until("the first topic's", |it| it.records.len() == 1);
+    member.commit(1, &[(PartitionId(0), 1)]).unwrap();
+    member.source.close();
+
+    produce(&kafka, "also", 0, &["before"]);
+    let mut settings = source_settings(&kafka, Start::Latest);
+    settings.topics.push("also".to_owned());
+    let mut member = Member::with(&settings);
+    member.turn_until("both topics", |it| it.owned() == [0, 0]);
+    produce(&kafka, "also", 0, &["after"]);
+    member.turn_until("the record", |it| !it.records.is_empty());
+    assert_eq!(member.values(), ["after"]);
+    assert_eq!(member.records[0].topic, "also");
+}
+
+#[test]
+fn a_member_that_the_group_forgot_is_told_that_its_partitions_are_lost() {
+    let kafka = broker("in", 1);
+    let mut settings = source_settings(&kafka, Start::Earliest);
+    settings.client.properties.insert("heartbeat.interval.ms".to_owned(), "100".to_owned());
+    let mut member = Member::with(&settings);
+    member.turn_until("the partition", |it| it.owned() == [0]);
+    kafka.push_request_errors(Request::Heartbeat, &[RequestError::UnknownMember]);
+    member.turn_until("the loss", |it| it.said.iter().any(|it| matches!(it, Said::Lost(_))));
+    member.turn_until("the partition again", |it| it.owned() == [0]);
+    produce(&kafka, "in", 0, &["x"]);
+    member.turn_until("its record", |it| it.values() == ["x"]);
+}
+
+#[test]
+fn a_forgotten_member_that_commits_is_refused_and_comes_back() {
+    let kafka = broker("in", 1);
+    let mut member = Member::join(&kafka, Start::Earliest);
+    member.turn_until("the partition", |it| it.owned() == [0]);
+    kafka.push_request_errors(Request::OffsetCommit, &[RequestError::UnknownMember]);
+    let refused = member.commit(9, &[(PartitionId(0), 0)]).unwrap_err();
+    assert_eq!(refused.code, "UNKNOWN_MEMBER_ID");
+    member.turn_until("the loss", |it| it.said.iter().any(|it| matches!(it, Said::Lost(_))));
+    member.turn_until("the partition again", |it| it.owned() == [0]);
+    assert_eq!(member.commit(10, &[(PartitionId(0), 0)]), Ok(()));
+}
+
+#[test]
+fn an_offset_that_is_gone_does_not_heal_and_says_where() {
+    let kafka = broker("in", 1);
+    let mut member = Member::join(&kafka, Start::Earliest);
+    member.turn_until("the partition", |it| it.owned() == [0]);
+    member.commit(1, &[(PartitionId(0), 77)]).unwrap();
+    member.source.close();
+    let mut member = Member::join(&kafka, Start::Earliest);
+    member.turn_until("trouble", |it| it.troubles().any(|it| !it.heals));
+    let trouble = member.troubles().find(|it| !it.heals).unwrap();
+    assert_eq!((trouble.peer, trouble.code), ("source", "_AUTO_OFFSET_RESET"));
+    let text = trouble.text.as_str();
+    assert!(text.contains("in[0] at offset 77"), "{text}");
+}
+
+#[test]
+fn a_topic_that_may_not_be_read_does_not_heal() {
+    let kafka = broker("in", 1);
+    kafka.set_topic_error("in", Some(RequestError::TopicAuthorization));
+    let mut member = Member::join(&kafka, Start::Earliest);
+    member.turn_until("trouble", |it| it.troubles().any(|it| !it.heals));
+    let trouble = member.troubles().find(|it| !it.heals).unwrap();
+    assert_eq!(trouble.code, "TOPIC_AUTHORIZATION_FAILED");
+}
+
+#[test]
+fn a_missing_topic_does_not_heal() {
+    let kafka = EmbeddedKafka::new(1).unwrap();
+    let mut member = Member::join(&kafka, Start::Earliest);
+    member.turn_until("trouble", |it| it.troubles().any(|it| !it.heals));
+    let trouble = member.troubles().find(|it| !it.heals).unwrap();
+    assert_eq!(trouble.code, "UNKNOWN_TOPIC_OR_PART");
+    assert!(trouble.text.as_str().contains("in"), "{trouble:?}");
+}
+
+#[test]
+fn brokers_that_go_away_and_come_back_are_trouble_that_heals() {
+    let kafka = broker("in", 1);
+    let mut member = Member::join(&kafka, Start::Earliest);
+    member.turn_until("the partition", |it| it.owned() == [0]);
+    kafka.set_down().unwrap();
+    member.turn_until("trouble", |it| it.troubles().next().is_some());
+    kafka.set_up().unwrap();
+    produce(&kafka, "in", 0, &["x"]);
+    member.turn_until("the record", |it| it.values() == ["x"]);
+    assert!(member.troubles().all(|it| it.heals), "{:?}", member.said);
+}
+
+#[test]
+fn a_parked_thread_is_woken_by_an_assignment_by_data_and_by_acknowledgements() {
+    let kafka = broker("in", 1);
+    let mut member = Member::join(&kafka, Start::Earliest);
+    let parked = |member: &mut Member, is_done: &dyn Fn(&Member) -> bool| {
+        while !is_done(member) {
+            member.turn();
+            if !is_done(member) {
+                let mut set = WaitSet::new();
+                member.source.wait_on(&mut set);
+                assert!(set.wait(PATIENCE), "nothing woke the thread");
+            }
+        }
+    };
+    parked(&mut member, &|it| it.owned() == [0]);
+    let mut sink = sink(&kafka, "in");
+    sink.send(&output(b"x"), Token(0)).unwrap();
+    while sink.in_flight() > 0 {
+        let mut set = WaitSet::new();
+        sink.wait_on(&mut set);
+        assert!(set.wait(PATIENCE), "nothing woke the thread");
+        sink.poll_acks(Ticks(0), &mut |ack| assert!(ack.result.is_ok()));
+    }
+    parked(&mut member, &|it| it.values() == ["x"]);
+}
+
+#[test]
+fn closing_is_bounded_whatever_is_open() {
+    let kafka = broker("in", 2);
+    produce(&kafka, "in", 0, &["a"]);
+    // Before the group has answered.
+    Member::join(&kafka, Start::Earliest).source.close();
+    // With a revocation that nobody finished.
+    let mut first = Member::join(&kafka, Start::Earliest);
+    first.turn_until("both partitions", |it| it.owned() == [0, 1]);
+    let mut second = Member::join(&kafka, Start::Earliest);
+    until("a revocation", || {
+        first.turn();
+        second.turn();
+        first.owned().len() == 1
+    });
+    first.source.close();
+    second.turn_until("both partitions", |it| it.owned() == [0, 1]);
+    // Without a broker.
+    kafka.set_down().unwrap();
+    second.source.close();
+    assert_eq!(second.source.poll(Ticks(0), 1, &mut |_| true), 0);
+    assert_eq!(second.source.serve(Ticks(0)), 0);
+}
+
+#[test]
+fn the_admin_describes_creates_and_says_why_it_cannot() {
+    let kafka = broker("in", 3);
+    let admin = KafkaAdmin::connect("source", &client(&kafka), PATIENCE).unwrap();
+    assert_eq!(admin.partitions("in").unwrap(), Some(3));
+
+    // A port that was free a moment ago: nobody listens there.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let nobody = KafkaClient { brokers: address.clone(), ..KafkaClient::default() };
+    let wait = Duration::from_millis(500);
+    let trouble = KafkaAdmin::connect("sink", &nobody, wait).unwrap_err();
+    assert_eq!((trouble.peer, trouble.heals), ("sink", true));
+    let text = trouble.text.as_str();
+    assert!(text.contains(&address) && text.contains("refused"), "{text}");
+
+    let wrong = client_with(&kafka, &[("no.such.property", "1")]);
+    let trouble = KafkaAdmin::connect("sink", &wrong, PATIENCE).unwrap_err();
+    assert!(!trouble.heals && trouble.text.as_str().contains("no.such.property"), "{trouble:?}");
+
+    // The embedded broker makes no topics on request: the reason must come through.
+    let topic = NewTopic {
+        name: "new".to_owned(),
+        partitions: 2,
+        replication: Some(1),
+        is_compacted: true,
+    };
+    let hasty = KafkaAdmin::connect("sink", &client(&kafka), Duration::from_secs(2)).unwrap();
+    let trouble = hasty.create_topic(&topic).unwrap_err();
+    assert!(trouble.text.as_str().contains("new"), "{trouble:?}");
+}
