@@ -1,9 +1,14 @@
 //! `load`: a generator into the source.
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::time::Duration;
 
-use super::{Failure, Outcome};
-use crate::config::{Loaded, units};
+use super::{Exit, Failure, Outcome, print, signals::SignalActions};
+use crate::{
+    clock::{TscClock, WallOffset},
+    config::{Loaded, units},
+    loadgen::{self, Load, LoadReport, LoadSettings, Pace},
+    transport::kafka::KafkaSink,
+};
 
 /// Arguments of `load`.
 #[derive(Debug, clap::Args)]
@@ -20,7 +25,7 @@ pub struct Arguments {
     pub duration: Option<Duration>,
     /// What they say: names, orders, or lines of a file
     #[arg(long, value_name = "names|orders|@FILE", default_value = "orders")]
-    pub payload: Payload,
+    pub payload: String,
     /// How many different keys
     #[arg(long, value_name = "N", default_value_t = 1000,
         value_parser = clap::value_parser!(u64).range(1..))]
@@ -34,33 +39,6 @@ pub struct Arguments {
     /// The same seed gives the same records
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-}
-
-/// What the records say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payload {
-    /// `{"first_name","last_name"}`.
-    Names,
-    /// `{"id","key","value","timestamp_sent"}`.
-    Orders,
-    /// Lines of a file, again from its start when they end.
-    File(PathBuf),
-}
-
-impl FromStr for Payload {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Payload, String> {
-        match text {
-            "names" => Ok(Payload::Names),
-            "orders" => Ok(Payload::Orders),
-            "weather" => Err("the payload weather is not built yet".to_owned()),
-            _ => match text.strip_prefix('@').filter(|path| !path.is_empty()) {
-                Some(path) => Ok(Payload::File(path.into())),
-                None => Err("a payload is names, orders, or @FILE".to_owned()),
-            },
-        }
-    }
 }
 
 fn parse_skew(text: &str) -> Result<f64, String> {
@@ -77,6 +55,61 @@ fn parse_header(text: &str) -> Result<(String, String), String> {
 }
 
 /// Runs the command.
-pub fn run(_loaded: &Loaded, _arguments: &Arguments) -> Outcome {
-    Err(Failure::not_built("`hotspur load`"))
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
+    let settings = &loaded.settings;
+    let clock = TscClock::new();
+    let topics = &settings.source.topics[..1];
+    let load = arguments.load()?;
+    let mut load = Load::new(load, WallOffset::new(&clock)).map_err(usage)?;
+    let sink = KafkaSink::open(&settings.source.client.for_writing(), topics, clock.clone());
+    let mut sink = sink.map_err(|it| Failure::unavailable(it.text.as_str()))?;
+    let signals =
+        SignalActions::listen().map_err(|it| Failure::unavailable(format!("signals: {it}")))?;
+    let report = loadgen::run(&mut load, &mut sink, &clock, signals.stop_flag());
+    print(&format!("{}\n", text(&report)))?;
+    match (report.trouble, report.acknowledged == report.sent && report.failed == 0) {
+        (Some(trouble), false) => Err(Failure::unavailable(trouble.text.as_str())),
+        (None, false) => Err(Failure::unavailable("not every record was acknowledged")),
+        (_, true) if report.missed_slots > 0 => {
+            let message = format!("{} records were late for the rate", report.missed_slots);
+            Err(Failure { exit: Exit::False, message })
+        }
+        (_, true) => Ok(Exit::Done),
+    }
+}
+
+impl Arguments {
+    fn load(&self) -> Result<LoadSettings, Failure> {
+        let (count, pace) = match (self.count, self.rate, self.duration) {
+            (Some(count), _, _) => (count, Pace::Unpaced),
+            (None, Some(rate), Some(duration)) => {
+                ((rate as f64 * duration.as_secs_f64()).round() as u64, Pace::PerSecond(rate))
+            }
+            _ => return Err(Failure::usage("load wants --count, or --rate and --for")),
+        };
+        Ok(LoadSettings {
+            count,
+            pace,
+            payload: loadgen::Payload::parse(&self.payload).map_err(usage)?,
+            keys: self.keys,
+            zipf: (self.zipf > 0.0).then_some(self.zipf),
+            headers: self.headers.clone(),
+            seed: self.seed,
+        })
+    }
+}
+
+fn usage(error: loadgen::LoadError) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+/// One line, names and numbers.
+pub(super) fn text(report: &LoadReport) -> String {
+    let LoadReport { sent, acknowledged, failed, missed_slots, seconds, .. } = report;
+    let rate = report.records_per_second;
+    let errors = report.refusal.map_or(String::new(), |it| format!(", last error {}", it.code));
+    format!(
+        "sent {sent}, acknowledged {acknowledged}, failed {failed}{errors}, missed slots \
+         {missed_slots}, {seconds:.3} s, {rate:.0} records/s"
+    )
 }

@@ -22,6 +22,7 @@ pub mod logging;
 pub mod profiles;
 pub mod run;
 pub mod schema;
+pub mod signals;
 pub mod try_one;
 
 pub use exit::{Exit, Failure, Outcome};

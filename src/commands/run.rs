@@ -1,7 +1,15 @@
 //! `run`: the pipeline, until a signal.
 
-use super::{Failure, Outcome};
-use crate::config::Loaded;
+use super::{Exit, Failure, Outcome, print, signals::SignalActions};
+use crate::{
+    assemble::{self, Finished, LoadedTables, Machine, StartError},
+    cache::TableStatus,
+    config::{Loaded, Settings},
+    engine::{Cause, Ending},
+    observe::Summary,
+    verdict::{RejectClass, SkipClass},
+};
+use std::{sync::Arc, time::Instant};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +37,161 @@ impl Arguments {
 }
 
 /// Runs the command.
-pub fn run(_loaded: &Loaded, arguments: &Arguments) -> Outcome {
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
     arguments.check()?;
-    Err(Failure::not_built("`hotspur run`"))
+    let settings = &loaded.settings;
+    let pipeline = assemble::compile(settings).map_err(|error| failure(error, Some(loaded)))?;
+    let machine = Machine::prepare(&settings.engine).map_err(|it| failure(it, Some(loaded)))?;
+    let signals = SignalActions::listen().map_err(|it| failure(it.into(), None))?;
+    tracing::info!(
+        event = "run.starting",
+        name = settings.name,
+        instance = settings.instance,
+        profile = settings.profile,
+        configuration = %loaded.file.display(),
+        version = env!("CARGO_PKG_VERSION")
+    );
+    let finished = run_pipeline(settings, machine, pipeline, &signals);
+    let finished = finished.map_err(|error| failure(error, Some(loaded)))?;
+    print(&finished.summary.to_string())?;
+    outcome(&finished.ending)
+}
+
+/// From connecting to the end, with log lines on the way.
+pub(super) fn run_pipeline(
+    settings: &Settings,
+    machine: Machine,
+    pipeline: crate::pipeline::Pipeline,
+    signals: &SignalActions,
+) -> Result<Finished, StartError> {
+    announce(settings, &machine);
+    assemble::await_topics(settings, signals.stop_flag())?;
+    let tables = load_tables(settings, signals)?;
+    let running = assemble::start(settings, &machine, pipeline, tables)?;
+    if !running.intruders.is_empty() {
+        tracing::warn!(
+            event = "core.shared",
+            threads = running.intruders.join(" "),
+            "threads of this process may run on the hot core"
+        );
+    }
+    let stopper = Arc::clone(&running.stopper);
+    signals.on_stop(move || stopper.stop());
+    signals.on_write(running.file_writer());
+    tracing::info!(event = "run.started", pid = std::process::id());
+    let finished = running.wait();
+    tell_end(&finished);
+    Ok(finished)
+}
+
+fn announce(settings: &Settings, machine: &Machine) {
+    tracing::info!(
+        event = "run.path",
+        source = settings.source.topics.join(" "),
+        brokers = settings.source.client.brokers,
+        group = settings.source.group,
+        sink = settings.sink.topic,
+        dead_letters = settings.dead_letters.topic,
+        guarantee = settings.delivery.guarantee.name()
+    );
+    let core = machine.choice.core.map_or_else(|| "none".to_owned(), |it| it.to_string());
+    tracing::info!(
+        event = "run.core",
+        core,
+        isolated = machine.choice.isolated,
+        idle = machine.idle.name(),
+        housekeeping = %machine.housekeeping
+    );
+    for caveat in &machine.choice.caveats {
+        tracing::warn!(event = "core.caveat", "{caveat}");
+    }
+}
+
+/// Loads all tables, telling progress once a second and each table when it is whole.
+fn load_tables(settings: &Settings, signals: &SignalActions) -> Result<LoadedTables, StartError> {
+    let started = Instant::now();
+    let mut told = 0;
+    let mut progress = |status: &TableStatus| {
+        let seconds = started.elapsed().as_secs();
+        if status.is_loaded() {
+            tracing::info!(
+                event = "table.loaded",
+                table = status.name(),
+                entries = status.entries(),
+                bytes = status.bytes(),
+                took = ?started.elapsed()
+            );
+        } else if seconds > told {
+            told = seconds;
+            tracing::info!(
+                event = "table.loading",
+                table = status.name(),
+                entries = status.entries(),
+                of_about = status.expected_entries(),
+                trouble = status.last_error()
+            );
+        }
+    };
+    LoadedTables::open(&settings.tables, signals.stop_flag(), &mut progress)
+}
+
+fn tell_end(finished: &Finished) {
+    let Finished { ending, summary, hot_usage } = finished;
+    let counters = &summary.total.counters;
+    tracing::info!(
+        event = "run.stopped",
+        polled = counters.polled,
+        emitted = counters.emitted,
+        skipped = counters.skipped.total(),
+        rejected = counters.rejected.total(),
+        unfinished = ending.unfinished,
+        classes = classes(summary),
+        hot_thread_switches_voluntary = hot_usage.voluntary_switches,
+        hot_thread_switches_involuntary = hot_usage.involuntary_switches,
+        hot_thread_minor_faults = hot_usage.minor_faults,
+        hot_thread_major_faults = hot_usage.major_faults
+    );
+}
+
+/// `skipped:table_miss=3 rejected:not_json=1`.
+fn classes(summary: &Summary) -> String {
+    let counters = &summary.total.counters;
+    let skipped = SkipClass::ALL
+        .iter()
+        .map(|it| (format!("skipped:{it}"), counters.skipped.of_class(*it as usize)));
+    let rejected = RejectClass::ALL
+        .iter()
+        .map(|it| (format!("rejected:{it}"), counters.rejected.of_class(*it as usize)));
+    let counted = skipped.chain(rejected).filter(|(_, count)| *count > 0);
+    counted.map(|(class, count)| format!("{class}={count}")).collect::<Vec<_>>().join(" ")
+}
+
+/// The status that an ending stands for.
+pub(super) fn outcome(ending: &Ending) -> Outcome {
+    match ending.cause {
+        Cause::Failed(trouble) => Err(Failure::unavailable(trouble.text.as_str())),
+        Cause::Asked if ending.unfinished > 0 => Err(Failure::unavailable(format!(
+            "engine.drain_timeout is over with {} records in flight: they will come again",
+            ending.unfinished
+        ))),
+        Cause::Asked => Ok(Exit::Done),
+    }
+}
+
+/// The sentence and status that a start's error stands for.
+pub(super) fn failure(error: StartError, loaded: Option<&Loaded>) -> Failure {
+    match error {
+        StartError::Configuration(problems) => match loaded {
+            Some(loaded) => Failure::usage(loaded.locate(problems).to_string()),
+            None => Failure::usage(
+                problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+            ),
+        },
+        StartError::Host(error) => Failure::usage(error.to_string()),
+        StartError::Files(error) => Failure::usage(error.to_string()),
+        error @ (StartError::Table(_)
+        | StartError::Broker(_)
+        | StartError::System(_)
+        | StartError::Stopped) => Failure::unavailable(error.to_string()),
+    }
 }

@@ -1,9 +1,16 @@
 //! `try`: records from standard input or a file through the pipeline, one line of JSON out for each.
 
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, BufWriter},
+    path::PathBuf,
+};
 
-use super::{Failure, Outcome};
-use crate::config::Loaded;
+use super::{Exit, Failure, Outcome};
+use crate::{
+    config::Loaded,
+    pipeline::trial::{self, TrialError, TrialOptions},
+};
 
 /// Arguments of `try`.
 #[derive(Debug, clap::Args)]
@@ -34,6 +41,34 @@ fn parse_table(text: &str) -> Result<(String, PathBuf), String> {
 }
 
 /// Runs the command.
-pub fn run(_loaded: &Loaded, _arguments: &Arguments) -> Outcome {
-    Err(Failure::not_built("`hotspur try`"))
+pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
+    let options = TrialOptions {
+        envelope: arguments.envelope,
+        tables: arguments.tables.clone(),
+        explain: arguments.explain,
+        deny: arguments.deny.as_deref().map(str::parse).transpose().map_err(Failure::usage)?,
+    };
+    let input: Box<dyn BufRead> = match &arguments.file {
+        None => Box::new(io::stdin().lock()),
+        Some(path) => Box::new(BufReader::new(File::open(path).map_err(|error| {
+            Failure::usage(format!("{}: cannot be read: {error}", path.display()))
+        })?)),
+    };
+    let output = BufWriter::new(io::stdout().lock());
+    let summary = trial::run(&loaded.settings, input, output, io::stderr().lock(), &options);
+    match summary {
+        Ok(summary) if summary.denied > 0 => {
+            let outcome = arguments.deny.as_deref().unwrap_or_default();
+            let message =
+                format!("{} of {} records were {outcome}", summary.denied, summary.records);
+            Err(Failure { exit: Exit::False, message })
+        }
+        Ok(_) => Ok(Exit::Done),
+        Err(TrialError::Problems(problems)) => {
+            Err(Failure::usage(loaded.locate(problems).to_string()))
+        }
+        Err(TrialError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+        Err(error @ TrialError::Io(_)) => Err(Failure::unavailable(error.to_string())),
+        Err(error) => Err(Failure::usage(error.to_string())),
+    }
 }

@@ -6,6 +6,8 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use super::librdkafka::{self, Scope};
+
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -46,6 +48,19 @@ pub struct KafkaClient {
     pub brokers: String,
     /// `properties`: profile, `[kafka]` and the client's own, merged key by key.
     pub properties: BTreeMap<String, String>,
+}
+
+impl KafkaClient {
+    /// The same cluster for a client that writes: what only concerns one that reads is left out.
+    pub fn for_writing(&self) -> KafkaClient {
+        let reads_only =
+            |name: &str| librdkafka::find(name).is_some_and(|it| it.scope == Scope::Consumer);
+        let kept = self.properties.iter().filter(|(name, _)| !reads_only(name));
+        KafkaClient {
+            brokers: self.brokers.clone(),
+            properties: kept.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        }
+    }
 }
 
 /// `[source.kafka]`.

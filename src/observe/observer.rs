@@ -111,10 +111,13 @@ pub struct ObserverHandle {
 }
 
 impl ObserverHandle {
-    /// Has the percentile files written now.
-    pub fn write_files(&self) {
-        self.signals.write.store(true, Ordering::Release);
-        self.thread.thread().unpark();
+    /// Has the percentile files written now, whenever it is called, from any thread.
+    pub fn file_writer(&self) -> impl Fn() + Send + 'static {
+        let (signals, thread) = (self.signals.clone(), self.thread.thread().clone());
+        move || {
+            signals.write.store(true, Ordering::Release);
+            thread.unpark();
+        }
     }
 
     /// Takes in what is left, writes the files, ends the thread. The hot side must have been

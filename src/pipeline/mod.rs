@@ -16,7 +16,7 @@ mod hash;
 mod origin;
 mod process;
 
-pub use process::Pipeline;
+pub use process::{Pipeline, SINK};
 pub use results::Results;
 
 use crate::verdict::Verdict;

@@ -20,7 +20,8 @@ use crate::{
 };
 
 /// Where results go that no step routes elsewhere.
-const SINK: Destination = Destination(0);
+/// Where results go, unless a step says otherwise; `assemble` numbers the sinks so.
+pub const SINK: Destination = Destination(0);
 
 /// Headers of this prefix are Hotspur's own and do not travel on.
 const OWN_HEADERS: &[u8] = b"hotspur.";

@@ -16,6 +16,7 @@ use crate::{
 
 pub mod kafka;
 pub mod memory;
+pub mod split;
 pub mod wait;
 
 pub use wait::{WaitSet, Waker, Wakeup};
