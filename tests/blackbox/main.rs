@@ -1,0 +1,9 @@
+//! The program against a real Kafka and a real Redis, seen only from outside.
+//!
+//! One test program, so that all of it shares one Kafka, which takes seconds to start. What is
+//! compared is what a plain client reads: keys, values, headers and times, byte for byte.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod harness;

@@ -1,0 +1,100 @@
+//! Child processes that end with the test: on drop, on panic, and when the test program is killed.
+//!
+//! The kernel can end a child when its parent dies, but it means the parent's thread, and tests run
+//! in threads that end early. So one thread, which never ends, starts all children.
+
+use std::{
+    process::{Child, Command, ExitStatus},
+    sync::{
+        Mutex, OnceLock,
+        mpsc::{self, Sender},
+    },
+    thread,
+};
+
+use super::await_some;
+
+/// A child process; dropped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts `program`; `prepare` adds arguments, streams and the like.
+    pub(crate) fn start(program: &str, prepare: impl FnOnce(&mut Command)) -> Process {
+        let mut command = ending_with_parent(program);
+        prepare(&mut command);
+        let (answer, started) = mpsc::channel();
+        nursery().send((command, answer)).expect("the nursery lives as long as the tests");
+        let child = started.recv().expect("the nursery answers");
+        let child = child.unwrap_or_else(|error| {
+            panic!("{program} does not start ({error}); scripts/setup installs it")
+        });
+        Process { child }
+    }
+
+    /// The streams are taken from here.
+    pub(crate) fn streams(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// Sends a signal by its short name, as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("sh").args(["-c", r#"kill -s "$0" "$1""#, name, &pid]).status();
+        assert!(status.expect("sh runs").success(), "signal {name} to process {pid}");
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be asked")
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let what = format!("the end of process {}", self.child.id());
+        await_some(what, || self.ended())
+    }
+
+    /// Kills it, with no chance to say anything, and waits for its end.
+    pub(crate) fn kill(&mut self) {
+        // An error means that it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Linux has a program that sets this up; elsewhere, a killed test program leaves its children.
+fn ending_with_parent(program: &str) -> Command {
+    if cfg!(target_os = "linux") {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", program]);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+type Order = (Command, Sender<std::io::Result<Child>>);
+
+fn nursery() -> Sender<Order> {
+    static NURSERY: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
+    let start = || {
+        let (orders, inbox) = mpsc::channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, answer) in inbox {
+                // Who no longer waits for the answer has given up on the test.
+                let _ = answer.send(command.spawn());
+            }
+        });
+        Mutex::new(orders)
+    };
+    NURSERY.get_or_init(start).lock().expect("nobody panics with the nursery").clone()
+}

@@ -1,0 +1,178 @@
+//! Plain Kafka clients: a reader that keeps what it read, a writer that waits, and one that goes on.
+
+use std::{
+    collections::BTreeSet,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseProducer, Producer},
+};
+
+use super::{PATIENCE, await_true, kafka::Kafka, message::Message};
+
+/// A plain consumer of one topic that keeps what it read.
+pub(crate) struct Reader {
+    consumer: BaseConsumer,
+    topic: String,
+    partitions: i32,
+    messages: Vec<Message>,
+}
+
+impl Reader {
+    /// A reader of `partitions` partitions, from their beginnings.
+    pub(super) fn open(brokers: &str, topic: &str, partitions: i32) -> Reader {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", brokers)
+            .set("group.id", "reader")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed")
+            .set("fetch.wait.max.ms", "50");
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let mut assignment = TopicPartitionList::new();
+        for partition in 0..partitions {
+            let added = assignment.add_partition_offset(topic, partition, Offset::Beginning);
+            added.expect("an offset that can be assigned");
+        }
+        consumer.assign(&assignment).expect("partitions can be assigned");
+        Reader { consumer, topic: topic.to_owned(), partitions, messages: Vec::new() }
+    }
+
+    /// Reads until there are that many, and returns all of them in the order of arrival.
+    #[track_caller]
+    pub(crate) fn await_count(&mut self, count: usize) -> &[Message] {
+        let what = format!("{count} messages in {}", self.topic);
+        await_true(what, || {
+            self.step();
+            self.messages.len() >= count
+        });
+        &self.messages
+    }
+
+    /// What it has read.
+    pub(crate) fn into_messages(self) -> Vec<Message> {
+        self.messages
+    }
+
+    /// Reads one more message if one comes soon.
+    pub(crate) fn next_soon(&mut self) -> Option<&Message> {
+        let before = self.messages.len();
+        self.step();
+        self.messages.get(before)
+    }
+
+    #[track_caller]
+    pub(super) fn read_to_end(&mut self) {
+        let mut ended = BTreeSet::new();
+        let what = format!("the end of {}", self.topic);
+        await_true(what, || {
+            ended.extend(self.step());
+            ended.len() == usize::try_from(self.partitions).expect("a number of partitions")
+        });
+    }
+
+    /// Takes what is there; the partition, if its end was reached.
+    fn step(&mut self) -> Option<i32> {
+        while let Some(polled) = self.consumer.poll(Duration::from_millis(10)) {
+            match polled {
+                Ok(message) => self.messages.push(Message::read(&message)),
+                Err(KafkaError::PartitionEOF(partition)) => return Some(partition),
+                Err(KafkaError::MessageConsumption(code)) if heals(code) => {}
+                Err(error) => panic!("{} cannot be read: {error}", self.topic),
+            }
+        }
+        None
+    }
+}
+
+/// What a consumer says while its broker is away, or while a topic is new.
+fn heals(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::AllBrokersDown | Code::BrokerTransportFailure | Code::UnknownTopicOrPartition
+    )
+}
+
+/// A plain producer.
+pub(super) struct Writer {
+    producer: BaseProducer,
+}
+
+impl Writer {
+    pub(super) fn open(brokers: &str, properties: &[(&str, &str)]) -> Writer {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", brokers)
+            .set("enable.idempotence", "true")
+            .set("message.max.bytes", "4194304")
+            .set("linger.ms", "1");
+        for (key, value) in properties {
+            config.set(*key, *value);
+        }
+        Writer { producer: config.create().expect("a producer") }
+    }
+
+    /// Hands a message over, waiting for room.
+    #[track_caller]
+    pub(super) fn send(&self, topic: &str, message: &Message) {
+        let mut record = message.to(topic);
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
+                    record = again;
+                    self.producer.poll(Duration::from_millis(1));
+                }
+                Err((error, _)) => panic!("a message for {topic} was not taken: {error}"),
+            }
+        }
+    }
+
+    /// Waits until all messages are acknowledged.
+    #[track_caller]
+    pub(super) fn finish(self) {
+        self.producer.flush(PATIENCE).expect("all messages are acknowledged");
+    }
+}
+
+/// Messages that go on coming while a test does something to their reader: 5,000 a second.
+#[derive(Debug)]
+pub(crate) struct Load {
+    thread: JoinHandle<()>,
+}
+
+const LOAD_BATCH: usize = 50;
+const LOAD_PERIOD: Duration = Duration::from_millis(10);
+
+impl Load {
+    /// Starts to produce these.
+    pub(crate) fn start(kafka: &Kafka, topic: &str, messages: Vec<Message>) -> Load {
+        let writer = Writer::open(kafka.brokers(), &[]);
+        let topic = topic.to_owned();
+        let thread = thread::spawn(move || {
+            let mut due = Instant::now();
+            for batch in messages.chunks(LOAD_BATCH) {
+                batch.iter().for_each(|message| writer.send(&topic, message));
+                due += LOAD_PERIOD;
+                while let Some(left) = due.checked_duration_since(Instant::now()) {
+                    thread::park_timeout(left);
+                }
+            }
+            writer.finish();
+        });
+        Load { thread }
+    }
+
+    /// Waits until all of them are acknowledged.
+    #[track_caller]
+    pub(crate) fn finish(self) {
+        self.thread.join().expect("the load was produced");
+    }
+}

@@ -1,0 +1,232 @@
+//! The program itself: started with arguments, watched through its log, ended by signals.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::Stdio,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use serde_json::Value;
+
+use super::{
+    PATIENCE,
+    child::Process,
+    names::{EMITTED, GROUP_ASSIGNED, PARTITIONS, POLLED, REJECTED, RUN_STOPPED, SKIPPED},
+};
+
+/// A running `hotspur`.
+#[derive(Debug)]
+pub(crate) struct Hotspur {
+    process: Process,
+    log: Arc<Log>,
+    reader: JoinHandle<()>,
+    output: JoinHandle<String>,
+}
+
+/// What it has written to standard error so far.
+#[derive(Debug, Default)]
+struct Log {
+    state: Mutex<LogState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct LogState {
+    lines: Vec<String>,
+    closed: bool,
+}
+
+impl Hotspur {
+    /// Starts it in `folder`, where a configuration may lie that no argument names.
+    pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Hotspur {
+        let mut process = Process::start(env!("CARGO_BIN_EXE_hotspur"), |command| {
+            command
+                .args(arguments)
+                .current_dir(folder)
+                .env_remove("HOTSPUR_CONFIG")
+                .env_remove("HOTSPUR_PROFILE")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+        });
+        let streams = process.streams();
+        let mut stdout = streams.stdout.take().expect("a pipe");
+        let stderr = streams.stderr.take().expect("a pipe");
+        let log = Arc::new(Log::default());
+        let reader = thread::spawn({
+            let log = Arc::clone(&log);
+            move || log.fill_from(BufReader::new(stderr))
+        });
+        let output = thread::spawn(move || {
+            let mut bytes = Vec::new();
+            stdout.read_to_end(&mut bytes).expect("a readable pipe");
+            String::from_utf8(bytes).expect("standard output in UTF-8")
+        });
+        Hotspur { process, log, reader, output }
+    }
+
+    /// Waits for the first event of that name.
+    #[track_caller]
+    pub(crate) fn await_event(&self, name: &str) -> Event {
+        self.await_matching(name, |event| event.name() == name)
+    }
+
+    /// Waits until the group has given it at least one partition.
+    #[track_caller]
+    pub(crate) fn await_assigned(&self) {
+        self.await_matching("a partition", |event| {
+            event.name() == GROUP_ASSIGNED && event.number(PARTITIONS) > 0
+        });
+    }
+
+    /// Waits until it has written a line with that text.
+    #[track_caller]
+    pub(crate) fn await_text(&self, text: &str) {
+        self.log.await_line(text, |line| line.contains(text).then_some(()));
+    }
+
+    /// Sends a signal by its short name, as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Ends it as an operator would, and expects a clean end.
+    #[track_caller]
+    pub(crate) fn stop(self) -> Ended {
+        self.signal("TERM");
+        let ended = self.wait();
+        assert_eq!(ended.status, Some(0), "{}", ended.log);
+        ended
+    }
+
+    /// Kills it, with no chance to say anything.
+    pub(crate) fn kill(mut self) {
+        self.process.kill();
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn wait(mut self) -> Ended {
+        let status = self.process.wait();
+        self.reader.join().expect("the log was read");
+        Ended {
+            status: status.code(),
+            output: self.output.join().expect("standard output was read"),
+            log: self.log.text(),
+        }
+    }
+
+    #[track_caller]
+    fn await_matching(&self, what: &str, matches: impl Fn(&Event) -> bool) -> Event {
+        self.log.await_line(what, |line| Event::read(line).filter(&matches))
+    }
+}
+
+impl Log {
+    fn fill_from(&self, mut stderr: impl BufRead) {
+        let mut bytes = Vec::new();
+        while stderr.read_until(b'\n', &mut bytes).is_ok_and(|length| length > 0) {
+            let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+            self.state().lines.push(line);
+            self.changed.notify_all();
+            bytes.clear();
+        }
+        self.state().closed = true;
+        self.changed.notify_all();
+    }
+
+    #[track_caller]
+    fn await_line<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.state();
+        loop {
+            if let Some(found) = state.lines.iter().find_map(|line| find(line)) {
+                return found;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let over = state.closed || left.is_zero();
+            assert!(!over, "waited for {what}, and there was only:\n{}", state.lines.join("\n"));
+            (state, _) = self.changed.wait_timeout(state, left).expect("no reader panicked");
+        }
+    }
+
+    fn text(&self) -> String {
+        self.state().lines.join("\n")
+    }
+
+    fn state(&self) -> MutexGuard<'_, LogState> {
+        self.state.lock().expect("no reader panicked")
+    }
+}
+
+/// A line of the log, in JSON.
+#[derive(Debug)]
+pub(crate) struct Event(Value);
+
+impl Event {
+    fn read(line: &str) -> Option<Event> {
+        serde_json::from_str(line).ok().map(Event)
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        self.0["event"].as_str().unwrap_or_default()
+    }
+
+    /// A field that is a number.
+    #[track_caller]
+    pub(crate) fn number(&self, field: &str) -> u64 {
+        let value = &self.0[field];
+        value.as_u64().unwrap_or_else(|| panic!("`{field}` is no number in {}", self.0))
+    }
+}
+
+/// How it ended and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The exit status; `None` after a signal that it did not handle.
+    pub(crate) status: Option<i32>,
+    /// Standard output.
+    pub(crate) output: String,
+    /// Standard error.
+    pub(crate) log: String,
+}
+
+impl Ended {
+    /// What it says became of the records.
+    #[track_caller]
+    pub(crate) fn counts(&self) -> Counts {
+        let event = self.log.lines().filter_map(Event::read).find(|it| it.name() == RUN_STOPPED);
+        let event = event.unwrap_or_else(|| panic!("no {RUN_STOPPED} in:\n{}", self.log));
+        Counts {
+            polled: event.number(POLLED),
+            emitted: event.number(EMITTED),
+            skipped: event.number(SKIPPED),
+            rejected: event.number(REJECTED),
+        }
+    }
+}
+
+/// The books of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Records taken from the source.
+    pub(crate) polled: u64,
+    /// Records of which results were acknowledged.
+    pub(crate) emitted: u64,
+    /// Records passed over.
+    pub(crate) skipped: u64,
+    /// Records dead-lettered.
+    pub(crate) rejected: u64,
+}
+
+impl Counts {
+    /// Nothing is left in flight after a clean end, so the books have to balance.
+    #[track_caller]
+    pub(crate) fn assert_balanced(self) {
+        assert_eq!(self.polled, self.emitted + self.skipped + self.rejected, "{self:?}");
+    }
+}

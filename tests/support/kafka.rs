@@ -1,0 +1,305 @@
+//! A real Apache Kafka: one node from `scripts/setup`'s packages, and plain clients to look at it.
+//!
+//! It is what `scripts/kafka` starts, with the same settings. One is shared by all tests of a test
+//! program; a test that ends or freezes brokers starts its own.
+
+use std::{
+    env,
+    fs::{self, File},
+    future::Future,
+    path::{Path, PathBuf},
+    pin::pin,
+    process::Stdio,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+};
+
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    admin::{
+        AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+    },
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+};
+use tempfile::TempDir;
+
+use super::{
+    PATIENCE, await_true,
+    child::Process,
+    clients::{Reader, Writer},
+    free_port,
+    message::Message,
+    names::{KAFKA_VARIABLE, SASL_PASSWORD, SASL_USER},
+};
+
+/// A Kafka that answers.
+#[derive(Debug)]
+pub(crate) struct Kafka {
+    plain: String,
+    sasl: Option<String>,
+    node: Option<Node>,
+}
+
+/// The process behind it, where it is ours.
+#[derive(Debug)]
+struct Node {
+    process: Process,
+    folder: TempDir,
+}
+
+impl Kafka {
+    /// The one that all tests share: `HOTSPUR_TEST_KAFKA`, or one that is started for them.
+    pub(crate) fn shared() -> &'static Kafka {
+        static SHARED: OnceLock<Kafka> = OnceLock::new();
+        SHARED.get_or_init(|| match env::var(KAFKA_VARIABLE) {
+            Ok(addresses) => {
+                let mut addresses = addresses.split(',').map(str::to_owned);
+                let plain = addresses.next().unwrap_or_default();
+                Kafka { plain, sasl: addresses.next(), node: None }
+            }
+            Err(_) => Kafka::start(),
+        })
+    }
+
+    /// Starts one, empty, and waits until it answers.
+    pub(crate) fn start() -> Kafka {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let ports = [free_port(), free_port(), free_port()];
+        write_properties(folder.path(), ports);
+        format(folder.path());
+        let node = Node { process: launch(folder.path()), folder };
+        Kafka {
+            plain: format!("127.0.0.1:{}", ports[0]),
+            sasl: Some(format!("127.0.0.1:{}", ports[1])),
+            node: Some(node),
+        }
+    }
+
+    /// The address for a configuration.
+    pub(crate) fn brokers(&self) -> &str {
+        &self.plain
+    }
+
+    /// The address that wants `names::SASL_USER` and the password, by SCRAM-SHA-256.
+    pub(crate) fn brokers_with_sasl(&self) -> &str {
+        self.sasl.as_deref().unwrap_or_else(|| {
+            panic!("{KAFKA_VARIABLE} names no second address, that of the SASL listener")
+        })
+    }
+
+    /// Kills the node, as a power cut would; its data stay.
+    pub(crate) fn kill(&mut self) {
+        self.node.as_mut().expect("a Kafka of the test's own").process.kill();
+    }
+
+    /// Starts the node again after `kill`, with its data, on the same ports.
+    pub(crate) fn restart(&mut self) {
+        let node = self.node.as_mut().expect("a Kafka of the test's own");
+        node.process = launch(node.folder.path());
+    }
+
+    /// Makes a topic and waits until it can be used.
+    pub(crate) fn create_topic(&self, name: &str, partitions: i32) {
+        self.create_topic_with(name, partitions, &[]);
+    }
+
+    /// Makes a topic with settings of its own.
+    pub(crate) fn create_topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let made = block_on(self.admin().create_topics([&topic], &options));
+        for result in made.expect("Kafka answers") {
+            result.unwrap_or_else(|(name, code)| panic!("topic {name} was not made: {code}"));
+        }
+        await_true(format_args!("topic {name}"), || {
+            self.partitions(name) == partitions && !self.end_offsets(name).is_empty()
+        });
+    }
+
+    /// How many partitions a topic has; 0 if there is none.
+    pub(crate) fn partitions(&self, topic: &str) -> i32 {
+        let metadata = self.consumer("observer").fetch_metadata(Some(topic), PATIENCE);
+        let metadata = metadata.expect("Kafka answers");
+        let topic = metadata.topics().first().filter(|topic| topic.error().is_none());
+        topic.map_or(0, |topic| i32::try_from(topic.partitions().len()).expect("few partitions"))
+    }
+
+    /// The offset after the last record, of each partition; empty while one has no leader.
+    pub(crate) fn end_offsets(&self, topic: &str) -> Vec<i64> {
+        let consumer = self.consumer("observer");
+        let ends = (0..self.partitions(topic))
+            .map(|partition| consumer.fetch_watermarks(topic, partition, PATIENCE));
+        ends.collect::<Result<Vec<_>, _>>()
+            .map_or(Vec::new(), |ends| ends.into_iter().map(|(_, end)| end).collect())
+    }
+
+    /// The offset that a group has committed, of each partition; `None` where it has not.
+    pub(crate) fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
+        let mut wanted = TopicPartitionList::new();
+        wanted.add_partition_range(topic, 0, self.partitions(topic) - 1);
+        let committed = self.consumer(group).committed_offsets(wanted, PATIENCE);
+        let committed = committed.expect("Kafka answers");
+        let offset = |offset| if let Offset::Offset(it) = offset { Some(it) } else { None };
+        committed.elements().iter().map(|it| offset(it.offset())).collect()
+    }
+
+    /// Waits until a group has committed everything there is.
+    #[track_caller]
+    pub(crate) fn await_committed_to_end(&self, group: &str, topic: &str) {
+        await_true(format_args!("{group} to commit {topic} to its end"), || {
+            self.is_committed_to_end(group, topic)
+        });
+    }
+
+    /// Whether a group has committed everything there is.
+    pub(crate) fn is_committed_to_end(&self, group: &str, topic: &str) -> bool {
+        let ends = self.end_offsets(topic);
+        let committed = self.committed(group, topic);
+        ends.len() == committed.len()
+            && ends.iter().zip(&committed).all(|(&end, &it)| end == 0 || it == Some(end))
+    }
+
+    /// Produces all of these and waits until they are acknowledged.
+    #[track_caller]
+    pub(crate) fn produce(&self, topic: &str, messages: &[Message]) {
+        self.produce_with(topic, messages, &[]);
+    }
+
+    /// Produces with client properties, such as a compression.
+    #[track_caller]
+    pub(crate) fn produce_with(
+        &self,
+        topic: &str,
+        messages: &[Message],
+        properties: &[(&str, &str)],
+    ) {
+        let writer = Writer::open(&self.plain, properties);
+        for message in messages {
+            writer.send(topic, message);
+        }
+        writer.finish();
+    }
+
+    /// Everything that is in a topic now, sorted by partition and offset, as a reader of committed
+    /// records sees it.
+    #[track_caller]
+    pub(crate) fn read(&self, topic: &str) -> Vec<Message> {
+        let mut reader = self.reader(topic);
+        reader.read_to_end();
+        let mut messages = reader.into_messages();
+        messages.sort_by_key(|it| (it.partition, it.offset));
+        messages
+    }
+
+    /// A reader that stays, from the topic's beginning.
+    pub(crate) fn reader(&self, topic: &str) -> Reader {
+        Reader::open(&self.plain, topic, self.partitions(topic))
+    }
+
+    /// Changes a setting of a topic.
+    pub(crate) fn alter_topic(&self, topic: &str, key: &str, value: &str) {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(key, value);
+        let altered = block_on(self.admin().alter_configs([&change], &AdminOptions::new()));
+        for result in altered.expect("Kafka answers") {
+            result.unwrap_or_else(|(_, code)| panic!("topic {topic} was not changed: {code}"));
+        }
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("an admin client")
+    }
+
+    fn consumer(&self, group: &str) -> BaseConsumer {
+        self.client().set("group.id", group).create().expect("a consumer")
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.plain);
+        config
+    }
+}
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn write_properties(folder: &Path, ports: [u16; 3]) {
+    let template = repository().join("scripts/kafka.d/server.properties");
+    let template = fs::read_to_string(template).expect("the settings of the test Kafka");
+    let data = folder.join("data");
+    let settings = template
+        .replace("@DATA@", data.to_str().expect("a folder in UTF-8"))
+        .replace("@PLAIN_PORT@", &ports[0].to_string())
+        .replace("@SASL_PORT@", &ports[1].to_string())
+        .replace("@CONTROLLER_PORT@", &ports[2].to_string());
+    fs::write(folder.join("server.properties"), settings).expect("the settings can be written");
+}
+
+/// Makes the data folder, with the user of the SASL listener.
+fn format(folder: &Path) {
+    let user = format!("SCRAM-SHA-256=[name={SASL_USER},password={SASL_PASSWORD}]");
+    let class = ["kafka.tools.StorageTool", "format", "--cluster-id", "aG90c3B1ci10ZXN0cy4uLg"];
+    let mut process = java(folder, &class, &["--add-scram", &user, "--config"]);
+    let status = process.wait();
+    assert!(status.success(), "the data folder was not made: {}", log(folder));
+}
+
+/// Starts the node and waits until it says that it serves.
+fn launch(folder: &Path) -> Process {
+    let mut process = java(folder, &["kafka.Kafka"], &[]);
+    await_true("Kafka", || {
+        let ended = process.ended();
+        assert!(ended.is_none(), "Kafka has ended: {}", log(folder));
+        log(folder).contains("Kafka Server started")
+    });
+    process
+}
+
+fn java(folder: &Path, class: &[&str], arguments: &[&str]) -> Process {
+    let libraries = repository().join(".servers/kafka/libs");
+    assert!(libraries.is_dir(), "Kafka's packages are not there: run scripts/setup kafka");
+    let logging = repository().join("scripts/kafka.d/log4j2.yaml");
+    let log = File::create(folder.join("log")).expect("a log file");
+    let errors = log.try_clone().expect("a second handle");
+    Process::start("java", |command| {
+        command
+            .args(["-Xms128m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+            .arg(format!("-Dlog4j2.configurationFile={}", logging.display()))
+            .arg("-cp")
+            .arg(libraries.join("*"))
+            .args(class)
+            .args(arguments)
+            .arg(folder.join("server.properties"))
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+    })
+}
+
+fn log(folder: &Path) -> String {
+    fs::read_to_string(folder.join("log")).unwrap_or_default()
+}
+
+/// Waits for the answer of the admin client, whose own thread wakes this one.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Unpark>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Names that the program prints and that tests wait for, each in this one place.
+
+/// Everything is in place; the first record may come.
+pub(crate) const RUN_STARTED: &str = "run.started";
+
+/// The group gave partitions, `PARTITIONS` of them.
+pub(crate) const GROUP_ASSIGNED: &str = "group.assigned";
+
+/// A table is complete.
+pub(crate) const TABLE_LOADED: &str = "table.loaded";
+
+/// The first signal came; what is in flight is being finished.
+pub(crate) const RUN_STOPPING: &str = "run.stopping";
+
+/// The end, with the counts below.
+pub(crate) const RUN_STOPPED: &str = "run.stopped";
+
+/// How many partitions came.
+pub(crate) const PARTITIONS: &str = "partitions";
+
+/// Records taken from the source.
+pub(crate) const POLLED: &str = "polled";
+
+/// Records of which results were acknowledged.
+pub(crate) const EMITTED: &str = "emitted";
+
+/// Records passed over.
+pub(crate) const SKIPPED: &str = "skipped";
+
+/// Records dead-lettered.
+pub(crate) const REJECTED: &str = "rejected";
+
+/// The name of the Kafka to use instead of starting one: `host:port`, or two of them with a comma in
+/// between, the second with SCRAM-SHA-256.
+pub(crate) const KAFKA_VARIABLE: &str = "HOTSPUR_TEST_KAFKA";
+
+/// The user of the SASL listener.
+pub(crate) const SASL_USER: &str = "hotspur";
+
+/// The password of the SASL listener.
+pub(crate) const SASL_PASSWORD: &str = "hotspur";

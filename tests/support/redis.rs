@@ -1,0 +1,75 @@
+//! A redis-server of the test's own, in memory, on a port that it keeps when it is restarted.
+
+use std::process::Stdio;
+
+use tempfile::TempDir;
+
+use super::{await_true, child::Process, free_port};
+
+/// A running redis-server.
+#[derive(Debug)]
+pub(crate) struct Redis {
+    process: Process,
+    folder: TempDir,
+    port: u16,
+}
+
+impl Redis {
+    /// Starts one, empty, and waits until it answers.
+    pub(crate) fn start() -> Redis {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let port = free_port();
+        let redis = Redis { process: launch(port, &folder), folder, port };
+        redis.await_answer();
+        redis
+    }
+
+    /// The address for a configuration.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// Kills the server; what it held is gone.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again after `kill`, empty, on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.process = launch(self.port, &self.folder);
+        self.await_answer();
+    }
+
+    /// Sets a key.
+    pub(crate) fn set(&self, key: &str, value: impl AsRef<[u8]>) {
+        let mut command = redis::cmd("SET");
+        command.arg(key).arg(value.as_ref());
+        self.ask(&command).expect("Redis takes a key");
+    }
+
+    /// Deletes a key.
+    pub(crate) fn delete(&self, key: &str) {
+        self.ask(redis::cmd("DEL").arg(key)).expect("Redis deletes a key");
+    }
+
+    fn await_answer(&self) {
+        await_true(format_args!("Redis on port {}", self.port), || {
+            self.ask(&redis::cmd("PING")).is_ok()
+        });
+    }
+
+    fn ask(&self, command: &redis::Cmd) -> redis::RedisResult<redis::Value> {
+        let client = redis::Client::open(self.url())?;
+        command.query(&mut client.get_connection()?)
+    }
+}
+
+fn launch(port: u16, folder: &TempDir) -> Process {
+    Process::start("redis-server", |command| {
+        command
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+    })
+}
