@@ -1,7 +1,7 @@
 //! Every crate that Hotspur is built from has a licence that its own, MIT OR Apache-2.0, can carry.
 //!
-//! Asks `cargo metadata`, which reads `Cargo.lock`, and reads the SPDX expressions of what it lists.
-//! What a C library inside a crate says is not seen: librdkafka (BSD-2-Clause), OpenSSL, zlib, zstd.
+//! Asks `cargo metadata`, which reads `Cargo.lock`, and reads the SPDX expressions that it lists.
+//! The C libraries inside are not seen: librdkafka and zstd (BSD), OpenSSL (Apache-2.0), zlib.
 
 use std::{env, process::Command};
 

@@ -6,4 +6,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod payload;
+
+mod dead_letters;
+mod demo;
+mod faults;
+mod files;
+mod groups;
 mod harness;
+mod kills;
+mod load;
+mod names;
+mod orders;
+mod stops;
+mod tables;
+mod topics;

@@ -1,4 +1,4 @@
-//! Plain Kafka clients: a reader that keeps what it read, a writer that waits, and one that goes on.
+//! Plain Kafka clients: a reader that keeps what it read, a writer that waits, a load that goes on.
 
 use std::{
     collections::BTreeSet,
@@ -60,11 +60,11 @@ impl Reader {
         self.messages
     }
 
-    /// Reads one more message if one comes soon.
-    pub(crate) fn next_soon(&mut self) -> Option<&Message> {
+    /// Reads what comes soon, and returns only that.
+    pub(crate) fn read_more(&mut self) -> &[Message] {
         let before = self.messages.len();
         self.step();
-        self.messages.get(before)
+        &self.messages[before..]
     }
 
     #[track_caller]
@@ -101,7 +101,7 @@ fn heals(code: RDKafkaErrorCode) -> bool {
 }
 
 /// A plain producer.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     producer: BaseProducer,
 }
 
@@ -121,7 +121,7 @@ impl Writer {
 
     /// Hands a message over, waiting for room.
     #[track_caller]
-    pub(super) fn send(&self, topic: &str, message: &Message) {
+    pub(crate) fn send(&self, topic: &str, message: &Message) {
         let mut record = message.to(topic);
         loop {
             match self.producer.send(record) {
@@ -137,7 +137,7 @@ impl Writer {
 
     /// Waits until all messages are acknowledged.
     #[track_caller]
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         self.producer.flush(PATIENCE).expect("all messages are acknowledged");
     }
 }

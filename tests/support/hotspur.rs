@@ -82,12 +82,6 @@ impl Hotspur {
         });
     }
 
-    /// Waits until it has written a line with that text.
-    #[track_caller]
-    pub(crate) fn await_text(&self, text: &str) {
-        self.log.await_line(text, |line| line.contains(text).then_some(()));
-    }
-
     /// Sends a signal by its short name, as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);

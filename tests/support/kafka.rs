@@ -185,6 +185,11 @@ impl Kafka {
         writer.finish();
     }
 
+    /// A writer that stays.
+    pub(crate) fn writer(&self) -> Writer {
+        Writer::open(&self.plain, &[])
+    }
+
     /// Everything that is in a topic now, sorted by partition and offset, as a reader of committed
     /// records sees it.
     #[track_caller]

@@ -1,8 +1,8 @@
-//! What black-box tests stand on: a real Kafka, a real Redis, the program, and patience with a limit.
+//! What black-box tests stand on: a real Kafka, a real Redis, the program, patience with a limit.
 //!
-//! Every wait is for a condition and has a deadline; every process ends with the test program. Topics
-//! and groups have names of their own, so that tests can share one Kafka. Nothing in here knows the
-//! library: the program is what is tested, through what it reads, writes and prints.
+//! Every wait is for a condition and has a deadline; every process ends with the test program.
+//! Topics and groups have names of their own, so that tests can share one Kafka. Nothing in here
+//! knows the library: the program is tested, through what it reads, writes and prints.
 
 pub(crate) mod child;
 pub(crate) mod clients;

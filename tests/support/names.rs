@@ -30,7 +30,7 @@ pub(crate) const SKIPPED: &str = "skipped";
 /// Records dead-lettered.
 pub(crate) const REJECTED: &str = "rejected";
 
-/// The name of the Kafka to use instead of starting one: `host:port`, or two of them with a comma in
+/// Names the Kafka to use instead of starting one: `host:port`, or two of them with a comma in
 /// between, the second with SCRAM-SHA-256.
 pub(crate) const KAFKA_VARIABLE: &str = "HOTSPUR_TEST_KAFKA";
 

@@ -132,6 +132,14 @@ impl Pipeline {
         self.start(&["run"])
     }
 
+    /// Starts `hotspur run` and waits until its group has committed all that is in the source.
+    #[track_caller]
+    pub(crate) fn run_to_end(&self, kafka: &Kafka) -> Hotspur {
+        let hotspur = self.run();
+        kafka.await_committed_to_end(&self.group, &self.input);
+        hotspur
+    }
+
     /// Starts another command on it.
     pub(crate) fn start(&self, command: &[&str]) -> Hotspur {
         let file = self.folder.path().join("hotspur.toml");

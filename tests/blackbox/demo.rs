@@ -1,0 +1,30 @@
+//! The demonstration: the whole of it with nothing installed, and what it says at the end.
+
+use crate::support::{hotspur::Hotspur, pipeline::files_in};
+
+#[test]
+fn the_demo_runs_and_says_what_happened() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("demo-out");
+    let arguments = ["--rate", "500", "--for", "3s", "--out", "demo-out"];
+    let hotspur = Hotspur::start(folder.path(), &[&["demo"], &arguments[..]].concat());
+    let ended = hotspur.wait();
+    assert_eq!(ended.status, Some(0), "{}\n{}", ended.output, ended.log);
+
+    let said = format!("{}\n{}", ended.output, ended.log).to_lowercase();
+    assert!(said.contains("embedded broker"), "{said}");
+    assert!(said.contains("redis") || said.contains("file table"), "{said}");
+    let stages = ["source", "queue", "batch", "parse", "operate", "encode", "send", "ack"];
+    let headings = ["p50", "p90", "p99", "p99.9", "p99.99", "max"];
+    let outcomes = ["emitted", "skipped", "dead-lettered"];
+    for word in stages.iter().chain(&["transit", "end_to_end"]).chain(&headings).chain(&outcomes) {
+        assert!(ended.output.contains(word), "no {word} in:\n{}", ended.output);
+    }
+    let counts = ended.counts();
+    counts.assert_balanced();
+    assert_eq!(counts.polled, 1_500);
+    assert!(counts.emitted > 0 && counts.skipped > 0 && counts.rejected > 0, "{counts:?}");
+    assert_eq!(files_in(&out, ".hlog").len(), 1);
+    assert_eq!(files_in(&out, ".end_to_end.hgrm").len(), 1);
+    assert!(ended.output.contains("demo-out"), "{}", ended.output);
+}

@@ -1,0 +1,99 @@
+//! What a run leaves behind: the table on standard output, the histogram files, and a short log.
+
+use std::fs;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use hdrhistogram::serialization::{
+    Deserializer,
+    interval_log::{IntervalLogIterator, LogEntry},
+};
+
+use crate::{
+    payload::name,
+    support::{kafka::Kafka, message::Message, pipeline::Pipeline},
+};
+
+const RECORDS: u64 = 1_000;
+
+/// Stages that every emitted record has.
+const STAGES: [&str; 8] = ["source", "queue", "batch", "parse", "operate", "encode", "send", "ack"];
+
+const TOTALS: [&str; 2] = ["transit", "end_to_end"];
+
+#[test]
+fn a_run_leaves_its_latencies_as_table_and_files() {
+    let kafka = Kafka::shared();
+    let pipeline = Pipeline::names(kafka).set("name", "left").set("instance", "behind");
+    pipeline.create_topics(kafka, 1);
+    let names: Vec<_> = (0..RECORDS).map(|it| Message::new(name(it))).collect();
+    kafka.produce(&pipeline.input, &names);
+    let ended = pipeline.run_to_end(kafka).stop();
+
+    for word in STAGES.iter().chain(&TOTALS) {
+        let line = ended.output.lines().find(|line| line.split_whitespace().next() == Some(word));
+        let line = line.unwrap_or_else(|| panic!("no line for {word} in:\n{}", ended.output));
+        assert!(line.split_whitespace().any(|it| it == "1000"), "{line}");
+    }
+    for heading in ["p50", "p90", "p99", "p99.9", "p99.99", "max"] {
+        assert!(ended.output.contains(heading), "no {heading} in:\n{}", ended.output);
+    }
+    let logs = pipeline.files_out(".hlog");
+    assert_eq!(logs.len(), 1, "{logs:?}");
+    let stem = logs[0].file_stem().and_then(|it| it.to_str()).expect("a name in UTF-8");
+    assert!(stem.starts_with("left-behind-2") && stem.ends_with('Z'), "{stem}");
+    let log = fs::read(&logs[0]).expect("a readable log");
+    assert_eq!(values_in(&log, None), RECORDS);
+    for stage in STAGES.iter().chain(&["transit"]) {
+        assert_eq!(values_in(&log, Some(stage)), RECORDS, "{stage}");
+    }
+    for stage in STAGES.iter().chain(&TOTALS) {
+        let files = pipeline.files_out(&format!("{stem}.{stage}.hgrm"));
+        assert_eq!(files.len(), 1, "{stage}");
+        let text = fs::read_to_string(&files[0]).expect("a readable distribution");
+        assert!(text.contains("#[Unit: us]"), "{text}");
+        assert!(text.contains("Percentile"), "{text}");
+        let total = text.lines().find(|line| line.contains("Total count"));
+        assert!(total.is_some_and(|line| line.ends_with(" 1000]")), "{text}");
+    }
+}
+
+/// How many values the intervals of that tag hold; those without a tag for `None`.
+fn values_in(log: &[u8], tag: Option<&str>) -> u64 {
+    assert!(std::str::from_utf8(log).expect("a log in UTF-8").contains("StartTime"));
+    let mut deserializer = Deserializer::new();
+    let mut values = 0;
+    for entry in IntervalLogIterator::new(log) {
+        let LogEntry::Interval(interval) = entry.expect("a line that tools can read") else {
+            continue;
+        };
+        if interval.tag().as_ref().map(|it| it.as_str()) == tag {
+            let bytes = BASE64_STANDARD.decode(interval.encoded_histogram()).expect("base64");
+            let histogram = deserializer.deserialize::<u64, _>(&mut &bytes[..]);
+            values += histogram.expect("a histogram").len();
+        }
+    }
+    values
+}
+
+#[test]
+fn a_log_is_lines_of_json_and_none_is_about_a_single_record() {
+    let kafka = Kafka::shared();
+    let pipeline = Pipeline::names(kafka);
+    pipeline.create_topics(kafka, 1);
+    let bad: Vec<_> = (0..500).map(|it| Message::new(format!("nonsense {it}"))).collect();
+    kafka.produce(&pipeline.input, &bad);
+    let ended = pipeline.run_to_end(kafka).stop();
+    let lines: Vec<serde_json::Value> = ended
+        .log
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    for line in &lines {
+        for field in ["ts", "level", "event", "message"] {
+            assert!(line[field].is_string(), "no {field} in {line}");
+        }
+    }
+    assert!(lines.len() < 40, "{} lines:\n{}", lines.len(), ended.log);
+    let about_class = ended.log.lines().filter(|line| line.contains("not_json")).count();
+    assert!((1..=4).contains(&about_class), "{}", ended.log);
+}
