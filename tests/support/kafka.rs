@@ -17,9 +17,7 @@ use std::{
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    admin::{
-        AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
-    },
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
 };
@@ -100,17 +98,19 @@ impl Kafka {
         node.process = launch(node.folder.path());
     }
 
-    /// Makes a topic and waits until it can be used.
-    pub(crate) fn create_topic(&self, name: &str, partitions: i32) {
-        self.create_topic_with(name, partitions, &[]);
+    /// Holds the node still: it is there, its connections stay, and it answers nothing.
+    pub(crate) fn freeze(&self) {
+        self.node.as_ref().expect("a Kafka of the test's own").process.signal("STOP");
     }
 
-    /// Makes a topic with settings of its own.
-    pub(crate) fn create_topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        for (key, value) in settings {
-            topic = topic.set(key, value);
-        }
+    /// Lets the node go on after `freeze`.
+    pub(crate) fn thaw(&self) {
+        self.node.as_ref().expect("a Kafka of the test's own").process.signal("CONT");
+    }
+
+    /// Makes a topic and waits until it can be used.
+    pub(crate) fn create_topic(&self, name: &str, partitions: i32) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         let made = block_on(self.admin().create_topics([&topic], &options));
         for result in made.expect("Kafka answers") {
@@ -204,15 +204,6 @@ impl Kafka {
     /// A reader that stays, from the topic's beginning.
     pub(crate) fn reader(&self, topic: &str) -> Reader {
         Reader::open(&self.plain, topic, self.partitions(topic))
-    }
-
-    /// Changes a setting of a topic.
-    pub(crate) fn alter_topic(&self, topic: &str, key: &str, value: &str) {
-        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(key, value);
-        let altered = block_on(self.admin().alter_configs([&change], &AdminOptions::new()));
-        for result in altered.expect("Kafka answers") {
-            result.unwrap_or_else(|(_, code)| panic!("topic {topic} was not changed: {code}"));
-        }
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
