@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::{
     payload::{assert_each_once, assert_none_lost, fates, mixed_orders, name},
     support::{
-        clients::Load, kafka::Kafka, message::Message, names::RUN_STOPPING, pipeline::Pipeline,
-        redis::Redis,
+        clients::Load, hotspur::Hotspur, kafka::Kafka, message::Message, names::RUN_STOPPING,
+        pipeline::Pipeline, redis::Redis,
     },
 };
 
@@ -59,9 +59,9 @@ impl Drop for Frozen {
     }
 }
 
-/// A run whose first record is in flight and stays there: its result goes to a Kafka that was frozen
-/// when the run was ready. The second record's dead letter goes elsewhere and is acknowledged; when
-/// it is there, the first record has been handed over.
+/// A run whose first record is in flight and stays there: its result goes to a Kafka that was
+/// frozen when the run was ready. The second record's dead letter goes elsewhere and is
+/// acknowledged; when it is there, the first record has been handed over.
 fn run_into_the_ice(kafka: &Kafka, frozen: &Frozen, drain_timeout: &str) -> (Pipeline, Hotspur) {
     let pipeline = Pipeline::names(kafka)
         .set("sink.kafka.brokers", frozen.kafka.brokers())
@@ -82,7 +82,7 @@ fn run_into_the_ice(kafka: &Kafka, frozen: &Frozen, drain_timeout: &str) -> (Pip
     (pipeline, hotspur)
 }
 
-/// After a run that left the first record unacknowledged: it comes again, and this time gets through.
+/// After a run that left the first record unacknowledged: it comes again and now gets through.
 #[track_caller]
 fn assert_comes_again(kafka: &Kafka, frozen: &Frozen, pipeline: &Pipeline) {
     let committed = kafka.committed(&pipeline.group, &pipeline.input);
