@@ -18,6 +18,7 @@ use cache_rig::{Opened, open, settings, until};
 use hotspur::{
     cache::{self, CacheError},
     config::settings::{Table, TablePlace},
+    limits::TABLE_RETIRED_BYTES_MAX,
 };
 use redis::{Connection, cmd, pipe};
 use server::Server;
@@ -112,6 +113,47 @@ fn a_killed_server_leaves_the_copy_serving_and_a_new_one_is_found() {
     table.until("8", None);
     until("it is fresh again", || status.is_fresh());
     assert!(status.reconnects() > 0 && status.loads() > 1);
+}
+
+#[test]
+fn a_frozen_server_is_noticed_and_a_thawed_one_is_followed_again() {
+    let server = Server::start();
+    let mut redis = server.connect();
+    set(&mut redis, "user:1", "gold");
+    let mut table = open(&settings(server.place("user:"))).unwrap();
+    let status = table.handle.status().clone();
+    server.freeze();
+    until("it is marked stale", || status.last_error().contains("did not answer in time"));
+    assert!(!status.is_fresh());
+    assert_eq!(table.get("1").unwrap(), b"gold");
+    server.thaw();
+    set(&mut redis, "user:1", "silver");
+    table.until("1", Some("silver"));
+    until("it is fresh again", || status.is_fresh());
+}
+
+#[test]
+fn a_reader_that_does_not_turn_holds_the_writer_back_and_nothing_is_lost() {
+    let server = Server::start();
+    let mut redis = server.connect();
+    set(&mut redis, "user:1", "gold");
+    let mut table = open(&settings(server.place("user:"))).unwrap();
+    let status = table.handle.status().clone();
+    let mut value = vec![0_u8; 4 << 20];
+    until("the writer is held back", || {
+        value[0] = value[0].wrapping_add(1);
+        cmd("SET").arg("user:1").arg(&value).exec(&mut redis).unwrap();
+        status.is_held_back()
+    });
+    let held = status.retired_bytes();
+    assert!(held < (TABLE_RETIRED_BYTES_MAX + (8 << 20)) as u64, "{held} bytes are held");
+    set(&mut redis, "user:1", "silver");
+    table.until("1", Some("silver"));
+    until("all is freed", || {
+        table.tables.quiesce();
+        status.retired_bytes() == 0 && !status.is_held_back()
+    });
+    assert_eq!((status.reconnects(), status.errors()), (0, 0));
 }
 
 #[test]

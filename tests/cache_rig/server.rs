@@ -57,6 +57,16 @@ impl Server {
         }
     }
 
+    /// Takes its time away: connections stay open, and nothing is answered.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Gives it back.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
     pub(crate) fn connect(&self) -> redis::Connection {
         self.try_connect().unwrap()
     }
@@ -69,6 +79,11 @@ impl Server {
     pub(crate) fn place(&self, prefix: &str) -> TablePlace {
         let shown = format!("redis://127.0.0.1:{}/0", self.port);
         TablePlace::Redis { url: self.url(0), shown, prefix: prefix.to_owned() }
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
     fn try_connect(&self) -> redis::RedisResult<redis::Connection> {

@@ -4,11 +4,8 @@
 //! next page while a snapshot runs, and for a sign of life; its answers are applied in order. No
 //! change is lost, because tracking was on before the first read, because every key of a push is
 //! read again by a command sent after the push arrived, and because all of that is one connection,
-//! which answers in the order of execution. What no page and no push named in a generation is swept
-//! when the snapshot has settled. This file knows replies and the table; `link` knows sockets.
-//!
-//! Two rounds of settling: a change in the very cycle of the last page is announced one round
-//! later and read one round after that. Only then may the sweep call an entry gone.
+//! which answers in the order of execution. What a generation has not confirmed is swept when all
+//! its pages are read. This file knows replies and the table; `link` knows sockets.
 //!
 //! Left out: `SWAPDB`, of which Redis tells nobody, and a clock of our own for keys that expire.
 
@@ -27,15 +24,13 @@ use crate::limits::{TABLE_DIRTY_KEYS_MAX, TABLE_MGET_KEYS_MAX, TABLE_ROUND_KEYS_
 /// Keys that `SCAN` is asked to look at in one page.
 const PAGE_KEYS: usize = 2000;
 
-const SETTLING_ROUNDS: u8 = 2;
-
 /// How far the snapshot of this generation is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Snapshot {
     /// Pages are being read; the cursor of the next.
     Scanning(Vec<u8>),
-    /// All pages are known; so many rounds to go.
-    Settling(u8),
+    /// All pages are known, and the last is yet to be read.
+    Settling,
     /// It is whole.
     Done,
 }
@@ -256,15 +251,11 @@ impl Mirror {
         self.writer.publish();
         let [before_last, last] = self.sent;
         self.sent = [last, self.round.sent];
-        if let (Snapshot::Settling(left), true) = (&mut self.snapshot, self.round.was_settling)
-            && self.round.asks_all
-        {
-            *left -= 1;
-            if *left == 0 {
-                self.snapshot = Snapshot::Done;
-                self.writer.sweep(self.generation);
-                return Progress::Whole(before_last);
-            }
+        let is_settled = self.snapshot == Snapshot::Settling && self.round.was_settling;
+        if is_settled && self.round.asks_all && self.suspects.is_empty() {
+            self.snapshot = Snapshot::Done;
+            self.writer.sweep(self.generation);
+            return Progress::Whole(before_last);
         }
         if self.snapshot != Snapshot::Done || !self.round.asks_all {
             return Progress::Behind;
@@ -279,7 +270,7 @@ impl Mirror {
         round.sent = now;
         round.keys.clear();
         round.page_keys = 0;
-        round.was_settling = matches!(self.snapshot, Snapshot::Settling(_));
+        round.was_settling = self.snapshot == Snapshot::Settling;
         if !is_held_back {
             let page = self.page.len().min(TABLE_ROUND_KEYS_MAX);
             round.keys.extend(self.page.drain(..page));
@@ -328,7 +319,7 @@ impl Mirror {
         let under_prefix = |key: &Vec<u8>| self.prefix.strip(key).is_some();
         self.page.extend(keys.into_iter().filter_map(bytes).filter(under_prefix));
         self.snapshot = match &*cursor {
-            b"0" => Snapshot::Settling(SETTLING_ROUNDS),
+            b"0" => Snapshot::Settling,
             _ => Snapshot::Scanning(cursor),
         };
         Some(())

@@ -1,12 +1,13 @@
 //! The protocol against a simulated Redis that changes between any two commands.
 //!
-//! The simulation does what the real one may do at worst: a change is announced only at the end of
-//! its event-loop cycle, which may be after the PONG of its round, and a scan misses what is made
-//! while it runs. It remembers every key's past, so that each statement of the mirror about how
-//! fresh it is can be checked against what was true then.
+//! The simulation is somewhat worse than the real one: a change is announced at the end of an
+//! event-loop cycle, but only what was done before a PING is sure to be announced by the PONG of
+//! the next round, and a scan misses what is made while it runs. It remembers every key's past, so
+//! that each statement of the mirror about how fresh it is can be checked against what was true.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
+    mem,
     time::{Duration, Instant},
 };
 
@@ -53,8 +54,11 @@ struct Server {
     content: HashMap<u8, u64>,
     /// When which value began; `None` is absence.
     past: HashMap<u8, Vec<(u64, Option<u64>)>>,
-    changed: BTreeSet<u8>,
-    was_flushed: bool,
+    /// Not announced yet, and since when.
+    changed: BTreeMap<u8, u64>,
+    flushed: Option<u64>,
+    /// When the PING before the last, and the last, were executed.
+    pings: [u64; 2],
     /// Announced, and on the way with the replies.
     pushes: Vec<Push>,
     is_broken: bool,
@@ -69,8 +73,9 @@ impl Server {
             next_value: 1,
             content: HashMap::new(),
             past,
-            changed: BTreeSet::new(),
-            was_flushed: false,
+            changed: BTreeMap::new(),
+            flushed: None,
+            pings: [0; 2],
             pushes: Vec::new(),
             is_broken: false,
         }
@@ -95,22 +100,25 @@ impl Server {
             Event::Write(key, is_set) => {
                 self.next_value += 1;
                 self.change(key, is_set.then_some(self.next_value));
-                self.changed.insert(key);
+                self.changed.entry(key).or_insert(self.now);
             }
             Event::FlushAll => {
                 (0..KEYS).for_each(|key| self.change(key, None));
-                self.was_flushed = true;
+                self.flushed.get_or_insert(self.now);
             }
-            Event::CycleEnds => self.end_cycle(),
+            Event::CycleEnds => self.announce(u64::MAX),
             Event::Break => self.is_broken = true,
         }
     }
 
-    fn end_cycle(&mut self) {
-        if std::mem::take(&mut self.was_flushed) {
+    /// Tells of what was done before that time.
+    fn announce(&mut self, before: u64) {
+        if self.flushed.take_if(|time| *time < before).is_some() {
             self.pushes.push(Push::Everything);
         }
-        let keys = std::mem::take(&mut self.changed);
+        let keys: Vec<u8> =
+            self.changed.iter().filter(|it| *it.1 < before).map(|it| *it.0).collect();
+        self.changed.retain(|_, time| *time >= before);
         if !keys.is_empty() {
             self.pushes.push(Push::Keys(keys.into_iter().map(|key| vec![b'k', key]).collect()));
         }
@@ -127,7 +135,10 @@ impl Server {
             b"SCAN" => self.page(std::str::from_utf8(words[1]).unwrap().parse().unwrap()),
             b"TYPE" => Value::SimpleString("none".to_owned()),
             b"DBSIZE" => Value::Int(self.content.len() as i64),
-            _ => Value::SimpleString("PONG".to_owned()),
+            _ => {
+                self.pings = [self.pings[1], self.now];
+                Value::SimpleString("PONG".to_owned())
+            }
         }
     }
 
@@ -161,12 +172,12 @@ impl Simulation {
         Simulation { server: Server::new(), mirror, reader, is_loaded: false, as_of: 0 }
     }
 
-    /// One round, with an event before and after each command.
-    fn round(&mut self, events: &mut impl Iterator<Item = Event>) -> Progress {
-        if std::mem::take(&mut self.server.is_broken) {
+    /// One round, with an event before each command and one after it.
+    fn round(&mut self, events: &mut impl Iterator<Item = Event>) {
+        if mem::take(&mut self.server.is_broken) {
             self.server.pushes.clear();
             self.server.changed.clear();
-            self.server.was_flushed = false;
+            self.server.flushed = None;
             self.mirror.restart();
         }
         let mut commands = Pipeline::new();
@@ -178,9 +189,8 @@ impl Simulation {
             self.mirror.answer(question, reply, "SHOWN").unwrap();
             self.check_presence();
         }
-        let pushes = std::mem::take(&mut self.server.pushes);
-        // The pushes of the round's own cycle may come behind its PONG, but no later.
-        self.server.end_cycle();
+        self.server.announce(self.server.pings[0]);
+        let pushes = mem::take(&mut self.server.pushes);
         self.mirror.note(pushes);
         let progress = self.mirror.finish_round();
         if let Progress::Whole(as_of) | Progress::Fresh(as_of) = progress {
@@ -188,7 +198,7 @@ impl Simulation {
             self.as_of = as_of.saturating_duration_since(self.server.start).as_nanos() as u64;
         }
         self.check_presence();
-        progress
+        events.next().into_iter().for_each(|event| self.server.happen(event));
     }
 
     /// Once loaded, every answer is one that was true at `as_of` or after it.
