@@ -70,6 +70,33 @@ fn twenty_thousand_keys_load_and_changes_become_visible() {
 }
 
 #[test]
+fn tables_stand_in_the_order_of_the_settings_and_prefixes_may_overlap() {
+    let server = Server::start();
+    let mut redis = server.connect();
+    set(&mut redis, "user:1", "gold");
+    set(&mut redis, "user:vip:1", "platinum");
+    let named =
+        |name: &str, prefix| Table { name: name.to_owned(), ..settings(server.place(prefix)) };
+    let stop = Arc::new(AtomicBool::new(false));
+    let settings = [named("vips", "user:vip:"), named("users", "user:")];
+    let (mut tables, handles) = cache::open(&settings, &stop).unwrap();
+    for (handle, name) in handles.iter().zip(["vips", "users"]) {
+        handle.wait_loaded(&mut tables, |status| assert_eq!(status.name(), name)).unwrap();
+    }
+    tables.quiesce();
+    assert_eq!(tables.get(0, b"1"), Some(&b"platinum"[..]));
+    assert_eq!(tables.get(1, b"1"), Some(&b"gold"[..]));
+    assert_eq!(tables.get(1, b"vip:1"), Some(&b"platinum"[..]));
+    set(&mut redis, "user:vip:1", "diamond");
+    until("both tables see it", || {
+        tables.quiesce();
+        [(0, &b"1"[..]), (1, b"vip:1")]
+            .iter()
+            .all(|(table, key)| tables.get(*table, key) == Some(b"diamond"))
+    });
+}
+
+#[test]
 fn an_age_goes_on_with_each_round() {
     let server = Server::start();
     set(&mut server.connect(), "user:1", "gold");

@@ -119,7 +119,7 @@ proptest! {
     #[test]
     fn a_table_and_a_map_agree_through_random_operations(
         seed in any::<u64>(),
-        operations in vec(operation(), 0..600),
+        operations in vec(operation(), 0..OPERATIONS),
     ) {
         twins_agree(seed, &operations);
     }
@@ -144,6 +144,9 @@ fn version_of(key: u64, value: &[u8]) -> u64 {
     assert_eq!(value, value_of(key, words[1]), "a torn, foreign or freed value");
     words[1]
 }
+
+/// Operations of one case of the property.
+const OPERATIONS: usize = if cfg!(miri) { 60 } else { 600 };
 
 const KEYS: u64 = 5_000 / SCALE;
 
