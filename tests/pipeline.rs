@@ -68,7 +68,8 @@ fn a_stale_table_and_a_miss_are_rejected_and_a_value_must_be_text() {
     ] {
         let mut pipeline = Pipeline::compile(&settings).unwrap();
         let mut results = Results::default();
-        let record = Given::default().record();
+        let given = Given::default();
+        let record = given.record();
         let record = Record { value: Some(br#"{"key":"a"}"#), ..record };
         let mut marks = Vec::new();
         let processed = pipeline.process(
@@ -140,7 +141,8 @@ fn results_of_a_turn_stand_one_after_another() {
     };
     let mut pipeline = Pipeline::compile(&settings(vec![hash], &[])).unwrap();
     let mut results = Results::default();
-    let record = Given::default().record();
+    let given = Given::default();
+    let record = given.record();
     for value in [&b"{\"a\":1}"[..], b"nonsense", b"{\"a\":2}"] {
         let record = Record { value: Some(value), ..record };
         pipeline.process(&record, &mut Always(Found::Miss), &mut |_| {}, &mut results);

@@ -80,13 +80,6 @@ impl Edits {
         self.slots[path.index()].touched
     }
 
-    /// True if the path was written, or stands in the event, or something below it was made.
-    #[inline]
-    pub fn is_present(&self, path: PathId) -> bool {
-        let slot = &self.slots[path.index()];
-        slot.touched || slot.found.is_some()
-    }
-
     /// What a write put into its buffer.
     #[inline]
     pub fn buffer(&self, write: u16) -> &[u8] {

@@ -3,14 +3,15 @@
 //! A record is parsed once into a tape (`tape`), all paths that a pipeline names are found in one
 //! pass over it (`tree`), changes are noted beside it (`edits`), and the result is the bytes that
 //! arrived with those changes spliced in (`splice`). Where a value's own spelling is needed, its
-//! place is found through the parser's structural index (`span`), so that a number leaves as it came.
+//! place is found through the parser's structural index (`span`), so a number leaves as it came.
 //!
 //! What this does not do: decide what a step means, or build a tree of values. A value that nobody
 //! names is never looked at again after the parse.
 //!
 //! Where JSON leaves room: of a field that stands twice the last counts; a number past the range
 //! of a double, a lone surrogate and a byte order mark are errors, as in `serde_json`; an integer
-//! past 64 bits is kept by its spelling; nesting is bounded by the configuration.
+//! past 64 bits is kept by its spelling; `-0` counts as an integer; nesting is bounded by
+//! `limits.depth`.
 
 pub mod edits;
 pub mod escape;

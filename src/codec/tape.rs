@@ -1,4 +1,4 @@
-//! A record's value parsed onto a tape, in buffers that are kept; the only file that knows simd-json.
+//! A record's value parsed onto a tape in kept buffers; the only file that knows simd-json.
 //!
 //! The parser unescapes strings in place, so it is given a copy in a padded buffer of our own: the
 //! bytes that arrived are never altered, and no search for backslashes is needed to know whether a

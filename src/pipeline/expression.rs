@@ -5,7 +5,7 @@
 //! that arrived, what a step wrote from that step's buffer. So evaluating copies nothing, unless
 //! an object that was itself changed has to be put together.
 
-use std::{fmt, io::Write};
+use std::io::Write;
 
 use crate::{
     codec::{
@@ -13,8 +13,8 @@ use crate::{
         path::{Path, Scanner},
         splice,
     },
+    pipeline::failure::{Failure, Why},
     record::Record,
-    verdict::RejectClass,
 };
 
 const ONLY_PATHS: &str = "only paths such as `event.a.b` or `record.key` and plain text in quotes \
@@ -45,7 +45,7 @@ pub(super) enum Field {
     Header(Box<str>),
 }
 
-const FIELDS: [(&str, Field); 7] = [
+pub(super) const FIELDS: [(&str, Field); 7] = [
     ("value", Field::Value),
     ("key", Field::Key),
     ("topic", Field::Topic),
@@ -202,105 +202,6 @@ impl Kind {
 pub(super) struct Operand<'a> {
     pub(super) kind: Kind,
     pub(super) bytes: &'a [u8],
-}
-
-/// Why there is no value that could be used. Small and `Copy`: put into words only when needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) class: RejectClass,
-    pub(super) why: Why,
-}
-
-/// What is the matter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    /// It is not there.
-    Absent,
-    /// A parent is of a kind that has no such part.
-    InsideOf(PathId, Kind),
-    /// It is of a kind that cannot be used here.
-    Unusable(Kind),
-    /// These bytes must be text and are not UTF-8.
-    NotText,
-    /// A table's value must be text and is not UTF-8.
-    TableValueNotText,
-    /// It cannot be written: a parent is in the way.
-    Parent(PathId),
-    /// It cannot be written: a list is not extended.
-    Item(PathId),
-}
-
-impl Why {
-    pub(super) fn wrong_type(self) -> Failure {
-        Failure { class: RejectClass::WrongType, why: self }
-    }
-
-    pub(super) fn missing(self) -> Failure {
-        Failure { class: RejectClass::MissingField, why: self }
-    }
-}
-
-/// Puts something into words for a rejection's reason.
-pub(super) struct Shown<'a, T> {
-    what: &'a T,
-    tree: &'a PathTree,
-}
-
-impl Expression {
-    pub(super) fn shown<'a>(&'a self, tree: &'a PathTree) -> Shown<'a, Expression> {
-        Shown { what: self, tree }
-    }
-}
-
-impl Why {
-    pub(super) fn shown<'a>(&'a self, tree: &'a PathTree) -> Shown<'a, Why> {
-        Shown { what: self, tree }
-    }
-}
-
-impl fmt::Display for Shown<'_, Expression> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.what {
-            Expression::Event(path) => show_path(f, self.tree, *path),
-            Expression::Record(Field::Header(name)) => write!(f, "record.headers[{name:?}]"),
-            Expression::Record(field) => {
-                let name = FIELDS.iter().find(|(_, it)| it == field).map_or("", |(name, _)| name);
-                write!(f, "record.{name}")
-            }
-            Expression::Text(text) => write!(f, "{text:?}"),
-        }
-    }
-}
-
-impl fmt::Display for Shown<'_, Why> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self.what {
-            Why::Absent => f.write_str("is absent"),
-            Why::InsideOf(parent, kind) => {
-                f.write_str("cannot be: `")?;
-                show_path(f, self.tree, parent)?;
-                write!(f, "` is {}", kind.name())
-            }
-            Why::Unusable(kind) => write!(f, "is {}, which cannot be a key", kind.name()),
-            Why::NotText => f.write_str("is not UTF-8, and text is wanted"),
-            Why::TableValueNotText => f.write_str("leads to a table's value that is not UTF-8"),
-            Why::Parent(parent) => {
-                f.write_str("cannot be written: `")?;
-                show_path(f, self.tree, parent)?;
-                f.write_str("` is there and has no such part")
-            }
-            Why::Item(item) => {
-                f.write_str("cannot be written: there is no `")?;
-                show_path(f, self.tree, item)?;
-                f.write_str("`, and a list is not extended")
-            }
-        }
-    }
-}
-
-fn show_path(f: &mut fmt::Formatter<'_>, tree: &PathTree, path: PathId) -> fmt::Result {
-    let path = tree.path(path);
-    write!(f, "event{}{path}", if path.starts_with_bracket() { "" } else { "." })
 }
 
 /// Everything an expression can see.

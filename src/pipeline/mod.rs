@@ -12,6 +12,7 @@ pub mod trial;
 
 mod compile;
 mod expression;
+mod failure;
 mod hash;
 mod origin;
 mod process;

@@ -11,7 +11,8 @@ use crate::{
     pipeline::{
         Found, Lookup, Mark, Processed, Results,
         compile::{self, OnMiss, Operator, Plan, Target},
-        expression::{Expression, Failure, Field, Kind, Operand, Piece, Scope, Why},
+        expression::{Expression, Field, Kind, Operand, Piece, Scope},
+        failure::{Failure, Why},
         hash, origin,
         results::{Entry, Part},
     },

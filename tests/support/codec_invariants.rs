@@ -138,7 +138,7 @@ impl Invariants {
     }
 }
 
-/// White space around the event, and the fields in front of the first touched one, are as they came.
+/// White space around the event is as it came.
 fn check_frame(input: &[u8], output: &[u8]) {
     let lead = |bytes: &[u8]| bytes.len() - bytes.trim_ascii_start().len();
     let tail = |bytes: &[u8]| bytes[bytes.trim_ascii_end().len()..].to_vec();

@@ -1,0 +1,167 @@
+//! `try` without its command line: lines in, lines out, notes and denials.
+
+#[path = "support/pipeline_settings.rs"]
+mod pipeline_settings;
+
+use std::{fs, io::Write};
+
+use hotspur::{
+    config::{
+        Settings,
+        settings::{HashAlgorithm, OnMiss, Operator},
+    },
+    pipeline::trial::{Outcome, TrialError, TrialOptions, TrialSummary, run},
+};
+use pipeline_settings::settings;
+
+fn orders() -> Settings {
+    let lookup = Operator::Lookup {
+        table: "users".to_owned(),
+        key: "event.key".to_owned(),
+        into: "cached".to_owned(),
+        on_miss: OnMiss::Skip,
+    };
+    let text = ("result".to_owned(), "{event.key}_{event.cached}".to_owned());
+    let mut settings = settings(vec![lookup, Operator::Text(vec![text])], &["users", "unused"]);
+    settings.steps[0].name = Some("find".to_owned());
+    settings
+}
+
+/// Answers and notes as lines.
+fn try_lines(
+    settings: &Settings,
+    input: &[u8],
+    options: &TrialOptions,
+) -> (Result<TrialSummary, TrialError>, Vec<String>, Vec<String>) {
+    let (mut output, mut notes) = (Vec::new(), Vec::new());
+    let summary = run(settings, input, &mut output, &mut notes, options);
+    let lines = |bytes| String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect();
+    (summary, lines(output), lines(notes))
+}
+
+fn table(lines: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(lines.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn each_line_gets_an_answer() {
+    let users = table("{\"key\":\"a\",\"value\":\"gold\"}\n\n{\"key\":\"b\",\"value\":[1]}\n");
+    let options = TrialOptions {
+        tables: vec![("users".to_owned(), users.path().to_owned())],
+        deny: Some(Outcome::Rejected),
+        ..TrialOptions::default()
+    };
+    let input = b"{\"key\":\"a\"}\n{\"key\":\"b\"}\n{\"key\":\"c\"}\nnonsense\n\n{}";
+    let (summary, answers, notes) = try_lines(&orders(), input, &options);
+    assert_eq!(summary.unwrap(), TrialSummary { records: 6, denied: 3 });
+    let value = |cached: &str, key: &str| {
+        format!(r#"{{\"key\":\"{key}\",\"cached\":\"{cached}\",\"result\":\"{key}_{cached}\"}}"#)
+    };
+    let emitted = |line, value: String| {
+        format!(
+            r#"{{"v":1,"line":{line},"outcome":"emitted","results":[{{"topic":"out","key":null,"value":"{value}","headers":[]}}]}}"#
+        )
+    };
+    assert_eq!(answers[0], emitted(1, value("gold", "a")));
+    assert_eq!(answers[1], emitted(2, value("[1]", "b")));
+    let skipped = r#"{"v":1,"line":3,"outcome":"skipped","class":"table_miss","step":"find"}"#;
+    assert_eq!(answers[2], skipped);
+    for (answer, start) in [
+        (&answers[3], r#"{"v":1,"line":4,"outcome":"rejected","class":"not_json","step":"parse","#),
+        (&answers[4], r#"{"v":1,"line":5,"outcome":"rejected","class":"not_json","step":"parse","#),
+        (
+            &answers[5],
+            r#"{"v":1,"line":6,"outcome":"rejected","class":"missing_field","step":"find","reason":"`event.key` is absent"}"#,
+        ),
+    ] {
+        assert!(answer.starts_with(start), "{answer}");
+    }
+    assert_eq!(notes, Vec::<String>::new());
+}
+
+#[test]
+fn tables_that_are_not_given_miss_and_a_note_says_so() {
+    let (summary, answers, notes) =
+        try_lines(&orders(), b"{\"key\":\"a\"}\n", &TrialOptions::default());
+    assert_eq!(summary.unwrap(), TrialSummary { records: 1, denied: 0 });
+    assert!(answers[0].contains(r#""outcome":"skipped","class":"table_miss""#));
+    assert_eq!(notes, ["table users is not given: its lookups miss (--table users=FILE)"]);
+}
+
+#[test]
+fn steps_are_explained() {
+    let users = table("{\"key\":\"a\",\"value\":\"gold\"}\n");
+    let options = TrialOptions {
+        tables: vec![("users".to_owned(), users.path().to_owned())],
+        explain: true,
+        ..TrialOptions::default()
+    };
+    let (_, answers, _) = try_lines(&orders(), b"{\"key\":\"a\"}", &options);
+    let answer: serde_json::Value = serde_json::from_str(&answers[0]).unwrap();
+    let steps = serde_json::json!([
+        {"step": "find", "table": "users", "key": "a", "found": "hit"},
+        {"step": "find", "wrote": "cached", "value": "gold"},
+        {"step": "2", "wrote": "result", "value": "a_gold"},
+    ]);
+    assert_eq!(answer["steps"], steps);
+}
+
+#[test]
+fn envelopes_carry_what_travels_beside_the_value() {
+    let hash = Operator::Hash {
+        algorithm: HashAlgorithm::Xxh3,
+        of: "record.value".to_owned(),
+        into: "hash".to_owned(),
+    };
+    let mut settings = settings(vec![hash], &[]);
+    settings.sink.value = "record.key".to_owned();
+    let line = br#"{"payload":"{}","key_base64":"/w==","headers":["a","1","b",null],"ts":5}
+{"value":null}
+"#;
+    let options = TrialOptions { envelope: true, ..TrialOptions::default() };
+    let (summary, answers, _) = try_lines(&settings, line, &options);
+    assert_eq!(summary.unwrap().records, 2);
+    assert_eq!(
+        answers[0],
+        r#"{"v":1,"line":1,"outcome":"emitted","results":[{"topic":"out","key_base64":"/w==","value_base64":"/w==","headers":[["a","1"],["b",null]]}]}"#
+    );
+    let skipped = r#"{"v":1,"line":2,"outcome":"skipped","class":"tombstone","step":"parse"}"#;
+    assert_eq!(answers[1], skipped);
+}
+
+#[test]
+fn wrong_use_is_told_in_sentences() {
+    let options = |name: &str, path: &std::path::Path| TrialOptions {
+        tables: vec![(name.to_owned(), path.to_owned())],
+        envelope: true,
+        ..TrialOptions::default()
+    };
+    let broken = table("{\"key\":\"a\",\"value\":1}\n{\"key\":2,\"value\":1}\n");
+    let gone = broken.path().with_extension("gone");
+    assert!(fs::metadata(&gone).is_err());
+    for (name, path, part) in [
+        ("user", broken.path(), "there is no table named \"user\"; known are: users, unused"),
+        ("users", broken.path(), ":2: not {\"key\": TEXT, \"value\": VALUE}"),
+        ("users", &gone, "failed to read"),
+    ] {
+        let error = try_lines(&orders(), b"", &options(name, path)).0.unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    let fine = table("");
+    let (error, answers, _) =
+        try_lines(&orders(), b"{\"value\":\"{}\"}\n{}\n", &options("users", fine.path()));
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "line 2 is no envelope: it has no `value` (null is a tombstone)"
+    );
+    assert_eq!(answers.len(), 1);
+    let mut settings = orders();
+    settings.sink.key = "1".to_owned();
+    let (error, ..) = try_lines(&settings, b"", &TrialOptions::default());
+    let error = error.unwrap_err().to_string();
+    assert!(error.starts_with("the pipeline has 1 problem(s), the first: sink.kafka.key"));
+    assert_eq!("held".parse(), Ok(Outcome::Held));
+    assert!("lost".parse::<Outcome>().unwrap_err().contains("\"lost\" is no outcome"));
+}
