@@ -71,17 +71,16 @@ fn bytes(
 
 /// Milliseconds since the epoch, or RFC 3339.
 fn timestamp(fields: &Map<String, Value>) -> Result<Option<i64>, String> {
-    match fields.get("timestamp").or_else(|| fields.get("ts")) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => {
-            let at: jiff::Timestamp = text.parse().map_err(|error| format!("{error}"))?;
-            Ok(Some(at.as_millisecond()))
-        }
-        Some(value) => value
-            .as_i64()
-            .map(Some)
-            .ok_or_else(|| "`timestamp` is neither milliseconds nor RFC 3339".to_owned()),
-    }
+    let value = match fields.get("timestamp").or_else(|| fields.get("ts")) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(value) => value,
+    };
+    let at = match value {
+        Value::String(text) => text.parse().ok().map(|at: jiff::Timestamp| at.as_millisecond()),
+        _ => value.as_i64(),
+    };
+    let wrong = || format!("the timestamp {value} is neither milliseconds nor RFC 3339");
+    at.map(Some).ok_or_else(wrong)
 }
 
 /// A flat list of names and values (as kcat has it), or a list of pairs.
