@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{Exit, Failure, Outcome, print};
+use super::{Exit, Failure, Outcome, print, tell_ignored};
 use crate::config::{
     self, Effective, Loaded, Problem, Report, Settings, Severity, Sources,
     problem::ConnectionReport,
@@ -63,6 +63,7 @@ fn find(arguments: &Arguments, sources: &Sources, hooks: &Hooks) -> Findings {
         Ok(loaded) => loaded,
         Err(report) => return Findings { report, loaded: None, connection: None },
     };
+    tell_ignored(&loaded);
     let mut report = loaded.warnings.clone();
     if let Some(compile) = hooks.compile {
         report.problems.extend(loaded.locate(compile(&loaded.settings)).problems);

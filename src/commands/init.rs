@@ -1,9 +1,10 @@
 //! `init`: prints a commented pipeline to start from.
 
 use super::{Failure, Outcome, print};
+use crate::config::DEFAULT_FILE;
 
 /// The pipelines that come with the program: name, what it does, text.
-pub const PIPELINES: [(&str, &str, &str); 3] = [
+pub const PIPELINES: [(&str, &str, &str); 4] = [
     (
         "orders",
         "orders enriched from Redis, the result as plain text",
@@ -19,6 +20,7 @@ pub const PIPELINES: [(&str, &str, &str); 3] = [
         "the md5 of each record added to it",
         include_str!("../../tuning/pipelines/names.toml"),
     ),
+    ("reference", "every key, what it means and its default", DEFAULT_FILE),
 ];
 
 /// Arguments of `init`.

@@ -143,7 +143,10 @@ fn dispatch(line: &CommandLine) -> Outcome {
             demo::run(arguments)
         }
         Command::Init(arguments) => init::run(arguments),
-        Command::Check(arguments) => check::run(arguments, &sources(line), &HOOKS),
+        Command::Check(arguments) => {
+            logging::set_up(None, line.verbose, line.quiet);
+            check::run(arguments, &sources(line), &HOOKS)
+        }
         Command::Schema(arguments) => schema::run(arguments),
         Command::Try(arguments) => try_one::run(&loaded(line)?, arguments),
         Command::Load(arguments) => load::run(&loaded(line)?, arguments),
@@ -185,10 +188,15 @@ fn loaded(line: &CommandLine) -> Result<Loaded, Failure> {
     for located in &loaded.warnings.problems {
         tracing::warn!(event = "config.doubtful", "{}", located.summary());
     }
+    tell_ignored(&loaded);
+    Ok(loaded)
+}
+
+/// Names the variables that look as if they were ours and are not, at `-v`.
+pub(crate) fn tell_ignored(loaded: &Loaded) {
     for variable in &loaded.ignored_variables {
         tracing::debug!(event = "config.ignored_variable", variable);
     }
-    Ok(loaded)
 }
 
 /// Writes a command's result. A reader that went away (`hotspur schema | head`) is no failure.

@@ -33,7 +33,7 @@ fn unknown(name: &str) -> Failure {
 
 /// Keys whose values differ, defaults and what is inherited included.
 fn difference(first: &str, second: &str) -> Result<String, Failure> {
-    let [left, right] = [first, second].map(|name| profiles::effective(name));
+    let [left, right] = [first, second].map(profiles::effective);
     let left = left.ok_or_else(|| unknown(first))?;
     let right = right.ok_or_else(|| unknown(second))?;
     let keys: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();

@@ -1,4 +1,4 @@
-//! `try`: records from standard input or a file through the pipeline, one line of JSON out for each.
+//! `try`: records from standard input or a file through the pipeline, a line of JSON out for each.
 
 use std::{
     fs::File,

@@ -18,6 +18,7 @@ impl Builder<'_> {
             let message = format!("{} tables are more than {}", named.len(), limits::TABLES_MAX);
             self.error("tables", message, "take tables out that no step looks up");
         }
+        named.retain(|(_, key)| !self.walked.broken.contains(key));
         named.into_iter().map(|(name, key)| self.table(name, &key)).collect()
     }
 
@@ -108,8 +109,11 @@ impl Builder<'_> {
         steps
     }
 
-    /// `None`: the walk has told that there is no such operator.
+    /// `None`: the walk has told what is wrong with it.
     fn operator(&mut self, place: &str, name: &str) -> Option<Operator> {
+        if self.walked.broken.contains(&format!("{place}.{name}")) {
+            return None;
+        }
         let key = |name: &str, field: &str| format!("{place}.{name}.{field}");
         match name {
             "lookup" => {
@@ -165,7 +169,7 @@ impl Builder<'_> {
             .filter_map(|(key, _)| self.text_at(key))
             .collect();
         for (name, key) in &self.walked.tables {
-            if !used.contains(name) {
+            if !used.contains(name) && !self.walked.broken.contains(key) {
                 let message = "no step looks this table up; it is loaded for nothing";
                 self.problems.push(Problem::warning(key, message).hint("take it out"));
             }

@@ -133,8 +133,8 @@ mod tests {
     fn the_file_says_the_defaults_of_what_users_name() {
         let docs = docs();
         let value = |pattern: &str| &docs.iter().find(|doc| doc.pattern == pattern).unwrap().value;
-        let timeout = super::super::units::show_duration(keys::LOAD_TIMEOUT);
-        assert_eq!(value("tables.*.load_timeout"), &serde_json::Value::from(timeout));
+        let timeout = value("tables.*.load_timeout").as_str().unwrap();
+        assert_eq!(super::super::units::parse_duration(timeout), Ok(keys::LOAD_TIMEOUT));
         assert_eq!(value("tables.*.on_empty"), "fail");
         assert_eq!(value("steps[].lookup.on_miss"), "reject");
         assert_eq!(value("kafka.properties"), &serde_json::json!({}));

@@ -1,8 +1,8 @@
 //! Single values from outside the file: `HOTSPUR_…` variables and `-s KEY=VALUE`.
 //!
-//! A value is read as TOML of the key's type. For text it stands as it is, for a list of text a bare
-//! value is split at commas, and where the type is written as text (a duration, a word) quotes may
-//! be left out.
+//! A value is read as TOML of the key's type. For text it stands as it is, for a list of text a
+//! bare value is split at commas, and where the type is written as text (a duration, a word) quotes
+//! may be left out.
 
 use std::ops::Range;
 
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(value_of("kafka.properties.\"fetch.wait.max.ms\"=5"), "\"5\"");
         assert_eq!(value_of("engine.core=none"), "\"none\"");
         assert_eq!(value_of("kafka={ brokers = \"x\" }"), "{ brokers = \"x\" }");
-        assert_eq!(value_of("limits.depth=1\nname=2"), "\"1\\nname=2\"".replace("\\n", "\\n"));
+        assert!(value_of("limits.depth=1\nname=2").starts_with('"'), "a value adds no key");
     }
 
     #[test]

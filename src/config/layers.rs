@@ -247,7 +247,12 @@ impl Gatherer<'_> {
             // A name that cannot be resolved is told later, with all other values.
             let Ok(resolved) = substitute::substitute(written, &around) else { break };
             let name = resolved.unwrap_or_else(|| written.to_owned());
-            if names.contains(&name) {
+            let identity = if profiles::is_path(&name) {
+                fs::canonicalize(folder.join(&name)).unwrap_or_default()
+            } else {
+                PathBuf::from(&name)
+            };
+            if names.contains(&identity) {
                 let message = format!("the profile \"{name}\" inherits from itself");
                 self.tell(Problem::error(key, message), &node.place);
                 break;
@@ -257,7 +262,7 @@ impl Gatherer<'_> {
                 let at = children.iter().position(|(name, _)| name == "inherits");
                 next = at.map(|at| children.remove(at).1);
             }
-            names.push(name);
+            names.push(identity);
             nodes.push(profile);
             key = "inherits";
         }

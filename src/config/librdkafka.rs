@@ -1,8 +1,10 @@
-//! The properties that the bundled librdkafka (2.12) knows: name, whom they concern, what they take.
+//! The properties that the bundled librdkafka (2.12) knows: name, whom they concern, what they
+//! take.
 //!
-//! Names and ranges are facts of its CONFIGURATION.md; they stand here so that a misspelt property or
-//! a value out of range is told with its line, before any client is made. Callbacks and pointers,
-//! which no text can set, are left out. Which of these a user may set is `properties`' to say.
+//! Names and ranges are facts of its CONFIGURATION.md; they stand here so that a misspelt property
+//! or a value out of range is told with its line, before any client is made. Callbacks and
+//! pointers, which no text can set, are left out. Which of these a user may set is `properties`' to
+//! say.
 
 use Scope::{Both, Consumer, Producer};
 use Takes::{Boolean, Integer, Text, Words};

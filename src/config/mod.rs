@@ -1,8 +1,8 @@
 //! What the user chose: layers of text become checked, plain structs once, and nothing after sees
 //! raw text.
 //!
-//! The way through: `layers` reads the texts (`tree`, `environment`, `profiles`), `walk` checks every
-//! key against `keys` and `unbuilt` and reads its value (`values`, `units`, `substitute`,
+//! The way through: `layers` reads the texts (`tree`, `environment`, `profiles`), `walk` checks
+//! every key against `keys` and `unbuilt` and reads its value (`values`, `units`, `substitute`,
 //! `properties`), `build` assembles `Settings` and tells what does not fit together. `report` shows
 //! all problems at once. `docs` and `schema` say what there is; they read the same `keys`.
 
@@ -157,5 +157,146 @@ impl Locator {
     /// Nobody can mend the built-in defaults.
     fn is_users(&self, place: &Place) -> bool {
         self.layers[place.layer].kind != LayerKind::Default
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Duration};
+
+    use super::{
+        settings::{Core, HashAlgorithm, Idle, OnMiss, Operator, Start, TablePlace, Tombstones},
+        *,
+    };
+
+    const PIPELINE: &str = r#"
+name = "orders"
+instance = "3"
+[kafka.properties]
+"linger.ms" = 1
+"max.in.flight" = 5
+"max.poll.interval.ms" = 60000
+[source.kafka]
+topics = ["orders", "returns"]
+start = "1h"
+brokers = "elsewhere:9092"
+properties = { "fetch.min.bytes" = 7 }
+[sink.kafka]
+topic = "processed"
+properties = { "queue.buffering.max.ms" = 3 }
+[tables.users]
+redis = "redis://me:${TEST_SECRET}@localhost"
+[tables.countries]
+file = "countries.jsonl"
+on_empty = "allow"
+load_timeout = "1m30s"
+[[steps]]
+lookup = { table = "users", key = "event.key", into = "cached", on_miss = { default = 1 } }
+[[steps]]
+lookup = { table = "countries", key = "event.country", into = "country" }
+[[steps]]
+name = "digest"
+hash = { algorithm = "xxh3", of = "record.value", into = "hash" }
+[[steps]]
+text.result = "${literal}_{event.key}"
+"#;
+
+    fn load_text(text: &str) -> Loaded {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hotspur.toml");
+        fs::write(&file, text).unwrap();
+        let environment = [("TEST_SECRET".to_owned(), "hush".to_owned())].into();
+        load(&Sources { file: Some(file), environment, ..Sources::default() }).unwrap()
+    }
+
+    #[test]
+    fn clients_get_their_own_properties_over_the_shared_ones() {
+        let settings = load_text(PIPELINE).settings;
+        let (source, sink) = (&settings.source.client, &settings.sink.client);
+        assert_eq!(
+            (source.brokers.as_str(), sink.brokers.as_str()),
+            ("elsewhere:9092", "localhost:9092")
+        );
+        let of = |client: &settings::KafkaClient, name: &str| client.properties.get(name).cloned();
+        assert_eq!(of(source, "fetch.min.bytes").as_deref(), Some("7"));
+        assert_eq!(of(source, "max.poll.interval.ms").as_deref(), Some("60000"));
+        assert_eq!(of(source, "linger.ms"), None);
+        assert_eq!(of(source, "bootstrap.servers").as_deref(), Some("elsewhere:9092"));
+        assert_eq!(of(source, "client.id").as_deref(), Some("orders"));
+        assert_eq!(of(sink, "linger.ms").as_deref(), Some("3"));
+        assert_eq!(of(sink, "fetch.queue.backoff.ms"), None);
+        let dead_letters = &settings.dead_letters.client;
+        assert_eq!(of(dead_letters, "linger.ms").as_deref(), Some("1"));
+        assert_eq!(of(dead_letters, "max.in.flight.requests.per.connection").as_deref(), Some("5"));
+    }
+
+    #[test]
+    fn settings_say_what_the_file_says_and_defaults_fill_the_rest() {
+        let loaded = load_text(PIPELINE);
+        let settings = &loaded.settings;
+        assert_eq!((settings.name.as_str(), settings.instance.as_str()), ("orders", "3"));
+        assert_eq!(settings.source.topics, ["orders", "returns"]);
+        assert_eq!(settings.source.group, "orders");
+        assert_eq!(settings.source.start, Start::Age(Duration::from_secs(3600)));
+        assert_eq!(settings.source.tombstones, Tombstones::Skip);
+        assert_eq!(settings.dead_letters.topic, "orders.dead");
+        assert_eq!(settings.sink.key, "record.key");
+        assert_eq!(settings.delivery.commit_interval, Duration::from_millis(100));
+        assert_eq!(
+            (settings.latency.origin.as_str(), settings.latency.unit_nanos),
+            ("record.timestamp", 1_000_000)
+        );
+        assert_eq!((settings.engine.core, settings.engine.idle), (Core::Auto, Idle::Auto));
+        assert_eq!(settings.limits.in_flight_bytes, 64 << 20);
+        assert_eq!(settings.observe.out, None);
+        assert_eq!(settings.log.json, None);
+        assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    }
+
+    #[test]
+    fn tables_and_steps_stand_as_written() {
+        let loaded = load_text(PIPELINE);
+        let [countries, users] = loaded.settings.tables.as_slice() else { panic!("two tables") };
+        let folder = loaded.file.parent().unwrap();
+        let TablePlace::File(path) = &countries.place else { panic!("a file") };
+        assert_eq!(path, &folder.join("countries.jsonl"));
+        assert!(!countries.fail_on_empty && users.fail_on_empty);
+        assert_eq!(countries.load_timeout, Duration::from_secs(90));
+        let TablePlace::Redis { url, shown, prefix } = &users.place else { panic!("a Redis") };
+        assert_eq!(url, "redis://me:hush@localhost");
+        assert_eq!((shown.as_str(), prefix.as_str()), ("redis://me:${TEST_SECRET}@localhost", ""));
+        let steps = &loaded.settings.steps;
+        let misses: Vec<&OnMiss> = steps
+            .iter()
+            .filter_map(|step| match &step.operator {
+                Operator::Lookup { on_miss, .. } => Some(on_miss),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(misses, [&OnMiss::Default("1".to_owned()), &OnMiss::Reject]);
+        assert_eq!(
+            (steps[2].name.as_deref(), steps[2].place.as_str()),
+            (Some("digest"), "steps[2]")
+        );
+        assert!(matches!(
+            &steps[2].operator,
+            Operator::Hash { algorithm: HashAlgorithm::Xxh3, .. }
+        ));
+        let Operator::Text(templates) = &steps[3].operator else { panic!("a text") };
+        assert_eq!(templates[0].1, "${literal}_{event.key}", "steps are not substituted");
+    }
+
+    #[test]
+    fn later_problems_find_their_place() {
+        let loaded = load_text(PIPELINE);
+        let line = |key: &str| {
+            let report = loaded.locate(vec![Problem::error(key, "is wrong")]);
+            report.problems[0].position.unwrap().0
+        };
+        assert_eq!(line("steps[0].lookup.key"), 23);
+        assert_eq!(line("steps[3].text.result"), 30);
+        assert_eq!(line("kafka.properties.\"linger.ms\""), 5);
+        assert_eq!(line("sink.kafka.value"), 13);
+        assert_eq!(line("nowhere"), 1);
     }
 }

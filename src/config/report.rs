@@ -88,7 +88,7 @@ impl Located {
     pub(crate) fn new(problem: Problem, place: &Place, value: bool, layers: &[Layer]) -> Located {
         let layer = &layers[place.layer];
         let span = if value { &place.value } else { &place.key };
-        let start = span.start.min(layer.text.len());
+        let start = boundary(&layer.text, span.start);
         let line_start = layer.text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line = layer.text[..start].matches('\n').count() + 1;
         let column = layer.text[line_start..start].chars().count() + 1;
@@ -131,19 +131,25 @@ fn severity_name(severity: Severity) -> &'static str {
     }
 }
 
+/// The start of the character at that byte.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
 /// The line of a span, without indentation, secrets and what is too long.
 fn excerpt(layer: &Layer, span: &Range<usize>) -> Option<Excerpt> {
     let text = &layer.text;
-    let start = span.start.min(text.len());
+    let start = boundary(text, span.start);
     let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
     let line_end = text[line_start..].find('\n').map_or(text.len(), |at| line_start + at);
+    let end = boundary(text, span.end).clamp(start, line_end);
     let (line, before) = mask(layer, line_start..line_end, start);
+    let (_, after) = mask(layer, line_start..line_end, end);
     let indent = line.chars().take_while(|c| c.is_whitespace()).count();
     let line: String = line.trim().chars().take(LINE_CHARACTERS_MAX).collect();
-    let before = before.saturating_sub(indent);
-    let end = span.end.clamp(start, line_end);
-    let carets = text[start..end].chars().count().max(1);
-    let carets = carets.min(line.chars().count().saturating_sub(before)).max(1);
+    let (before, after) = (before.saturating_sub(indent), after.saturating_sub(indent));
+    let after = after.min(line.chars().count());
+    let carets = after.saturating_sub(before).max(1);
     let is_visible = !line.is_empty() && before < LINE_CHARACTERS_MAX;
     is_visible.then_some(Excerpt { line, before, carets })
 }

@@ -84,7 +84,7 @@ fn leaf(key: &Key, doc: Option<&Doc>) -> Value {
 fn or_substituted(mut schema: Value) -> Value {
     let takes_any_text = schema["type"] == "string"
         && ["pattern", "enum", "minLength"].iter().all(|name| schema.get(*name).is_none());
-    if takes_any_text || schema["type"] == "object" {
+    if takes_any_text || schema["type"] == "object" || schema["type"] == "array" {
         return schema;
     }
     let mut outer = Map::new();
@@ -137,6 +137,7 @@ fn kind(kind: Kind) -> Value {
         ] }),
         Kind::Cores => json!({ "anyOf": [
             { "const": "auto" },
+            { "type": "integer", "minimum": 0, "maximum": 4095 },
             text("^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"),
         ] }),
         Kind::OnMiss => json!({ "anyOf": [

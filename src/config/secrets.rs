@@ -74,7 +74,10 @@ fn collect(node: &Node, path: &str, text: &str, spans: &mut Vec<Range<usize>>) {
         Value::List(items) => items.iter().for_each(|item| collect(item, path, text, spans)),
         Value::Text(_) => {
             let written = text.get(node.place.value.clone()).unwrap_or_default();
-            if path.contains(".properties.") && is_secret(path) {
+            let is_reference = written.trim_start_matches(['"', '\'']).starts_with("${");
+            if is_reference {
+                // Shown as written: the secret is elsewhere.
+            } else if path.contains(".properties.") && is_secret(path) {
                 spans.push(node.place.value.clone());
             } else if let Some(span) = url_password(written) {
                 let start = node.place.value.start;
@@ -115,8 +118,8 @@ mod tests {
 
     #[test]
     fn spans_cover_secrets_and_nothing_else() {
-        let text = "[kafka.properties]\n\"sasl.password\" = \"x\"\n[tables.u]\nredis = 'redis://a:b@c'\n\
-                    [sink.kafka]\nkey = \"record.key\"\n";
+        let text = "[kafka.properties]\n\"sasl.password\" = \"x\"\n\
+                    [tables.u]\nredis = 'redis://a:b@c'\n[sink.kafka]\nkey = \"record.key\"\n";
         let tree = tree::read(text, 0).unwrap();
         let found: Vec<&str> = spans(&tree, text).into_iter().map(|span| &text[span]).collect();
         assert_eq!(found, ["\"x\"", "b"]);

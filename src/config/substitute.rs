@@ -1,5 +1,5 @@
-//! `${NAME}`, `${NAME:-default}`, `${file:PATH}` in text, after the TOML was read, so that what comes
-//! in this way can be a value and never a key. `$${` stands for `${`.
+//! `${NAME}`, `${NAME:-default}`, `${file:PATH}` in text, after the TOML was read, so that what
+//! comes in this way can be a value and never a key. `$${` stands for `${`.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -6,7 +6,7 @@ use super::{
     units::show_size,
 };
 
-/// librdkafka refuses a client whose first property exceeds its second: names and defaults.
+/// Properties of which the first may not exceed the second: names and defaults.
 const ORDERED: [(&str, u64, &str, u64); 3] = [
     ("session.timeout.ms", 45_000, "max.poll.interval.ms", 300_000),
     ("heartbeat.interval.ms", 3_000, "session.timeout.ms", 45_000),

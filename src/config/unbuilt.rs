@@ -82,10 +82,10 @@ const UNBUILT: &[Unbuilt] = &[
     whole("steps[].window", "the step window", STEPS),
     whole("steps[].sample", "the step sample", STEPS),
     whole("state", "a topic for the state of steps", OMIT),
-    whole("latency.slow", "lines about slow records", OMIT),
+    whole("latency.slow", "telling why a record was slow", OMIT),
     some("latency.stages", &["sampled"], "sampling the stages", "use \"all\""),
-    some("observe.listen", &[ANY], "the page and the metrics over HTTP", "use \"off\""),
-    whole("observe.token", "the page and the metrics over HTTP", OMIT),
+    some("observe.listen", &[ANY], "serving pages and metrics over HTTP", "use \"off\""),
+    whole("observe.token", "serving pages and metrics over HTTP", OMIT),
     whole("measure", "hotspur measure", OMIT),
 ];
 

@@ -77,7 +77,7 @@ fn scaled(number: &str, factor: u64) -> Option<u64> {
     }
     let divisor = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
     let parts = fraction.parse::<u128>().ok()? * u128::from(factor);
-    if parts % divisor != 0 {
+    if !parts.is_multiple_of(divisor) {
         return None;
     }
     whole.checked_add(u64::try_from(parts / divisor).ok()?)
@@ -122,7 +122,10 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 
 /// The same, in the largest unit that divides it.
 pub fn show_size(bytes: u64) -> String {
-    let whole = SIZE_UNITS.iter().rev().find(|(_, factor)| bytes >= *factor && bytes % factor == 0);
+    let whole = SIZE_UNITS
+        .iter()
+        .rev()
+        .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor));
     let (unit, factor) = whole.copied().unwrap_or(("B", 1));
     format!("{}{unit}", bytes / factor)
 }

@@ -148,7 +148,7 @@ fn parse_templates(node: &Node) -> Result<Typed, Wrong> {
     let mut templates = Vec::new();
     collect_templates("", children, &mut templates)?;
     match templates.is_empty() {
-        true => Err(expected(what, node)),
+        true => Err(format!("expected {what}, found none").into()),
         false => Ok(Typed::Pairs(templates)),
     }
 }
@@ -170,12 +170,9 @@ fn collect_templates(
     Ok(())
 }
 
-/// Also from text, which a variable may have left.
 fn parse_boolean(node: &Node) -> Result<bool, Wrong> {
     match &node.value {
         Value::Boolean(boolean) => Ok(*boolean),
-        Value::Text(text) if text == "true" => Ok(true),
-        Value::Text(text) if text == "false" => Ok(false),
         _ => Err(expected("true or false", node)),
     }
 }
@@ -184,7 +181,6 @@ fn parse_integer(node: &Node, from: u64, to: u64) -> Result<u64, Wrong> {
     let what = "a whole number";
     let number = match &node.value {
         Value::Integer(number) => i128::from(*number),
-        Value::Text(text) => text.parse().map_err(|_| expected(what, node))?,
         _ => return Err(expected(what, node)),
     };
     match u64::try_from(number).ok().filter(|number| (from..=to).contains(number)) {
@@ -254,13 +250,10 @@ fn parse_core(node: &Node) -> Result<Core, Wrong> {
         },
         Value::Text(text) if text == "auto" => Ok(Core::Auto),
         Value::Text(text) if text == "none" => Ok(Core::None),
-        Value::Text(text) => match text.parse::<usize>() {
-            Ok(number) if number < 4096 => Ok(Core::Number(number)),
-            _ => {
-                let hint = hints::did_you_mean(text, ["auto", "none"]);
-                Err(Wrong { hint, ..expected(what, node) })
-            }
-        },
+        Value::Text(text) => {
+            let hint = hints::did_you_mean(text, ["auto", "none"]);
+            Err(Wrong { hint, ..expected(what, node) })
+        }
         _ => Err(expected(what, node)),
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Walked {
     pub(crate) places: BTreeMap<String, Place>,
     /// Names of tables, with their key paths.
     pub(crate) tables: Vec<(String, String)>,
+    /// What should have been a table and is not.
+    pub(crate) broken: Vec<String>,
     /// For each step the names of its operators.
     pub(crate) steps: Vec<Vec<String>>,
     pub(crate) effective: Vec<Effective>,
@@ -87,6 +89,7 @@ impl Walker<'_> {
             Some(children) => self.children(children, path, pattern),
             None => {
                 let message = format!("expected a table, found {}", node.value.kind());
+                self.walked.broken.push(path.to_owned());
                 self.tell(Problem::error(path, message), &node.place, true);
             }
         }
@@ -176,7 +179,7 @@ impl Walker<'_> {
             Value::Text(text) => {
                 let text = self.substitute(text, &node.place)?;
                 let place = node.place.clone();
-                Ok(text.map(|text| Node { value: Value::Text(text), place }))
+                Ok(text.map(|text| Node { value: scalar(key.kind, text), place }))
             }
             Value::List(items) => {
                 let mut items = items.clone();
@@ -270,5 +273,17 @@ impl Walker<'_> {
             LayerKind::Argument => layer.text[..2].to_owned(),
         };
         self.walked.effective.push(Effective { key: path.to_owned(), value, layer });
+    }
+}
+
+/// Text that took the place of `${…}` where a number or a boolean belongs, as that.
+fn scalar(kind: Kind, text: String) -> Value {
+    let is_scalar =
+        matches!(kind, Kind::Version | Kind::Boolean | Kind::Off | Kind::Integer(..) | Kind::Core);
+    match (is_scalar, text.parse::<i64>(), text.as_str()) {
+        (true, Ok(number), _) => Value::Integer(number),
+        (true, _, "true") => Value::Boolean(true),
+        (true, _, "false") => Value::Boolean(false),
+        _ => Value::Text(text),
     }
 }
