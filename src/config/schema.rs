@@ -83,7 +83,7 @@ fn leaf(key: &Key, doc: Option<&Doc>) -> Value {
 /// Text that holds `${…}` fits wherever a value does.
 fn or_substituted(mut schema: Value) -> Value {
     let takes_any_text = schema["type"] == "string"
-        && ["pattern", "enum", "minLength"].iter().all(|name| schema.get(*name).is_none());
+        && ["pattern", "enum"].iter().all(|name| schema.get(*name).is_none());
     if takes_any_text || schema["type"] == "object" || schema["type"] == "array" {
         return schema;
     }
