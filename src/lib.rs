@@ -39,7 +39,7 @@
 //! - `delivery`: the only place that says when an offset may move.
 //! - `loadgen`: knows when a record is due and what it says, never how it is sent.
 //! - `engine`: after start it never allocates, locks, logs, blocks or reads wall time.
-//! - `assemble`: the only file that names concrete sources, sinks and tables.
+//! - `assemble`: the only place that names concrete sources, sinks and tables.
 //! - `commands`: one file a command; a command line in, an exit status out.
 
 pub mod clock;

@@ -3,10 +3,10 @@
 
 use serde_json::json;
 
-use super::{Exit, Failure, Outcome, print, tell_ignored};
-use crate::config::{
-    self, Effective, Loaded, Problem, Report, Settings, Severity, Sources,
-    problem::ConnectionReport,
+use super::{Exit, Outcome, print, tell_ignored};
+use crate::{
+    assemble::{self, Creation, StartError},
+    config::{self, Effective, Loaded, Report, Severity, Sources},
 };
 
 /// Arguments of `check`.
@@ -18,6 +18,10 @@ pub struct Arguments {
     /// Makes the topics that are missing
     #[arg(long, requires = "connect")]
     pub create: bool,
+    /// With so many partitions; else with as many as the source topics have
+    #[arg(long, value_name = "N", requires = "create",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub partitions: Option<u32>,
     /// Prints every value in force, with the layer that set it
     #[arg(long)]
     pub effective: bool,
@@ -29,13 +33,14 @@ pub struct Arguments {
     pub json: bool,
 }
 
-/// What other parts find wrong with settings that are right in themselves.
-#[derive(Clone, Copy, Debug)]
-pub struct Hooks {
-    /// Compiles the steps and expressions.
-    pub compile: Option<fn(&Settings) -> Vec<Problem>>,
-    /// Reaches the peers; true: makes missing topics.
-    pub connect: Option<fn(&Settings, bool) -> ConnectionReport>,
+impl Arguments {
+    fn creation(&self) -> Creation {
+        match (self.create, self.partitions) {
+            (false, _) => Creation::No,
+            (true, None) => Creation::Yes,
+            (true, Some(partitions)) => Creation::Partitions(partitions),
+        }
+    }
 }
 
 /// All that was found.
@@ -46,11 +51,8 @@ struct Findings {
 }
 
 /// Runs the command.
-pub fn run(arguments: &Arguments, sources: &Sources, hooks: &Hooks) -> Outcome {
-    if arguments.connect && hooks.connect.is_none() {
-        return Err(Failure::not_built("`hotspur check --connect`"));
-    }
-    let findings = find(arguments, sources, hooks);
+pub fn run(arguments: &Arguments, sources: &Sources) -> Outcome {
+    let findings = find(arguments, sources);
     match arguments.json {
         true => print(&format!("{:#}\n", findings.to_json(arguments)))?,
         false => print(&findings.to_text(arguments))?,
@@ -58,29 +60,22 @@ pub fn run(arguments: &Arguments, sources: &Sources, hooks: &Hooks) -> Outcome {
     Ok(findings.exit(arguments))
 }
 
-fn find(arguments: &Arguments, sources: &Sources, hooks: &Hooks) -> Findings {
+fn find(arguments: &Arguments, sources: &Sources) -> Findings {
     let loaded = match config::load(sources) {
         Ok(loaded) => loaded,
         Err(report) => return Findings { report, loaded: None, connection: None },
     };
     tell_ignored(&loaded);
     let mut report = loaded.warnings.clone();
-    if let Some(compile) = hooks.compile {
-        report.problems.extend(loaded.locate(compile(&loaded.settings)).problems);
+    if let Err(StartError::Configuration(problems)) = assemble::compile(&loaded.settings) {
+        report.problems.extend(loaded.locate(problems).problems);
     }
-    let connect = hooks.connect.filter(|_| arguments.connect && !report.has_errors());
-    let connection = connect.map(|connect| check_connections(&loaded, arguments.create, &connect));
+    let reach = arguments.connect && !report.has_errors();
+    let connection = reach.then(|| {
+        let found = assemble::check_connections(&loaded.settings, arguments.creation());
+        (found.lines, loaded.locate(found.problems))
+    });
     Findings { report, loaded: Some(loaded), connection }
-}
-
-/// Asks the peers, and finds the places of what they say in the file.
-fn check_connections(
-    loaded: &Loaded,
-    create: bool,
-    connect: &dyn Fn(&Settings, bool) -> ConnectionReport,
-) -> (Vec<String>, Report) {
-    let ConnectionReport { lines, problems } = connect(&loaded.settings, create);
-    (lines, loaded.locate(problems))
 }
 
 impl Findings {

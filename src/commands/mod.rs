@@ -140,12 +140,12 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Run(arguments) => run::run(&loaded(line)?, arguments),
         Command::Demo(arguments) => {
             logging::set_up(None, line.verbose, line.quiet);
-            demo::run(arguments)
+            demo::run(arguments, line.profile.clone(), line.set.clone())
         }
         Command::Init(arguments) => init::run(arguments),
         Command::Check(arguments) => {
             logging::set_up(None, line.verbose, line.quiet);
-            check::run(arguments, &sources(line), &HOOKS)
+            check::run(arguments, &sources(line))
         }
         Command::Schema(arguments) => schema::run(arguments),
         Command::Try(arguments) => try_one::run(&loaded(line)?, arguments),
@@ -168,9 +168,6 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Resume(_) => not_built("resume"),
     }
 }
-
-/// What `check` asks of other parts: what the pipeline and the peers have to say.
-const HOOKS: check::Hooks = check::Hooks { compile: None, connect: None };
 
 fn not_built(command: &str) -> Outcome {
     Err(Failure::not_built(&format!("`hotspur {command}`")))

@@ -1,15 +1,17 @@
 //! `run`: the pipeline, until a signal.
 
+use std::{sync::Arc, time::Instant};
+
 use super::{Exit, Failure, Outcome, print, signals::SignalActions};
 use crate::{
-    assemble::{self, Finished, LoadedTables, Machine, StartError},
+    assemble::{self, Finished, LoadedTables, Machine, Running, StartError},
     cache::TableStatus,
     config::{Loaded, Settings},
     engine::{Cause, Ending},
     observe::Summary,
+    pipeline::Pipeline,
     verdict::{RejectClass, SkipClass},
 };
-use std::{sync::Arc, time::Instant};
 
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
@@ -51,23 +53,22 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
         configuration = %loaded.file.display(),
         version = env!("CARGO_PKG_VERSION")
     );
-    let finished = run_pipeline(settings, machine, pipeline, &signals);
-    let finished = finished.map_err(|error| failure(error, Some(loaded)))?;
-    print(&finished.summary.to_string())?;
+    let running = launch(settings, &machine, pipeline, &signals);
+    let finished = conclude(running.map_err(|error| failure(error, Some(loaded)))?)?;
     outcome(&finished.ending)
 }
 
-/// From connecting to the end, with log lines on the way.
-pub(super) fn run_pipeline(
+/// From connecting to the hot thread's first turn, with log lines on the way.
+pub(super) fn launch(
     settings: &Settings,
-    machine: Machine,
-    pipeline: crate::pipeline::Pipeline,
+    machine: &Machine,
+    pipeline: Pipeline,
     signals: &SignalActions,
-) -> Result<Finished, StartError> {
-    announce(settings, &machine);
+) -> Result<Running, StartError> {
+    announce(settings, machine);
     assemble::await_topics(settings, signals.stop_flag())?;
     let tables = load_tables(settings, signals)?;
-    let running = assemble::start(settings, &machine, pipeline, tables)?;
+    let running = assemble::start(settings, machine, pipeline, tables)?;
     if !running.intruders.is_empty() {
         tracing::warn!(
             event = "core.shared",
@@ -79,8 +80,22 @@ pub(super) fn run_pipeline(
     signals.on_stop(move || stopper.stop());
     signals.on_write(running.file_writer());
     tracing::info!(event = "run.started", pid = std::process::id());
+    Ok(running)
+}
+
+/// Waits for the end and tells what the run came to: a log line, the table, the files.
+pub(super) fn conclude(running: Running) -> Result<Finished, Failure> {
     let finished = running.wait();
     tell_end(&finished);
+    let mut text = finished.summary.to_string();
+    if let Some(folder) = finished.summary.files.first().and_then(|it| it.parent()) {
+        text.push_str(&format!(
+            "\n{} histogram files in {}/\n",
+            finished.summary.files.len(),
+            folder.display()
+        ));
+    }
+    print(&text)?;
     Ok(finished)
 }
 
@@ -107,21 +122,13 @@ fn announce(settings: &Settings, machine: &Machine) {
     }
 }
 
-/// Loads all tables, telling progress once a second and each table when it is whole.
+/// Loads all tables, telling progress once a second.
 fn load_tables(settings: &Settings, signals: &SignalActions) -> Result<LoadedTables, StartError> {
     let started = Instant::now();
     let mut told = 0;
     let mut progress = |status: &TableStatus| {
         let seconds = started.elapsed().as_secs();
-        if status.is_loaded() {
-            tracing::info!(
-                event = "table.loaded",
-                table = status.name(),
-                entries = status.entries(),
-                bytes = status.bytes(),
-                took = ?started.elapsed()
-            );
-        } else if seconds > told {
+        if !status.is_loaded() && seconds > told {
             told = seconds;
             tracing::info!(
                 event = "table.loading",

@@ -84,6 +84,7 @@ impl Observer {
         let run = move || {
             while !seen.stop.load(Ordering::Acquire) {
                 watch.turn(watch.clock.now());
+                seen.assigned.store(watch.assigned, Ordering::Release);
                 if seen.write.swap(false, Ordering::AcqRel) {
                     watch.write_distributions();
                 }
@@ -101,6 +102,7 @@ impl Observer {
 struct Signals {
     stop: AtomicBool,
     write: AtomicBool,
+    assigned: AtomicBool,
 }
 
 /// The running observer.
@@ -118,6 +120,11 @@ impl ObserverHandle {
             signals.write.store(true, Ordering::Release);
             thread.unpark();
         }
+    }
+
+    /// True once the group has answered, with partitions or without.
+    pub fn is_assigned(&self) -> bool {
+        self.signals.assigned.load(Ordering::Acquire)
     }
 
     /// Takes in what is left, writes the files, ends the thread. The hot side must have been
@@ -144,6 +151,8 @@ struct Watch<C> {
     labels: Labels,
     total: Interval,
     files: Option<Files>,
+    /// The group has answered.
+    assigned: bool,
 }
 
 /// The folder, what the files in it begin with, and the log.
@@ -184,6 +193,7 @@ impl<C: Clock> Watch<C> {
             collector,
             total,
             files,
+            assigned: false,
         };
         Ok((HotSide::new(recorder, notices), watch))
     }
@@ -206,6 +216,7 @@ impl<C: Clock> Watch<C> {
     fn announce(&mut self, now: Ticks) {
         let now = self.since_start(now);
         while let Some(notice) = self.notices.pop() {
+            self.assigned |= matches!(notice, Notice::Assigned { .. });
             self.announcer.hear(now, &notice);
         }
         self.announcer.remind(now);
@@ -367,7 +378,7 @@ mod tests {
             hot.counters().polled += 1;
             hot.publish(clock.now());
         }
-        handle.write_files();
+        handle.file_writer()();
         hot.finish(clock.now());
         let summary = handle.finish();
         assert_eq!(summary.total.counters.polled, 1_000);

@@ -279,13 +279,13 @@ impl LogQueue {
 fn log(client: &str, level: c_int, facility: &str, text: &str) {
     let is_told = matches!(facility, "FAIL" | "ERROR");
     if level <= LEVEL_CRITICAL {
-        tracing::error!(client, facility, "kafka.log: {text}");
+        tracing::error!(event = "kafka.log", client, facility, "{text}");
     } else if level <= LEVEL_WARNING && !is_told {
-        tracing::warn!(client, facility, "kafka.log: {text}");
+        tracing::warn!(event = "kafka.log", client, facility, "{text}");
     } else if level <= LEVEL_INFO {
-        tracing::debug!(client, facility, "kafka.log: {text}");
+        tracing::debug!(event = "kafka.log", client, facility, "{text}");
     } else {
-        tracing::trace!(client, facility, "kafka.log: {text}");
+        tracing::trace!(event = "kafka.log", client, facility, "{text}");
     }
 }
 

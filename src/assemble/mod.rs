@@ -1,4 +1,4 @@
-//! Settings become an engine and its side threads: the only file that names concrete parts.
+//! Settings become an engine and its side threads: the only place that names concrete parts.
 //!
 //! The order matters. First the cores: everything that is started afterwards inherits the
 //! housekeeping cores, so a client library's threads never land on the hot one. Then tables, because
@@ -6,6 +6,10 @@
 //! and last the hot thread, which pins itself and takes its memory where it will use it.
 //!
 //! What this does not do: read a command line, print, or decide an exit status.
+
+mod connections;
+
+pub use connections::{Creation, check_connections};
 
 use std::{
     path::Path,
@@ -239,6 +243,16 @@ impl Running {
     /// Has the histogram files written now, whenever it is called.
     pub fn file_writer(&self) -> impl Fn() + Send + 'static {
         self.observer.file_writer()
+    }
+
+    /// True once the group has answered.
+    pub fn is_assigned(&self) -> bool {
+        self.observer.is_assigned()
+    }
+
+    /// True once the run has ended.
+    pub fn is_finished(&self) -> bool {
+        self.hot.is_finished()
     }
 
     /// Waits for the end of the run. A fault on the hot thread is one here too.

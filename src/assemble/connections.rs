@@ -1,0 +1,180 @@
+//! `check --connect`: reaches every peer of a configuration and says what it found.
+//!
+//! It asks and, if told to, makes missing topics; it never joins the group or writes a record.
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use super::{LoadedTables, StartError};
+use crate::{
+    config::{
+        Problem, Settings,
+        problem::ConnectionReport,
+        settings::{self, KafkaClient, TablePlace},
+    },
+    transport::{
+        Trouble,
+        kafka::{KafkaAdmin, NewTopic},
+    },
+};
+
+/// Partitions of a topic that is made, where nothing says how many.
+const PARTITIONS: u32 = 1;
+
+/// How long one question to a peer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether missing topics are made, and with how many partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// Nothing is made.
+    No,
+    /// With as many partitions as a source topic has, or 1.
+    Yes,
+    /// With that many.
+    Partitions(u32),
+}
+
+/// Reaches brokers, topics, the group and tables.
+pub fn check_connections(settings: &Settings, creation: Creation) -> ConnectionReport {
+    let mut check = Check { report: ConnectionReport::default(), creation, source_partitions: 0 };
+    let patience = settings.engine.start_timeout.min(PATIENCE);
+    let source = &settings.source;
+    check.topics("source", "source.kafka.topics", &source.client, &source.topics, patience);
+    let sink = &settings.sink;
+    let dead = &settings.dead_letters;
+    let topic = std::slice::from_ref(&sink.topic);
+    check.topics("sink", "sink.kafka.topic", &sink.client, topic, patience);
+    let topic = std::slice::from_ref(&dead.topic);
+    check.topics("dead_letters", "dead_letters.topic", &dead.client, topic, patience);
+    check.group(source, patience);
+    for table in &settings.tables {
+        check.table(table);
+    }
+    check.report
+}
+
+struct Check {
+    report: ConnectionReport,
+    creation: Creation,
+    source_partitions: u32,
+}
+
+impl Check {
+    fn say(&mut self, line: String) {
+        self.report.lines.push(line);
+    }
+
+    fn problem(&mut self, key: &str, trouble: &Trouble) {
+        self.report.problems.push(Problem::error(key, trouble.text.as_str()));
+    }
+
+    fn topics(
+        &mut self,
+        peer: &'static str,
+        key: &str,
+        client: &KafkaClient,
+        topics: &[String],
+        patience: Duration,
+    ) {
+        let admin = match KafkaAdmin::connect(peer, client, patience) {
+            Ok(admin) => admin,
+            Err(trouble) => return self.problem("kafka.brokers", &trouble),
+        };
+        for topic in topics {
+            let found = admin.partitions(topic).and_then(|found| match found {
+                Some(partitions) => Ok(Some((partitions, "found"))),
+                None => self.create(&admin, topic),
+            });
+            match found {
+                Ok(Some((partitions, how))) => {
+                    if peer == "source" {
+                        self.source_partitions = self.source_partitions.max(partitions);
+                    }
+                    self.say(format!("{peer}: topic {topic} {how}, partitions {partitions}"));
+                }
+                Ok(None) => self.report.problems.push(
+                    Problem::error(key, format!("topic {topic:?} is not on {}", client.brokers))
+                        .hint("make it, or `hotspur check --connect --create`"),
+                ),
+                Err(trouble) => self.problem(key, &trouble),
+            }
+        }
+    }
+
+    fn create(
+        &self,
+        admin: &KafkaAdmin,
+        topic: &str,
+    ) -> Result<Option<(u32, &'static str)>, Trouble> {
+        let partitions = match self.creation {
+            Creation::No => return Ok(None),
+            Creation::Yes => self.source_partitions.max(PARTITIONS),
+            Creation::Partitions(partitions) => partitions,
+        };
+        let name = topic.to_owned();
+        admin.create_topic(&NewTopic {
+            name,
+            partitions,
+            replication: None,
+            is_compacted: false,
+        })?;
+        Ok(Some((partitions, "made")))
+    }
+
+    fn group(&mut self, source: &settings::KafkaSource, patience: Duration) {
+        if !self.report.problems.is_empty() {
+            return;
+        }
+        let group = &source.group;
+        let lags = match KafkaAdmin::group_lag(&source.client, group, &source.topics, patience) {
+            Ok(lags) => lags,
+            Err(trouble) => return self.problem("source.kafka.group", &trouble),
+        };
+        let known: Vec<i64> = lags.iter().filter_map(|it| it.lag()).collect();
+        let line = if known.is_empty() {
+            let start = start_name(source.start);
+            format!("source: group {group} has no offsets yet, it will start at {start}")
+        } else {
+            let behind: i64 = known.iter().sum();
+            let (with, all) = (known.len(), lags.len());
+            format!("source: group {group} is {behind} records behind ({with} of {all} partitions)")
+        };
+        self.say(line);
+    }
+
+    fn table(&mut self, table: &settings::Table) {
+        let name = &table.name;
+        let (key, place) = match &table.place {
+            TablePlace::Redis { shown, prefix, .. } => ("redis", format!("{shown}, {prefix}*")),
+            TablePlace::File(path) => ("file", path.display().to_string()),
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        match LoadedTables::open(std::slice::from_ref(table), &stop, |_| {}) {
+            Ok(loaded) => {
+                let entries: u64 = loaded.statuses().map(|it| it.entries()).sum();
+                self.say(format!("table {name}: {place}, entries {entries}"));
+            }
+            Err(StartError::Table(error)) => self
+                .report
+                .problems
+                .push(Problem::error(format!("tables.{name}.{key}"), error.to_string())),
+            Err(error) => {
+                self.report
+                    .problems
+                    .push(Problem::error(format!("tables.{name}"), error.to_string()));
+            }
+        }
+    }
+}
+
+fn start_name(start: settings::Start) -> &'static str {
+    match start {
+        settings::Start::Earliest => "the earliest record",
+        settings::Start::Latest => "the latest record",
+        settings::Start::Time(_) => "the configured time",
+        settings::Start::Age(_) => "the configured age",
+    }
+}

@@ -1,0 +1,232 @@
+//! `demo`: the whole of it with nothing installed.
+//!
+//! An embedded broker, a table that changes while it runs, an open-loop load of orders with some
+//! that are no orders, and the engine on its pinned thread. The broker is librdkafka's mock cluster
+//! in this very process, and says so: its latencies are a demonstration, not a measurement.
+
+mod table;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use self::table::{DemoTable, ENTRIES};
+use super::{
+    Exit, Failure, Outcome,
+    init::PIPELINES,
+    load, print,
+    run::{conclude, failure, launch, outcome},
+    signals::SignalActions,
+};
+use crate::{
+    assemble::{self, Machine, Running},
+    clock::{TscClock, WallOffset},
+    config::{self, Loaded, Settings, Sources, units},
+    loadgen::{self, Load, LoadReport, LoadSettings, Pace, Payload},
+    record::{Destination, Headers, Output},
+    transport::{
+        Sink, Token, Trouble,
+        kafka::{EmbeddedKafka, KafkaAdmin, KafkaSink},
+    },
+};
+
+/// Keys that orders are drawn from; `ENTRIES` of them are in the table.
+const KEYS: u64 = 1000;
+
+/// One of this many records is no order.
+const POISON_EVERY: u64 = 500;
+
+/// How long the group may take to answer, and to catch up at the end.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Arguments of `demo`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Records per second
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = units::parse_rate)]
+    pub rate: u64,
+    /// How long
+    #[arg(long = "for", value_name = "D", default_value = "10s",
+        value_parser = units::parse_duration)]
+    pub duration: Duration,
+    /// Folder for the histogram files
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+}
+
+/// Runs the command.
+pub fn run(arguments: &Arguments, profile: Option<String>, set: Vec<String>) -> Outcome {
+    let folder = tempfile::tempdir().map_err(unavailable)?;
+    let broker = EmbeddedKafka::new(1).map_err(trouble)?;
+    let table = DemoTable::open(folder.path()).map_err(unavailable)?;
+    let loaded = configure(arguments, (profile, set), &broker, &table, folder.path())?;
+    let settings = &loaded.settings;
+    for topic in [&settings.source.topics[0], &settings.sink.topic, &settings.dead_letters.topic] {
+        broker.create_topic(topic, 1).map_err(trouble)?;
+    }
+    let pipeline = assemble::compile(settings).map_err(|it| failure(it, Some(&loaded)))?;
+    let machine = Machine::prepare(&settings.engine).map_err(|it| failure(it, Some(&loaded)))?;
+    let signals = SignalActions::listen().map_err(unavailable)?;
+    print(&format!(
+        "Hotspur {} on the embedded broker (librdkafka's mock cluster, in this process): a\n\
+         demonstration, not a measurement of a real Kafka.\n\
+         {} orders a second for {:?}; the table is {}.\n\n",
+        env!("CARGO_PKG_VERSION"),
+        arguments.rate,
+        arguments.duration,
+        table.description()
+    ))?;
+    let running = launch(settings, &machine, pipeline, &signals);
+    let running = running.map_err(|error| failure(error, Some(&loaded)))?;
+    let report = drive(arguments, settings, &running, table, signals.stop_flag());
+    running.stopper.stop();
+    let finished = conclude(running)?;
+    let report = report?;
+    print(&format!("load: {}\n", load::text(&report)))?;
+    match outcome(&finished.ending)? {
+        Exit::Done if report.acknowledged < report.sent => {
+            Err(Failure::unavailable("not every record of the load was acknowledged"))
+        }
+        exit => Ok(exit),
+    }
+}
+
+/// The shipped orders pipeline with the demo's addresses in place of the user's.
+fn configure(
+    arguments: &Arguments,
+    (profile, set): (Option<String>, Vec<String>),
+    broker: &EmbeddedKafka,
+    table: &DemoTable,
+    folder: &Path,
+) -> Result<Loaded, Failure> {
+    let (_, _, text) = PIPELINES[0];
+    let (before, users) = text.split_once("[tables.users]\n").expect("orders has a table");
+    let after: Vec<&str> = users
+        .lines()
+        .filter(|it| !it.starts_with("redis =") && !it.starts_with("prefix ="))
+        .collect();
+    let text = format!("{before}[tables.users]\n{}{}\n", table.settings(), after.join("\n"));
+    let file = folder.join("hotspur.toml");
+    std::fs::write(&file, text).map_err(unavailable)?;
+    let mut sets = vec![
+        "name=\"demo\"".to_owned(),
+        format!("kafka.brokers={:?}", broker.bootstrap_servers()),
+        format!("observe.out={:?}", arguments.out.display().to_string()),
+        // The mock cluster never cuts a fetch's wait short.
+        "source.kafka.properties.\"fetch.wait.max.ms\"=0".to_owned(),
+    ];
+    sets.extend(set);
+    let sources = Sources { file: Some(file), profile, set: sets, ..Sources::default() };
+    config::load(&sources).map_err(|report| Failure::usage(report.to_string()))
+}
+
+/// Sends the load while the table changes; returns when all of it was read, or somebody asked.
+fn drive(
+    arguments: &Arguments,
+    settings: &Settings,
+    running: &Running,
+    table: DemoTable,
+    stop: &AtomicBool,
+) -> Result<LoadReport, Failure> {
+    await_that("the group to answer", stop, || running.is_assigned() || running.is_finished())?;
+    let done = AtomicBool::new(false);
+    let report = thread::scope(|scope| {
+        scope.spawn(|| {
+            if let Err(error) = keep_changing(table, &done) {
+                tracing::warn!(event = "demo.table", "the table changes no more: {error}");
+            }
+        });
+        let report = send(arguments, settings, stop);
+        let caught_up = catch_up(settings, running, stop);
+        done.store(true, Ordering::Release);
+        caught_up.and(report)
+    });
+    report
+}
+
+fn send(
+    arguments: &Arguments,
+    settings: &Settings,
+    stop: &AtomicBool,
+) -> Result<LoadReport, Failure> {
+    let clock = TscClock::new();
+    let count = (arguments.rate as f64 * arguments.duration.as_secs_f64()).round() as u64;
+    let orders = LoadSettings {
+        count,
+        pace: Pace::PerSecond(arguments.rate),
+        payload: Payload::parse("orders").map_err(|it| Failure::usage(it.to_string()))?,
+        keys: KEYS,
+        zipf: None,
+        headers: Vec::new(),
+        seed: 1,
+    };
+    let load = Load::new(orders, WallOffset::new(&clock));
+    let mut load = load.map_err(|it| Failure::usage(it.to_string()))?;
+    let client = settings.source.client.for_writing();
+    let topic = &settings.source.topics[..1];
+    let mut sink = KafkaSink::open(&client, topic, clock.clone()).map_err(trouble)?;
+    let poison = [&b"nonsense"[..], br#"{"id":"1","value":7}"#];
+    for number in 0..count / POISON_EVERY {
+        let value = poison[number as usize % poison.len()];
+        let output = Output {
+            destination: Destination(0),
+            partition_number: None,
+            timestamp_ms: None,
+            key: None,
+            value: Some(value),
+            headers: Headers::NONE,
+        };
+        sink.send(&output, Token(number))
+            .map_err(|it| unavailable(io::Error::other(format!("{it:?}"))))?;
+    }
+    Ok(loadgen::run(&mut load, &mut sink, &clock, stop))
+}
+
+/// Waits until the group has committed everything.
+fn catch_up(settings: &Settings, running: &Running, stop: &AtomicBool) -> Result<(), Failure> {
+    let source = &settings.source;
+    await_that("the group to catch up", stop, || {
+        let lags = KafkaAdmin::group_lag(&source.client, &source.group, &source.topics, PATIENCE);
+        running.is_finished() || lags.is_ok_and(|it| it.iter().all(|it| it.lag() == Some(0)))
+    })
+}
+
+fn await_that(
+    what: &str,
+    stop: &AtomicBool,
+    mut is_so: impl FnMut() -> bool,
+) -> Result<(), Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() && !stop.load(Ordering::Acquire) {
+        if Instant::now() >= deadline {
+            return Err(Failure::unavailable(format!("waited {PATIENCE:?} for {what}")));
+        }
+        thread::park_timeout(PAUSE);
+    }
+    Ok(())
+}
+
+/// Gives entries new values, one after another, until told to end.
+fn keep_changing(mut table: DemoTable, done: &AtomicBool) -> io::Result<()> {
+    let mut change = 0;
+    while !done.load(Ordering::Acquire) {
+        change += 1;
+        table.set(change % ENTRIES + 1, change / ENTRIES + 1)?;
+        table.publish()?;
+        thread::park_timeout(table.pause());
+    }
+    Ok(())
+}
+
+fn unavailable(error: io::Error) -> Failure {
+    Failure::unavailable(error.to_string())
+}
+
+fn trouble(trouble: Trouble) -> Failure {
+    Failure::unavailable(trouble.text.as_str())
+}
