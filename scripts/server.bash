@@ -58,7 +58,8 @@ command_line() {
 
 # launch COMMAND…: in the background, not ended with the terminal.
 launch() {
-  nohup "$@" >"$state/log" 2>&1 </dev/null &
+  : >"$state/log"
+  nohup "$@" >>"$state/log" 2>&1 </dev/null &
   echo "$!" >"$state/pid"
 }
 
