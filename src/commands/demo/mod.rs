@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     assemble::{self, Machine, Running},
-    clock::{TscClock, WallOffset},
+    clock::{Clock, TscClock, WallOffset},
     config::{self, Loaded, Settings, Sources, units},
     loadgen::{self, Load, LoadReport, LoadSettings, Pace, Payload},
     record::{Destination, Headers, Output},
@@ -62,15 +62,21 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments, profile: Option<String>, set: Vec<String>) -> Outcome {
     let folder = tempfile::tempdir().map_err(unavailable)?;
+    let mut table = DemoTable::open(folder.path()).map_err(unavailable)?;
+    let configure = |brokers: &str| {
+        let layers = (profile.clone(), set.clone());
+        configure(arguments, layers, brokers, &table, folder.path())
+    };
+    // The broker's threads must start on the housekeeping cores, so the machine comes first.
+    let engine = configure("localhost:9092")?.settings.engine;
+    let machine = Machine::prepare(&engine).map_err(|it| failure(it, None))?;
     let broker = EmbeddedKafka::new(1).map_err(trouble)?;
-    let table = DemoTable::open(folder.path()).map_err(unavailable)?;
-    let loaded = configure(arguments, (profile, set), &broker, &table, folder.path())?;
+    let loaded = configure(broker.bootstrap_servers())?;
     let settings = &loaded.settings;
     for topic in [&settings.source.topics[0], &settings.sink.topic, &settings.dead_letters.topic] {
         broker.create_topic(topic, 1).map_err(trouble)?;
     }
     let pipeline = assemble::compile(settings).map_err(|it| failure(it, Some(&loaded)))?;
-    let machine = Machine::prepare(&settings.engine).map_err(|it| failure(it, Some(&loaded)))?;
     let signals = SignalActions::listen().map_err(unavailable)?;
     print(&format!(
         "Hotspur {} on the embedded broker (librdkafka's mock cluster, in this process): a\n\
@@ -83,7 +89,7 @@ pub fn run(arguments: &Arguments, profile: Option<String>, set: Vec<String>) -> 
     ))?;
     let running = launch(settings, &machine, pipeline, &signals);
     let running = running.map_err(|error| failure(error, Some(&loaded)))?;
-    let report = drive(arguments, settings, &running, table, signals.stop_flag());
+    let report = drive(arguments, settings, &running, &mut table, signals.stop_flag());
     running.stopper.stop();
     let finished = conclude(running)?;
     let report = report?;
@@ -100,7 +106,7 @@ pub fn run(arguments: &Arguments, profile: Option<String>, set: Vec<String>) -> 
 fn configure(
     arguments: &Arguments,
     (profile, set): (Option<String>, Vec<String>),
-    broker: &EmbeddedKafka,
+    brokers: &str,
     table: &DemoTable,
     folder: &Path,
 ) -> Result<Loaded, Failure> {
@@ -114,9 +120,9 @@ fn configure(
     let file = folder.join("hotspur.toml");
     std::fs::write(&file, text).map_err(unavailable)?;
     let mut sets = vec![
-        "name=\"demo\"".to_owned(),
-        format!("kafka.brokers={:?}", broker.bootstrap_servers()),
-        format!("observe.out={:?}", arguments.out.display().to_string()),
+        "name=demo".to_owned(),
+        format!("kafka.brokers={brokers}"),
+        format!("observe.out={}", arguments.out.display()),
         // The mock cluster never cuts a fetch's wait short.
         "source.kafka.properties.\"fetch.wait.max.ms\"=0".to_owned(),
     ];
@@ -130,7 +136,7 @@ fn drive(
     arguments: &Arguments,
     settings: &Settings,
     running: &Running,
-    table: DemoTable,
+    table: &mut DemoTable,
     stop: &AtomicBool,
 ) -> Result<LoadReport, Failure> {
     await_that("the group to answer", stop, || running.is_assigned() || running.is_finished())?;
@@ -170,21 +176,34 @@ fn send(
     let client = settings.source.client.for_writing();
     let topic = &settings.source.topics[..1];
     let mut sink = KafkaSink::open(&client, topic, clock.clone()).map_err(trouble)?;
+    send_poison(&mut sink, count / POISON_EVERY, &clock, stop)?;
+    Ok(loadgen::run(&mut load, &mut sink, &clock, stop))
+}
+
+/// Records that are no orders: no JSON, and one without a key.
+fn send_poison(
+    sink: &mut KafkaSink,
+    count: u64,
+    clock: &TscClock,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
     let poison = [&b"nonsense"[..], br#"{"id":"1","value":7}"#];
-    for number in 0..count / POISON_EVERY {
-        let value = poison[number as usize % poison.len()];
+    for number in 0..count {
         let output = Output {
             destination: Destination(0),
             partition_number: None,
             timestamp_ms: None,
             key: None,
-            value: Some(value),
+            value: Some(poison[number as usize % poison.len()]),
             headers: Headers::NONE,
         };
-        sink.send(&output, Token(number))
-            .map_err(|it| unavailable(io::Error::other(format!("{it:?}"))))?;
+        let sent = sink.send(&output, Token(number));
+        sent.map_err(|it| Failure::unavailable(format!("a record was not taken: {it:?}")))?;
     }
-    Ok(loadgen::run(&mut load, &mut sink, &clock, stop))
+    await_that("the broker's answer", stop, || {
+        sink.poll_acks(clock.now(), &mut |_| {});
+        sink.in_flight() == 0
+    })
 }
 
 /// Waits until the group has committed everything.
@@ -212,7 +231,7 @@ fn await_that(
 }
 
 /// Gives entries new values, one after another, until told to end.
-fn keep_changing(mut table: DemoTable, done: &AtomicBool) -> io::Result<()> {
+fn keep_changing(table: &mut DemoTable, done: &AtomicBool) -> io::Result<()> {
     let mut change = 0;
     while !done.load(Ordering::Acquire) {
         change += 1;
