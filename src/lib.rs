@@ -32,7 +32,7 @@
 //! - `record`, `verdict`: borrowed or `Copy`; they own no heap memory.
 //! - `codec`: only `codec::tape` knows simd-json; the bytes that arrived are never altered.
 //! - `cache`: a reader never waits for a writer. Only `cache` reads tables over the network.
-//! - `transport`: only `transport::kafka` knows librdkafka; nothing above sees its types or threads.
+//! - `transport`: only `transport::kafka` knows librdkafka; nothing above sees its types.
 //! - `host`: asks the operating system about cores and pins threads; it never touches records.
 //! - `observe`: turns what was measured into files and lines; it never runs on the hot thread.
 //! - `pipeline`: pure. Record, tables and time in, verdict and results out.

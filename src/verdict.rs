@@ -10,6 +10,7 @@ use crate::limits::SENTENCE_BYTES;
 
 /// What the pipeline decided about a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation on the hot thread")]
 pub enum Verdict {
     /// Results were written; the record is settled when all are acknowledged.
     Emit,
@@ -62,7 +63,11 @@ pub enum Step {
 }
 
 macro_rules! classes {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
+    (
+        $(#[$doc:meta])* $name:ident {
+            $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)*
+        }
+    ) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]

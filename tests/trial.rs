@@ -61,7 +61,11 @@ fn each_line_gets_an_answer() {
     };
     let emitted = |line, value: String| {
         format!(
-            r#"{{"v":1,"line":{line},"outcome":"emitted","results":[{{"topic":"out","key":null,"value":"{value}","headers":[]}}]}}"#
+            concat!(
+                r#"{{"v":1,"line":{},"outcome":"emitted","results":[{{"topic":"out","#,
+                r#""key":null,"value":"{}","headers":[]}}]}}"#
+            ),
+            line, value
         )
     };
     assert_eq!(answers[0], emitted(1, value("gold", "a")));
@@ -73,7 +77,10 @@ fn each_line_gets_an_answer() {
         (&answers[4], r#"{"v":1,"line":5,"outcome":"rejected","class":"not_json","step":"parse","#),
         (
             &answers[5],
-            r#"{"v":1,"line":6,"outcome":"rejected","class":"missing_field","step":"find","reason":"`event.key` is absent"}"#,
+            concat!(
+                r#"{"v":1,"line":6,"outcome":"rejected","class":"missing_field","#,
+                r#""step":"find","reason":"`event.key` is absent"}"#
+            ),
         ),
     ] {
         assert!(answer.starts_with(start), "{answer}");

@@ -1,7 +1,7 @@
-//! Settings become an engine and its side threads: the only place that names concrete parts.
+//! Settings become an engine and its side threads: the only place to name concrete parts.
 //!
 //! The order matters. First the cores: everything that is started afterwards inherits the
-//! housekeeping cores, so a client library's threads never land on the hot one. Then tables, because
+//! housekeeping cores, so a client library's threads never land on the hot one. Then tables:
 //! nothing may be consumed before their first copy is whole. Then brokers and topics, the observer,
 //! and last the hot thread, which pins itself and takes its memory where it will use it.
 //!
@@ -322,7 +322,8 @@ fn open_sinks(settings: &Settings, clock: &TscClock) -> Result<Split<KafkaSink>,
     Ok(Split::two(results, DEAD_LETTERS, letters))
 }
 
-/// Waits until the source's brokers answer and its topics are there, `engine.start_timeout` at most.
+/// Waits until the source's brokers answer and its topics are there, at most
+/// `engine.start_timeout`.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The headers of a dead letter: what was wrong, where the record came from, how often it came back.
+//! The headers of a dead letter: what was wrong, where the record came from, how often it returned.
 //!
 //! The letter itself is the record's raw key and payload; this writes the header block, original
 //! headers first. Each of ours stands once: what an earlier letter left under the same prefix goes,

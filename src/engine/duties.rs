@@ -1,4 +1,4 @@
-//! The parts of a turn that are not about one record: the group, acknowledgements, commits, the end.
+//! What a turn does that is not about one record: the group, acknowledgements, commits, the end.
 
 use super::{
     Process,

@@ -20,6 +20,7 @@ pub enum Phase {
 
 /// Why a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation on the hot thread")]
 pub enum Cause {
     /// Somebody asked.
     Asked,

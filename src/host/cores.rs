@@ -54,9 +54,9 @@ fn list(path: &Path) -> Option<CpuList> {
     fs::read_to_string(path).ok()?.parse().ok()
 }
 
-/// The innermost control group that says which cores are effective, of version 2, else of version
-/// 1. Inside a container the path in `/proc` may be the one outside: then the mount's own top
-/// counts.
+/// The innermost control group that says which cores are effective, of version 2, else of the
+/// first version. Inside a container the path in `/proc` may be the one outside: then the mount's
+/// own top counts.
 fn cpuset(root: &Path) -> Option<CpuList> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
     let mount = root.join("sys/fs/cgroup");

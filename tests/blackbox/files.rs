@@ -32,7 +32,7 @@ fn a_run_leaves_its_latencies_as_table_and_files() {
     for word in STAGES.iter().chain(&TOTALS) {
         let line = ended.output.lines().find(|line| line.split_whitespace().next() == Some(word));
         let line = line.unwrap_or_else(|| panic!("no line for {word} in:\n{}", ended.output));
-        assert!(line.split_whitespace().any(|it| it == "1000"), "{line}");
+        assert!(line.split_whitespace().any(|it| it == "1,000"), "{line}");
     }
     for heading in ["p50", "p90", "p99", "p99.9", "p99.99", "max"] {
         assert!(ended.output.contains(heading), "no {heading} in:\n{}", ended.output);

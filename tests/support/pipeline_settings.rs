@@ -6,8 +6,8 @@ use hotspur::config::{
     Settings,
     settings::{
         Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink, KafkaSource,
-        Latency, Limits, Log, Observe, OnGap, Operator, SinkPartition, Start, Step, Table,
-        TablePlace, Tombstones,
+        KeyDisplay, Latency, Limits, Log, Observe, OnGap, Operator, SinkPartition, Start, Step,
+        Table, TablePlace, Tombstones,
     },
 };
 
@@ -53,7 +53,7 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
             in_flight_bytes: 16 << 20,
             batch: 256,
         },
-        observe: Observe { out: None, interval: second },
+        observe: Observe { out: None, interval: second, keys: KeyDisplay::Hash },
         log: Log { level: "info".to_owned(), json: None },
     }
 }

@@ -141,7 +141,7 @@ fn drive(
 ) -> Result<LoadReport, Failure> {
     await_that("the group to answer", stop, || running.is_assigned() || running.is_finished())?;
     let done = AtomicBool::new(false);
-    let report = thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(|| {
             if let Err(error) = keep_changing(table, &done) {
                 tracing::warn!(event = "demo.table", "the table changes no more: {error}");
@@ -151,8 +151,7 @@ fn drive(
         let caught_up = catch_up(settings, running, stop);
         done.store(true, Ordering::Release);
         caught_up.and(report)
-    });
-    report
+    })
 }
 
 fn send(
@@ -162,8 +161,9 @@ fn send(
 ) -> Result<LoadReport, Failure> {
     let clock = TscClock::new();
     let count = (arguments.rate as f64 * arguments.duration.as_secs_f64()).round() as u64;
+    let poison = count / POISON_EVERY;
     let orders = LoadSettings {
-        count,
+        count: count - poison,
         pace: Pace::PerSecond(arguments.rate),
         payload: Payload::parse("orders").map_err(|it| Failure::usage(it.to_string()))?,
         keys: KEYS,
@@ -176,7 +176,7 @@ fn send(
     let client = settings.source.client.for_writing();
     let topic = &settings.source.topics[..1];
     let mut sink = KafkaSink::open(&client, topic, clock.clone()).map_err(trouble)?;
-    send_poison(&mut sink, count / POISON_EVERY, &clock, stop)?;
+    send_poison(&mut sink, poison, &clock, stop)?;
     Ok(loadgen::run(&mut load, &mut sink, &clock, stop))
 }
 

@@ -187,7 +187,9 @@ mod tests {
             book.begin((0, number));
             book.start((0, number)).unwrap()
         });
-        [0, 1].map(|number| book.revoke((0, number), false));
+        for number in [0, 1] {
+            book.revoke((0, number), false);
+        }
         assert!(!book.release(both[1]));
         assert!(book.release(both[0]));
     }

@@ -7,11 +7,6 @@
 //!
 //! What this does not do: transactions, the newer group protocol, subscriptions by pattern.
 
-#![expect(
-    clippy::result_large_err,
-    reason = "trouble travels by value, so that the hot thread never allocates for it"
-)]
-
 mod acknowledgements;
 mod admin;
 mod arrivals;
