@@ -91,7 +91,11 @@ struct Simulation {
 impl Simulation {
     fn new(seed: u64) -> Simulation {
         let mut random = SmallRng::seed_from_u64(seed);
-        let order = if seed % 2 == 0 { Order::ProcessThenCommit } else { Order::CommitThenProcess };
+        let order = if seed.is_multiple_of(2) {
+            Order::ProcessThenCommit
+        } else {
+            Order::CommitThenProcess
+        };
         let partitions = random.random_range(1..=3u16);
         let with_losses = random.random_bool(0.5);
         let logs = (0..partitions).map(|it| log(&mut random, it)).collect();

@@ -132,7 +132,10 @@ fn envelopes_carry_what_travels_beside_the_value() {
     assert_eq!(summary.unwrap().records, 2);
     assert_eq!(
         answers[0],
-        r#"{"v":1,"line":1,"outcome":"emitted","results":[{"topic":"out","key_base64":"/w==","value_base64":"/w==","headers":[["a","1"],["b",null]]}]}"#
+        concat!(
+            r#"{"v":1,"line":1,"outcome":"emitted","results":[{"topic":"out","#,
+            r#""key_base64":"/w==","value_base64":"/w==","headers":[["a","1"],["b",null]]}]}"#
+        )
     );
     let skipped = r#"{"v":1,"line":2,"outcome":"skipped","class":"tombstone","step":"parse"}"#;
     assert_eq!(answers[1], skipped);
