@@ -17,13 +17,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
 use crate::{
     cache::{self, CacheError, TableHandle, TableStatus, Tables},
-    clock::{Clock, TscClock, WallOffset},
+    clock::{TscClock, WallOffset},
     config::{
         Problem, Settings,
         settings::{self, Guarantee, Idle},
@@ -33,7 +33,7 @@ use crate::{
         Ending, Engine, Options, Process,
         control::{self, Stopper},
         idle::IdleStrategy,
-        runner,
+        runner::{self, HotThread},
     },
     host::{self, CoreChoice, Cores, CpuList, HostError, Housekeeping, ThreadUsage},
     observe::{ObserveError, Observer, ObserverHandle, Setup, Summary},
@@ -223,7 +223,7 @@ pub struct Running {
     pub stopper: Arc<Stopper>,
     /// Threads of ours that could run on the hot core; none, if all is well.
     pub intruders: Vec<String>,
-    hot: JoinHandle<(Ending, ThreadUsage)>,
+    hot: HotThread,
     observer: ObserverHandle,
     _tables: Vec<TableHandle>,
 }
@@ -257,8 +257,7 @@ impl Running {
 
     /// Waits for the end of the run. A fault on the hot thread is one here too.
     pub fn wait(self) -> Finished {
-        let hot = self.hot.join();
-        let (ending, hot_usage) = hot.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let (ending, hot_usage) = self.hot.wait();
         Finished { ending, summary: self.observer.finish(), hot_usage }
     }
 }
@@ -286,24 +285,10 @@ pub fn start(
     let LoadedTables { tables, handles } = tables;
     let steps = Steps::new(pipeline, tables);
     let options = options(settings);
-    let (core, idle) = (machine.choice.core, machine.idle);
-    let (identify, identity) = std::sync::mpsc::channel();
-    let hot = thread::Builder::new().name("hotspur-hot".into()).spawn(move || {
-        if let Some(core) = core {
-            host::pin_current(core).expect("the core was usable when it was chosen");
-        }
-        let parts = (clock.clone(), wall);
-        let mut engine = Engine::new(parts, (source, sinks), steps, hot_side, control, options);
-        // Nobody listens any more only if the start was abandoned.
-        let _ = identify.send(host::threads::current_id(Path::new("/")));
-        let before = ThreadUsage::read();
-        let ending = runner::run(&mut engine, idle);
-        let usage = ThreadUsage::read().since(&before);
-        engine.into_hot_side().finish(clock.now());
-        (ending, usage)
+    let hot = runner::start(machine.choice.core, machine.idle, move || {
+        Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
     })?;
-    let hot_thread = identity.recv().ok().flatten();
-    let intruders = machine.intruders(hot_thread);
+    let intruders = machine.intruders(hot.id());
     Ok(Running { stopper: Arc::new(stopper), intruders, hot, observer, _tables: handles })
 }
 

@@ -277,14 +277,16 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     }
 
     /// Adds what ends a wait: the source's signals, a request to stop and, where nothing can go on
-    /// before them, acknowledgements.
+    /// before them or a commit is due that waits for them, acknowledgements. Others are collected
+    /// with the next turn, which halves the wake-ups.
     pub fn wait_on(&mut self, set: &mut WaitSet) {
         self.source.wait_on(set);
         let stuck = !self.outbox.is_empty()
             || !self.delivery.has_room()
             || !self.revoking.is_empty()
             || self.phase != Phase::Running;
-        if stuck {
+        let commit_waits = self.sink.in_flight() > 0 && self.clock.now() >= self.commit_due;
+        if stuck || commit_waits {
             self.sink.wait_on(set);
         }
         self.control.wait_on(set);
@@ -300,10 +302,12 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self.meter.publish(now);
     }
 
-    /// Nanoseconds until housekeeping is due: a commit if something is in flight, else figures.
+    /// Nanoseconds until housekeeping is due: a commit if there is or may be something to commit,
+    /// else figures. A commit that is due and waits for acknowledgements is woken by them.
     pub fn nanos_to_housekeeping(&self) -> u64 {
         let now = self.clock.now();
-        let commit = self.delivery.in_flight() > 0 || self.delivery.wants_commit();
+        let ahead = self.delivery.in_flight() > 0 && self.commit_due > now;
+        let commit = ahead || self.delivery.wants_commit();
         let due = if commit { self.commit_due.min(self.publish_due) } else { self.publish_due };
         self.clock.nanos(now, due)
     }

@@ -1,13 +1,91 @@
-//! The hot thread's loop: turn, idle, until the run has ended.
+//! The hot thread: pins itself, makes its engine where it will use it, and turns until the end.
+//!
+//! A fault on it is never silent: with `panic = "abort"` the process ends at once with the message,
+//! otherwise `HotThread::wait` raises the same panic on the thread that waits.
+
+use std::{
+    io,
+    panic::resume_unwind,
+    path::Path,
+    sync::mpsc,
+    thread::{self, JoinHandle},
+};
 
 use super::{Ending, Engine, Phase, Process, idle::IdleStrategy};
 use crate::{
     clock::Clock,
+    host::{self, ThreadUsage},
     transport::{Sink, Source},
 };
 
-/// Steps an engine until its run has ended. Called on the thread that is to be the hot one, after
-/// it was pinned.
+const THREAD_NAME: &str = "hotspur-hot";
+
+/// The running hot thread.
+#[derive(Debug)]
+pub struct HotThread {
+    thread: JoinHandle<(Ending, ThreadUsage)>,
+    id: Option<u32>,
+}
+
+/// Starts the hot thread, on `core` if one is given. `make` runs there, and takes the memory.
+///
+/// # Errors
+///
+/// If the system refuses a thread.
+///
+/// # Panics
+///
+/// On the hot thread, if it cannot go to a core that was usable a moment ago.
+pub fn start<C, S, K, P>(
+    core: Option<usize>,
+    strategy: IdleStrategy,
+    make: impl FnOnce() -> Engine<C, S, K, P> + Send + 'static,
+) -> io::Result<HotThread>
+where
+    C: Clock,
+    S: Source,
+    K: Sink,
+    P: Process,
+{
+    let (identify, identity) = mpsc::channel();
+    let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
+        if let Some(core) = core {
+            host::pin_current(core).expect("the core was usable when it was chosen");
+        }
+        let mut engine = make();
+        // The other side waits for this before it does anything else.
+        let _ = identify.send(host::threads::current_id(Path::new("/")));
+        let before = ThreadUsage::read();
+        let ending = run(&mut engine, strategy);
+        let usage = ThreadUsage::read().since(&before);
+        engine.finish();
+        (ending, usage)
+    })?;
+    Ok(HotThread { thread, id: identity.recv().ok().flatten() })
+}
+
+impl HotThread {
+    /// The system's number of the thread, where it has one.
+    pub fn id(&self) -> Option<u32> {
+        self.id
+    }
+
+    /// True once it has ended, by itself or by a fault.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the end of the run: how it ended, and what the thread used for its turns.
+    ///
+    /// # Panics
+    ///
+    /// If the hot thread did, with the same message.
+    pub fn wait(self) -> (Ending, ThreadUsage) {
+        self.thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+/// Steps an engine until its run has ended.
 pub fn run<C, S, K, P>(engine: &mut Engine<C, S, K, P>, strategy: IdleStrategy) -> Ending
 where
     C: Clock,

@@ -101,6 +101,12 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         }
     }
 
+    /// Hands over the last figures.
+    pub fn finish(self) {
+        let now = self.clock.now();
+        self.meter.hot.finish(now);
+    }
+
     /// Gives back what the figures were written to.
     pub fn into_hot_side(self) -> HotSide {
         self.meter.hot
