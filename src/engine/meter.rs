@@ -9,11 +9,7 @@ use crate::{
     clock::{Clock, Ticks, WallOffset},
     delivery::Stamps,
     measure::{Regime, Span, Stage},
-    observe::{
-        HotSide, Notice,
-        labels::place_of,
-        notice::{PeerTrouble, RejectSample},
-    },
+    observe::{HotSide, Notice, PeerTrouble},
     pipeline::Mark,
     record::{Destination, Record},
     transport::Trouble,
@@ -113,22 +109,14 @@ impl Meter {
 
     /// A record will be dead-lettered; the first of a class since the last publication is told.
     pub(crate) fn rejecting(&mut self, rejection: &Rejection, record: &Record<'_>) {
-        if std::mem::replace(&mut self.told[rejection.class as usize], true) {
-            return;
+        if !std::mem::replace(&mut self.told[rejection.class as usize], true) {
+            self.hot.tell_rejection(rejection, record);
         }
-        self.hot.tell(Notice::Rejected(RejectSample {
-            class: rejection.class,
-            step: rejection.step,
-            reason: rejection.reason,
-            topic: record.topic.into(),
-            partition_number: record.partition_number,
-            offset: record.offset,
-        }));
     }
 
     /// Its dead letter is acknowledged.
     pub(crate) fn rejected(&mut self, class: RejectClass, step: Step) {
-        self.hot.counters().rejected.count(class as usize, place_of(step));
+        self.hot.rejected(class, step);
     }
 
     pub(crate) fn refused(&mut self) {

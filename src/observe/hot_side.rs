@@ -9,7 +9,7 @@ use crate::{
     measure::{self, Counters, Recorder, Regime, Span},
     observe::{Notice, RejectSample, labels::place_of},
     record::{Destination, Record},
-    verdict::{Rejection, Skip},
+    verdict::{RejectClass, Rejection, Skip, Step},
 };
 
 /// What the hot thread writes to. Nothing here allocates, locks or blocks.
@@ -54,18 +54,14 @@ impl HotSide {
         self.counters().skipped.count(skip.class as usize, place_of(skip.step));
     }
 
-    /// Counts a record that was dead-lettered. The first of a class and step in an interval is also
-    /// told, as a sample, so that a storm of them costs no more than the counting.
+    /// Counts a record whose dead letter is acknowledged.
     #[inline]
-    pub fn rejected(&mut self, rejection: &Rejection, record: &Record<'_>) {
-        let place = place_of(rejection.step);
-        if self.counters().rejected.count(rejection.class as usize, place) {
-            self.tell_sample(rejection, record);
-        }
+    pub fn rejected(&mut self, class: RejectClass, step: Step) {
+        self.counters().rejected.count(class as usize, place_of(step));
     }
 
-    #[cold]
-    fn tell_sample(&mut self, rejection: &Rejection, record: &Record<'_>) {
+    /// Tells of a record that is being dead-lettered, as a sample of its class.
+    pub fn tell_rejection(&mut self, rejection: &Rejection, record: &Record<'_>) {
         self.tell(Notice::Rejected(RejectSample {
             class: rejection.class,
             step: rejection.step,
