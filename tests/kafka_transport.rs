@@ -2,211 +2,26 @@
 
 #![expect(clippy::result_large_err, reason = "trouble travels by value")]
 
-use std::time::{Duration, Instant};
+#[path = "kafka_transport/member.rs"]
+mod member;
+
+use std::time::Duration;
 
 use hotspur::{
     clock::{Clock, Ticks, TscClock},
-    config::settings::{self, KafkaClient, OnGap, Start, Tombstones},
-    record::{Destination, Headers, Output, PartitionId},
+    config::settings::{KafkaClient, Start},
+    record::{Headers, Output, PartitionId},
     transport::{
-        Ack, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet,
+        SendError, Sink, Source, Token, WaitSet,
         kafka::{
-            EmbeddedKafka, KafkaAdmin, KafkaSink, KafkaSource, NewTopic, Request, RequestError,
+            EmbeddedKafka, KafkaAdmin, KafkaSink, NewTopic, PartitionLag, Request, RequestError,
         },
     },
 };
-
-/// Long enough that only a fault reaches it.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn broker(topic: &str, partitions: u32) -> EmbeddedKafka {
-    let kafka = EmbeddedKafka::new(1).unwrap();
-    kafka.create_topic(topic, partitions).unwrap();
-    kafka
-}
-
-fn client(kafka: &EmbeddedKafka) -> KafkaClient {
-    client_with(kafka, &[])
-}
-
-fn client_with(kafka: &EmbeddedKafka, properties: &[(&str, &str)]) -> KafkaClient {
-    let properties = properties.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
-    KafkaClient { brokers: kafka.bootstrap_servers().to_owned(), properties }
-}
-
-/// A member of the group `group` that reads topic `in`.
-fn source_settings(kafka: &EmbeddedKafka, start: Start) -> settings::KafkaSource {
-    settings::KafkaSource {
-        client: client_with(kafka, &[("fetch.wait.max.ms", "0"), ("session.timeout.ms", "6000")]),
-        topics: vec!["in".to_owned()],
-        group: "group".to_owned(),
-        start,
-        on_gap: OnGap::Stop,
-        tombstones: Tombstones::Pass,
-    }
-}
-
-/// A record, owned.
-#[derive(Clone, Debug, PartialEq)]
-struct Copied {
-    topic: String,
-    partition: i32,
-    offset: i64,
-    timestamp_ms: Option<i64>,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    arrived: Ticks,
-}
-
-/// What a source said, owned.
-#[derive(Clone, Debug)]
-enum Said {
-    Assigned(Vec<PartitionId>),
-    Revoked(Vec<PartitionId>),
-    Lost(Vec<PartitionId>),
-    Committed(u64, Result<(), Trouble>),
-    Trouble(Trouble),
-}
-
-/// A source with everything that it said and lent.
-struct Member {
-    source: KafkaSource,
-    said: Vec<Said>,
-    records: Vec<Copied>,
-}
-
-impl Member {
-    fn join(kafka: &EmbeddedKafka, start: Start) -> Member {
-        Member::with(&source_settings(kafka, start))
-    }
-
-    fn with(settings: &settings::KafkaSource) -> Member {
-        let source = KafkaSource::open(settings, "test", TscClock::new()).unwrap();
-        Member { source, said: Vec::new(), records: Vec::new() }
-    }
-
-    fn turn(&mut self) {
-        self.serve();
-        let records = &mut self.records;
-        self.source.poll(TscClock::new().now(), 100, &mut |record| {
-            let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-            records.push(Copied {
-                topic: record.topic.to_owned(),
-                partition: record.partition_number,
-                offset: record.offset,
-                timestamp_ms: record.timestamp_ms,
-                key: owned(record.key),
-                value: owned(record.value),
-                headers: record.headers.map(|(k, v)| (k.to_vec(), owned(v))).collect(),
-                arrived: record.arrived,
-            });
-            true
-        });
-    }
-
-    fn serve(&mut self) {
-        self.source.serve(Ticks(0));
-        while let Some(event) = self.source.next_event() {
-            self.said.push(match event {
-                SourceEvent::Assigned(it) => Said::Assigned(it.to_vec()),
-                SourceEvent::Revoked(it) => Said::Revoked(it.to_vec()),
-                SourceEvent::Lost(it) => Said::Lost(it.to_vec()),
-                SourceEvent::Committed { ticket, result } => Said::Committed(ticket, result),
-                SourceEvent::Trouble(trouble) => Said::Trouble(trouble),
-            });
-        }
-    }
-
-    fn turn_until(&mut self, what: &str, mut is_done: impl FnMut(&Member) -> bool) {
-        until(what, || {
-            self.turn();
-            is_done(self)
-        });
-    }
-
-    /// The partitions that it has by what it said, by their numbers in the topic.
-    fn owned(&self) -> Vec<i32> {
-        let mut owned = Vec::new();
-        for said in &self.said {
-            match said {
-                Said::Assigned(ids) => owned.extend(ids),
-                Said::Revoked(ids) | Said::Lost(ids) => owned.retain(|it| !ids.contains(it)),
-                _ => {}
-            }
-        }
-        let mut numbers: Vec<_> = owned.iter().map(|it| self.source.partition(*it).1).collect();
-        numbers.sort_unstable();
-        numbers
-    }
-
-    fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) -> Result<(), Trouble> {
-        self.source.commit(ticket, positions);
-        let mut answer = None;
-        self.turn_until("the commit's answer", |member| {
-            answer = member.said.iter().find_map(|it| match it {
-                Said::Committed(of, result) if *of == ticket => Some(*result),
-                _ => None,
-            });
-            answer.is_some()
-        });
-        answer.unwrap()
-    }
-
-    fn troubles(&self) -> impl Iterator<Item = &Trouble> {
-        self.said.iter().filter_map(|it| match it {
-            Said::Trouble(trouble) => Some(trouble),
-            _ => None,
-        })
-    }
-
-    fn values(&self) -> Vec<String> {
-        let text = |it: &Copied| String::from_utf8(it.value.clone().unwrap()).unwrap();
-        self.records.iter().map(text).collect()
-    }
-}
-
-/// Turns until it is done. Parked threads, sockets and timers need the time; nothing is measured.
-fn until(what: &str, mut is_done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_done() {
-        assert!(Instant::now() < deadline, "{what} did not happen within {PATIENCE:?}");
-        std::thread::yield_now();
-    }
-}
-
-fn output<'a>(value: &'a [u8]) -> Output<'a> {
-    Output {
-        destination: Destination(0),
-        partition_number: Some(0),
-        timestamp_ms: None,
-        key: None,
-        value: Some(value),
-        headers: Headers::NONE,
-    }
-}
-
-fn sink(kafka: &EmbeddedKafka, topic: &str) -> KafkaSink {
-    KafkaSink::open(&client(kafka), &[topic.to_owned()], TscClock::new()).unwrap()
-}
-
-fn settle(sink: &mut KafkaSink) -> Vec<Ack> {
-    let mut acks = Vec::new();
-    until("all acknowledgements", || {
-        sink.poll_acks(Ticks(1), &mut |ack| acks.push(ack));
-        sink.in_flight() == 0
-    });
-    acks
-}
-
-fn produce(kafka: &EmbeddedKafka, topic: &str, partition: i32, values: &[&str]) {
-    let mut sink = sink(kafka, topic);
-    for value in values {
-        let output = Output { partition_number: Some(partition), ..output(value.as_bytes()) };
-        sink.send(&output, Token(0)).unwrap();
-    }
-    assert!(settle(&mut sink).iter().all(|ack| ack.result.is_ok()));
-}
+use member::{
+    Member, PATIENCE, Said, broker, client, client_with, output, produce, settle, sink,
+    source_settings, until,
+};
 
 #[test]
 fn a_record_comes_back_as_it_was_sent() {
@@ -441,7 +256,7 @@ fn commits_are_answered_and_a_restart_goes_on_behind_them() {
     assert_eq!((lag[0].committed, lag[0].high, lag[0].lag()), (Some(2), 3, Some(1)));
 }
 
-fn lag(kafka: &EmbeddedKafka) -> Vec<hotspur::transport::kafka::PartitionLag> {
+fn lag(kafka: &EmbeddedKafka) -> Vec<PartitionLag> {
     let topics = ["in".to_owned()];
     KafkaAdmin::group_lag(&client(kafka), "group", &topics, PATIENCE).unwrap()
 }
@@ -639,4 +454,19 @@ fn the_admin_describes_creates_and_says_why_it_cannot() {
     let hasty = KafkaAdmin::connect("sink", &client(&kafka), Duration::from_secs(2)).unwrap();
     let trouble = hasty.create_topic(&topic).unwrap_err();
     assert!(trouble.text.as_str().contains("new"), "{trouble:?}");
+}
+
+#[test]
+fn a_sink_opens_only_when_its_topics_are_known() {
+    let kafka = broker("out", 1);
+    let nobody = KafkaClient { brokers: "127.0.0.1:1".to_owned(), ..KafkaClient::default() };
+    let topics = ["out".to_owned()];
+    let trouble = KafkaSink::open(&nobody, &topics, TscClock::new()).unwrap_err();
+    assert!(trouble.heals && trouble.text.as_str().contains("127.0.0.1:1"), "{trouble:?}");
+
+    kafka.set_topic_error("out", Some(RequestError::TopicAuthorization));
+    let open = KafkaSink::open_as("dead_letters", &client(&kafka), &topics, TscClock::new());
+    let trouble = open.unwrap_err();
+    assert_eq!((trouble.peer, trouble.code), ("dead_letters", "TOPIC_AUTHORIZATION_FAILED"));
+    assert!(!trouble.heals && trouble.text.as_str().contains("out"), "{trouble:?}");
 }

@@ -66,9 +66,12 @@ pub enum SourceEvent<'a> {
     /// answered. Records of them follow; the first starts at the group's offset or, for a group
     /// without one, at the configured start, which was committed before this event.
     Assigned(&'a [PartitionId]),
-    /// The group wants these back: finish them, commit, then `release`.
+    /// The group wants these back: finish them, commit, then `release`, also if the commit failed.
+    /// No more records of them follow.
     Revoked(&'a [PartitionId]),
-    /// These are no longer ours; what is in flight for them must not be committed.
+    /// These are no longer ours; what is in flight for them must not be committed. No more records
+    /// of them follow, and there is nothing to release. One that is assigned again may have the
+    /// same number.
     Lost(&'a [PartitionId]),
     /// The commit of that ticket ended.
     Committed {
@@ -81,7 +84,11 @@ pub enum SourceEvent<'a> {
     Trouble(Trouble),
 }
 
-/// Names a result until it is acknowledged: the caller's own number.
+/// Names a result until it is acknowledged: the caller's own number, 0 included.
+///
+/// Its low 32 bits are an index below `limits::IN_FLIGHT_MAX`, such as a slot of the in-flight
+/// ring: a sink that learns of acknowledgements on another thread keeps their times in a table by
+/// that index. Results in flight at once that share it get the time of the last of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
 

@@ -7,20 +7,19 @@ use std::{
     ffi::{CString, c_char},
     ptr,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
     client::{Client, Plan, Role, unavailable},
-    faults, metadata,
-    native::{OFFSET_NONE, OK, PartitionList, Queue, Topic, c_name, millis, text_at},
+    metadata,
+    native::{
+        OFFSET_NONE, OK, PartitionEntry, PartitionList, Queue, Topic, c_name, millis, text_at,
+    },
 };
 use crate::{config::settings::KafkaClient, transport::Trouble, verdict::Sentence};
-
-/// How long one look for a reason takes, while brokers are waited for.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// Bytes for librdkafka's explanation of what it did not like.
 const ERROR_TEXT_BYTES: usize = 512;
@@ -95,66 +94,8 @@ impl KafkaAdmin {
             watcher: None,
         };
         let client = Client::start(settings, &plan)?;
-        let admin = KafkaAdmin { client, timeout };
-        admin.reach(settings)?;
-        Ok(admin)
-    }
-
-    /// Waits for the first answer of any broker; errors that never heal end the wait.
-    fn reach(&self, settings: &KafkaClient) -> Result<(), Trouble> {
-        let events = self.events();
-        let deadline = Instant::now() + self.timeout;
-        let mut reason: Option<Trouble> = None;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.asks_brokers(left.min(LOOK)) {
-                return Ok(());
-            }
-            while let Some(event) = events.next_event(Duration::ZERO) {
-                if event.kind() != rd::RD_KAFKA_EVENT_ERROR {
-                    continue;
-                }
-                let trouble = faults::trouble_of(self.client.peer(), &event);
-                if !trouble.heals {
-                    return Err(trouble);
-                }
-                // "All brokers are down" says less than what came before it.
-                if event.code() != Code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || reason.is_none() {
-                    reason = Some(trouble);
-                }
-            }
-            if left.is_zero() {
-                return Err(self.unreached(settings, reason));
-            }
-        }
-    }
-
-    fn unreached(&self, settings: &KafkaClient, reason: Option<Trouble>) -> Trouble {
-        let code = Code::RD_KAFKA_RESP_ERR__TIMED_OUT;
-        let reason = reason.unwrap_or_else(|| self.client.trouble(code, "no answer"));
-        let text = Sentence::format(format_args!(
-            "no broker of {:?} answered within {:?}: {}",
-            settings.brokers, self.timeout, reason.text
-        ));
-        Trouble { text, ..reason }
-    }
-
-    /// Errors come to the group's queue where there is one, else to the main one.
-    fn events(&self) -> Queue {
-        Queue::main(&self.client)
-    }
-
-    fn asks_brokers(&self, timeout: Duration) -> bool {
-        let mut metadata = ptr::null();
-        // SAFETY: the client is live; no topic is asked for; the answer is ours to destroy.
-        unsafe {
-            let (client, wait) = (self.client.handle(), millis(timeout));
-            let code = rd::rd_kafka_metadata(client, 0, ptr::null_mut(), &mut metadata, wait);
-            if code == OK {
-                rd::rd_kafka_metadata_destroy(metadata);
-            }
-            code == OK
-        }
+        metadata::reach(&client, &settings.brokers, timeout)?;
+        Ok(KafkaAdmin { client, timeout })
     }
 
     /// How many partitions the topic has; `None` if there is no such topic.
@@ -267,7 +208,7 @@ impl KafkaAdmin {
                 unsafe { rd::rd_kafka_committed(client, list.handle(), millis(self.timeout)) };
             self.check(code, format_args!("offsets of group {group:?} for topic {topic:?}"))?;
         }
-        let lag = |it: &super::native::PartitionEntry| {
+        let lag = |it: &PartitionEntry| {
             let number = it.partition();
             let code = it.code();
             self.check(code, format_args!("offset of group {group:?} for {topic}[{number}]"))?;

@@ -187,9 +187,7 @@ mod tests {
             book.begin((0, number));
             book.start((0, number)).unwrap()
         });
-        for number in [0, 1] {
-            book.revoke((0, number), false);
-        }
+        assert_eq!([0, 1].map(|number| book.revoke((0, number), false)), both.map(Some));
         assert!(!book.release(both[1]));
         assert!(book.release(both[0]));
     }

@@ -1,13 +1,72 @@
-//! Asks a broker about one topic, and waits for the answer. Not for the hot thread.
+//! Asks brokers whether they are there, and about one topic, and waits for the answer. Not for the
+//! hot thread.
 
-use std::{ptr, sync::Arc, time::Duration};
+use std::{
+    ptr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
     client::Client,
-    native::{OK, Topic, millis},
+    faults,
+    native::{OK, Queue, Topic, millis},
 };
+use crate::{transport::Trouble, verdict::Sentence};
+
+/// How long one look for a reason takes, while brokers are waited for.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Waits for the first answer of any broker. Errors that never heal end the wait; else the last
+/// one is the reason when the time is over.
+pub(super) fn reach(client: &Arc<Client>, brokers: &str, timeout: Duration) -> Result<(), Trouble> {
+    let events = Queue::main(client);
+    let deadline = Instant::now() + timeout;
+    let mut reason: Option<Trouble> = None;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if answers(client, left.min(LOOK)) {
+            return Ok(());
+        }
+        while let Some(event) = events.next_event(Duration::ZERO) {
+            if event.kind() != rd::RD_KAFKA_EVENT_ERROR {
+                continue;
+            }
+            let trouble = faults::trouble_of(client.peer(), &event);
+            if !trouble.heals {
+                return Err(trouble);
+            }
+            // "All brokers are down" says less than what came before it.
+            if event.code() != Code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || reason.is_none() {
+                reason = Some(trouble);
+            }
+        }
+        if left.is_zero() {
+            let code = Code::RD_KAFKA_RESP_ERR__TIMED_OUT;
+            let reason = reason.unwrap_or_else(|| client.trouble(code, "no answer"));
+            let text = Sentence::format(format_args!(
+                "no broker of {brokers:?} answered within {timeout:?}: {}",
+                reason.text
+            ));
+            return Err(Trouble { text, ..reason });
+        }
+    }
+}
+
+fn answers(client: &Client, timeout: Duration) -> bool {
+    let mut metadata = ptr::null();
+    // SAFETY: the client is live; no topic is asked for; the answer is ours to destroy.
+    unsafe {
+        let (client, wait) = (client.handle(), millis(timeout));
+        let code = rd::rd_kafka_metadata(client, 0, ptr::null_mut(), &mut metadata, wait);
+        if code == OK {
+            rd::rd_kafka_metadata_destroy(metadata);
+        }
+        code == OK
+    }
+}
 
 /// How many partitions the topic has, or why that is not known.
 pub(super) fn describe(

@@ -36,7 +36,7 @@ use crate::{
     transport::{Ack, SendError, Sink, Token, Trouble, WaitSet},
 };
 
-/// How long opening may wait for each topic's partitions.
+/// How long opening may wait for a broker, and for each topic's partitions.
 const WARM_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long to wait before a topic that has no leader yet is asked for again.
@@ -114,6 +114,7 @@ impl KafkaSink {
         let wake = Wake::new().map_err(|it| {
             client.trouble(Code::RD_KAFKA_RESP_ERR__FAIL, &format!("a wake-up pipe: {it}"))
         })?;
+        metadata::reach(&client, &settings.brokers, WARM_UP_TIMEOUT)?;
         let open = |name: &String| open_topic(&client, name);
         Ok(KafkaSink {
             topics: topics.iter().map(open).collect::<Result<_, _>>()?,

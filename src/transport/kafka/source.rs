@@ -8,7 +8,7 @@
 
 use std::{
     collections::VecDeque,
-    ffi::{CString, c_void},
+    ffi::c_void,
     ops::Range,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,27 +19,23 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 use super::{
     arrivals::{Arrivals, Matching},
     assignment::{Assignment, Place, State},
-    client::{Client, Plan, Role, unavailable},
+    client::Client,
     faults,
     lent::Lent,
-    native::{
-        self, Event, Message, OK, PartitionEntry, PartitionList, Queue, Topic, c_name, outcome,
-    },
+    membership::{PEER, SourceTopic, open_topics, place_of, places, start_client, subscribe},
+    native::{self, Event, OK, PartitionEntry, PartitionList, Queue, c_name, outcome},
     offsets::{Answer, Ground, Job, Offsets},
     start,
     wake::Wake,
 };
 use crate::{
     clock::{Ticks, TscClock},
-    config::settings::{self, OnGap},
+    config::settings,
     limits::PARTITIONS_MAX,
     record::{Headers, PartitionId, Record},
     transport::{Source, SourceEvent, Trouble, WaitSet},
     verdict::Sentence,
 };
-
-/// Who is in trouble when the source is.
-const PEER: &str = "source";
 
 /// Events of the group that one turn serves at most.
 const EVENTS_PER_TURN_MAX: usize = 16;
@@ -52,13 +48,6 @@ const HEADER_BYTES: usize = 4096;
 
 /// How long leaving the group may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What suits this program; a user's properties go over these.
-const DEFAULTS: &[(&str, &str)] = &[
-    ("fetch.queue.backoff.ms", "1"),
-    ("fetch.error.backoff.ms", "10"),
-    ("reconnect.backoff.max.ms", "1000"),
-];
 
 /// A source that reads topics as a member of a group.
 #[derive(Debug)]
@@ -76,7 +65,7 @@ pub struct KafkaSource {
     /// The event of the revocation that the engine is finishing.
     revoking: Option<Event>,
     commits: PartitionList,
-    commit_entries: Vec<(u32, PartitionId)>,
+    commit_entries: Vec<u32>,
     is_committing: bool,
     events: VecDeque<Told>,
     /// The partitions of the events that wait.
@@ -89,14 +78,6 @@ pub struct KafkaSource {
 
 // SAFETY: the kept address of a topic is compared, never followed; all else may move.
 unsafe impl Send for KafkaSource {}
-
-#[derive(Debug)]
-struct SourceTopic {
-    name: String,
-    /// Held so that the topic stays at the address that its messages carry.
-    _handle: Topic,
-    address: *const rd::rd_kafka_topic_t,
-}
 
 /// An event, its partitions being a range of `named`.
 #[derive(Clone, Debug)]
@@ -153,20 +134,8 @@ impl KafkaSource {
             is_closed: false,
             client,
         };
-        source.subscribe(&names)?;
+        subscribe(&source.client, &names)?;
         Ok(source)
-    }
-
-    fn subscribe(&self, names: &[CString]) -> Result<(), Trouble> {
-        let mut list = PartitionList::new();
-        for name in names {
-            list.add(name, native::ANY_PARTITION, native::OFFSET_NONE);
-        }
-        // SAFETY: client and list are live; the list is copied.
-        match unsafe { rd::rd_kafka_subscribe(self.client.handle(), list.handle()) } {
-            OK => Ok(()),
-            code => Err(unavailable(&self.client, code, format_args!("subscribing"))),
-        }
     }
 
     fn on_group_event(&mut self, event: Event) {
@@ -356,12 +325,13 @@ impl Source for KafkaSource {
     }
 
     fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
+        assert!(!self.is_committing, "one commit at a time: the last one has no answer yet");
         self.commit_entries.clear();
         for &(partition, offset) in positions {
             let is_ours = matches!(self.assignment.state(partition), State::Owned | State::Revoked);
             if let Some(entry) = self.assignment.commit_entry(partition).filter(|_| is_ours) {
                 self.commits.set_offset(entry as usize, offset);
-                self.commit_entries.push((entry, partition));
+                self.commit_entries.push(entry);
             }
         }
         if self.is_closed || self.commit_entries.is_empty() {
@@ -375,7 +345,7 @@ impl Source for KafkaSource {
             let ticket = ticket as *mut c_void;
             rd::rd_kafka_commit_queue(client, list, self.replies.handle(), None, ticket)
         };
-        for &(entry, _) in &self.commit_entries {
+        for &entry in &self.commit_entries {
             self.commits.set_offset(entry as usize, native::OFFSET_NONE);
         }
         self.is_committing = code == OK;
@@ -513,50 +483,6 @@ impl Drop for KafkaSource {
     }
 }
 
-fn start_client(
-    settings: &settings::KafkaSource,
-    instance: &str,
-    arrivals: &Arc<Arrivals>,
-) -> Result<Arc<Client>, Trouble> {
-    let on_gap = match settings.on_gap {
-        OnGap::Stop => "error",
-        OnGap::Continue => "earliest",
-    };
-    let owned = [
-        ("group.id", settings.group.as_str()),
-        ("group.protocol", "classic"),
-        ("partition.assignment.strategy", "cooperative-sticky"),
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        ("enable.partition.eof", "false"),
-        ("auto.offset.reset", on_gap),
-        ("isolation.level", "read_committed"),
-    ];
-    let plan = Plan {
-        peer: PEER,
-        label: &format!("{PEER} {instance}"),
-        role: Role::Consumer,
-        defaults: DEFAULTS,
-        owned: &owned,
-        events: rd::RD_KAFKA_EVENT_REBALANCE | rd::RD_KAFKA_EVENT_OFFSET_COMMIT,
-        watcher: Some(Arc::clone(arrivals) as _),
-    };
-    Client::start(&settings.client, &plan)
-}
-
-fn open_topics(
-    client: &Arc<Client>,
-    settings: &settings::KafkaSource,
-    names: &[CString],
-) -> Result<Vec<SourceTopic>, Trouble> {
-    let open = |(name, c_name): (&String, &CString)| {
-        let handle = Topic::new(client, c_name)
-            .map_err(|code| unavailable(client, code, format_args!("topic {name:?}")))?;
-        Ok(SourceTopic { name: name.clone(), address: handle.handle(), _handle: handle })
-    };
-    settings.topics.iter().zip(names).map(open).collect()
-}
-
 fn commit_trouble(code: Code, entry: Option<&PartitionEntry>) -> Trouble {
     let text = faults::text_of(code);
     let text = match entry {
@@ -567,25 +493,4 @@ fn commit_trouble(code: Code, entry: Option<&PartitionEntry>) -> Trouble {
         None => Sentence::format(format_args!("committing: {text}")),
     };
     faults::trouble(PEER, code, text.as_str())
-}
-
-/// Empty-handed where the message's partition is not one of ours.
-fn place_of(topics: &mut [SourceTopic], message: &Message) -> Option<Place> {
-    let address = message.topic();
-    let known = topics.iter().position(|it| it.address == address);
-    let index = known.or_else(|| {
-        let name = message.topic_name().to_str().ok()?;
-        let index = topics.iter().position(|it| it.name == name)?;
-        topics[index].address = address;
-        Some(index)
-    })?;
-    Some((index as u16, message.partition()))
-}
-
-fn places<'a>(topics: &'a [SourceTopic], event: &'a Event) -> impl Iterator<Item = Place> + 'a {
-    event.partitions().iter().filter_map(|entry| {
-        let name = entry.topic().to_str().ok()?;
-        let index = topics.iter().position(|it| it.name == name)?;
-        Some((index as u16, entry.partition()))
-    })
 }

@@ -1,0 +1,115 @@
+//! What it takes to be a member of a group: the client's settings, the topics, the subscription.
+
+use std::{ffi::CString, sync::Arc};
+
+use rdkafka::bindings as rd;
+
+use super::{
+    arrivals::Arrivals,
+    assignment::Place,
+    client::{Client, Plan, Role, unavailable},
+    native::{self, Event, Message, OK, PartitionList, Topic},
+};
+use crate::{
+    config::settings::{self, OnGap},
+    transport::Trouble,
+};
+
+/// Who is in trouble when the source is.
+pub(super) const PEER: &str = "source";
+
+/// What suits this program; a user's properties go over these.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("fetch.queue.backoff.ms", "1"),
+    ("fetch.error.backoff.ms", "10"),
+    ("reconnect.backoff.max.ms", "1000"),
+];
+
+/// One of the topics that are read.
+#[derive(Debug)]
+pub(super) struct SourceTopic {
+    pub(super) name: String,
+    /// Held so that the topic stays at the address that its messages carry.
+    _handle: Topic,
+    address: *const rd::rd_kafka_topic_t,
+}
+
+pub(super) fn start_client(
+    settings: &settings::KafkaSource,
+    instance: &str,
+    arrivals: &Arc<Arrivals>,
+) -> Result<Arc<Client>, Trouble> {
+    let on_gap = match settings.on_gap {
+        OnGap::Stop => "error",
+        OnGap::Continue => "earliest",
+    };
+    let owned = [
+        ("group.id", settings.group.as_str()),
+        ("group.protocol", "classic"),
+        ("partition.assignment.strategy", "cooperative-sticky"),
+        ("enable.auto.commit", "false"),
+        ("enable.auto.offset.store", "false"),
+        ("enable.partition.eof", "false"),
+        ("auto.offset.reset", on_gap),
+        ("isolation.level", "read_committed"),
+    ];
+    let plan = Plan {
+        peer: PEER,
+        label: &format!("{PEER} {instance}"),
+        role: Role::Consumer,
+        defaults: DEFAULTS,
+        owned: &owned,
+        events: rd::RD_KAFKA_EVENT_REBALANCE | rd::RD_KAFKA_EVENT_OFFSET_COMMIT,
+        watcher: Some(Arc::clone(arrivals) as _),
+    };
+    Client::start(&settings.client, &plan)
+}
+
+pub(super) fn open_topics(
+    client: &Arc<Client>,
+    settings: &settings::KafkaSource,
+    names: &[CString],
+) -> Result<Vec<SourceTopic>, Trouble> {
+    let open = |(name, c_name): (&String, &CString)| {
+        let handle = Topic::new(client, c_name)
+            .map_err(|code| unavailable(client, code, format_args!("topic {name:?}")))?;
+        Ok(SourceTopic { name: name.clone(), address: handle.handle(), _handle: handle })
+    };
+    settings.topics.iter().zip(names).map(open).collect()
+}
+
+pub(super) fn subscribe(client: &Client, names: &[CString]) -> Result<(), Trouble> {
+    let mut list = PartitionList::new();
+    for name in names {
+        list.add(name, native::ANY_PARTITION, native::OFFSET_NONE);
+    }
+    // SAFETY: client and list are live; the list is copied.
+    match unsafe { rd::rd_kafka_subscribe(client.handle(), list.handle()) } {
+        OK => Ok(()),
+        code => Err(unavailable(client, code, format_args!("subscribing"))),
+    }
+}
+
+/// Empty-handed where the message's partition is not one of ours.
+pub(super) fn place_of(topics: &mut [SourceTopic], message: &Message) -> Option<Place> {
+    let address = message.topic();
+    let known = topics.iter().position(|it| it.address == address);
+    let index = known.or_else(|| {
+        let name = message.topic_name().to_str().ok()?;
+        let index = topics.iter().position(|it| it.name == name)?;
+        topics[index].address = address;
+        Some(index)
+    })?;
+    Some((index as u16, message.partition()))
+}
+
+pub(super) fn places<'a>(
+    topics: &'a [SourceTopic],
+    event: &'a Event,
+) -> impl Iterator<Item = Place> + 'a {
+    event.partitions().iter().filter_map(|entry| {
+        let name = entry.topic().to_str().ok()?;
+        let index = topics.iter().position(|it| it.name == name)?;
+        Some((index as u16, entry.partition()))
+    })
+}
