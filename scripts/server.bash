@@ -1,4 +1,4 @@
-# Sourced by scripts/kafka and scripts/redis: one server in the background, with a folder of its own.
+# Sourced by scripts/kafka and scripts/redis: one server in the background, in its own folder.
 # The folder, $state, holds the server's pid, its ports, its log and its data.
 # shellcheck shell=bash
 
@@ -20,8 +20,8 @@ listens() {
   (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# Prints the ports of the last start if they are still free, so that a configuration goes on working;
-# else as many new ones as asked for. One line, in the order in which they were chosen.
+# Prints the ports of the last start if they are still free, so that a configuration goes on
+# working; else as many new ones as asked for. One line, in the order in which they were chosen.
 choose_ports() {
   local count=$1 port ports=()
   if [ -s "$state/ports" ]; then
@@ -39,8 +39,8 @@ choose_ports() {
   echo "${ports[*]}" | tee "$state/ports"
 }
 
-# True while the server that was started here lives. A pid alone may have been given to somebody else
-# since, so the process's command line has to name the folder, which is told to each server at start.
+# True while the server that was started here lives. A pid may have been given to somebody else
+# since, so the process's command line has to name the folder, as each server's does.
 running() {
   local pid
   [ -s "$state/pid" ] || return 1
