@@ -1,7 +1,5 @@
 //! The Kafka source and sink against the embedded broker: what a group does, and what goes wrong.
 
-#![expect(clippy::result_large_err, reason = "trouble travels by value")]
-
 #[path = "kafka_transport/member.rs"]
 mod member;
 
