@@ -30,10 +30,18 @@ pub(crate) fn client_with(kafka: &EmbeddedKafka, properties: &[(&str, &str)]) ->
     KafkaClient { brokers: kafka.bootstrap_servers().to_owned(), properties }
 }
 
-/// A member of the group `group` that reads topic `in`.
+/// A member of the group `group` that reads topic `in`. The embedded broker lets a join wait for
+/// a second less than the session lasts, and answers no fetch before its wait ends.
 pub(crate) fn source_settings(kafka: &EmbeddedKafka, start: Start) -> settings::KafkaSource {
     settings::KafkaSource {
-        client: client_with(kafka, &[("fetch.wait.max.ms", "0"), ("session.timeout.ms", "6000")]),
+        client: client_with(
+            kafka,
+            &[
+                ("fetch.wait.max.ms", "0"),
+                ("session.timeout.ms", "3000"),
+                ("heartbeat.interval.ms", "100"),
+            ],
+        ),
         topics: vec!["in".to_owned()],
         group: "group".to_owned(),
         start,

@@ -116,17 +116,27 @@ impl Offsets {
     pub(super) fn trouble(&self) -> Option<Trouble> {
         self.shared.troubles.pop()
     }
-}
 
-impl Drop for Offsets {
+    /// Ends the side thread. True if the group is left waiting for the answer to a job.
+    pub(super) fn end(mut self) -> bool {
+        self.join();
+        !self.shared.jobs.is_empty()
+    }
+
     /// Waits for the call that is under way, at most.
-    fn drop(&mut self) {
+    fn join(&mut self) {
         self.shared.end.store(true, Ordering::Release);
         self.awake.unpark();
         if let Some(thread) = self.thread.take() {
             // A panic there has been reported by its own thread.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Offsets {
+    fn drop(&mut self) {
+        self.join();
     }
 }
 

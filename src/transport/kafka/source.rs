@@ -386,9 +386,9 @@ impl Source for KafkaSource {
         if std::mem::replace(&mut self.is_closed, true) {
             return;
         }
-        // Joins the side thread: nobody else answers the group from here on.
-        self.offsets = None;
-        self.revoking = None;
+        // The side thread is joined: nobody else answers the group from here on.
+        let is_unheard = self.offsets.take().is_some_and(Offsets::end);
+        let is_owed_an_answer = self.revoking.take().is_some() || is_unheard;
         self.lent.close();
         let events = Queue::new(&self.client);
         // SAFETY: client and queue are live; the error is ours.
@@ -397,7 +397,7 @@ impl Source for KafkaSource {
             outcome(rd::rd_kafka_consumer_close_queue(client, events.handle()))
         };
         if closing.is_ok() {
-            self.leave(&events);
+            self.leave(&events, is_owed_an_answer);
         }
     }
 }
@@ -455,13 +455,16 @@ impl KafkaSource {
     }
 
     /// Gives everything back and waits for the group to let us go.
-    fn leave(&self, events: &Queue) {
+    fn leave(&self, events: &Queue, is_owed_an_answer: bool) {
         let deadline = Instant::now() + CLOSE_TIMEOUT;
         let client = self.client.handle();
-        // SAFETY: the client is live. A rebalance that was not answered is answered by this; while
-        // the consumer closes, any assignment is taken as giving everything back.
+        // While the consumer closes, any assignment is taken as giving everything back. Only where
+        // the group waits for an answer: a group that is gone would never return from the call.
+        // SAFETY: the client is live.
         let give_back = || unsafe { rd::rd_kafka_assign(client, std::ptr::null()) };
-        give_back();
+        if is_owed_an_answer {
+            give_back();
+        }
         // SAFETY: the client is live.
         while unsafe { rd::rd_kafka_consumer_closed(client) } == 0 && Instant::now() < deadline {
             let event = events.next_event(Duration::from_millis(50));
