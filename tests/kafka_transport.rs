@@ -198,7 +198,8 @@ fn a_full_queue_is_full_until_acknowledgements_are_served() {
 #[test]
 fn the_broker_and_the_client_refuse_by_name() {
     let kafka = broker("out", 1);
-    let mut sink = sink(&kafka, "out");
+    let client = client_with(&kafka, &[("message.max.bytes", "1000000")]);
+    let mut sink = KafkaSink::open(&client, &["out".to_owned()], TscClock::new()).unwrap();
     let Err(SendError::Refused(refusal)) = sink.send(&output(&[b'x'; 2_000_000]), Token(1)) else {
         panic!("larger than message.max.bytes");
     };

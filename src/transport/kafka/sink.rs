@@ -52,8 +52,13 @@ const REPORTS_MAX: usize = 1024;
 const TROUBLES_MAX: usize = 64;
 
 /// What suits this program; a user's properties go over these.
-const DEFAULTS: &[(&str, &str)] =
-    &[("linger.ms", "0"), ("partitioner", "murmur2_random"), ("reconnect.backoff.max.ms", "1000")];
+/// The broker says what is too large, not the client; a request still ends at `batch.size`.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("linger.ms", "0"),
+    ("message.max.bytes", "100000000"),
+    ("partitioner", "murmur2_random"),
+    ("reconnect.backoff.max.ms", "1000"),
+];
 
 /// What the promises on data rest on.
 const OWNED: &[(&str, &str)] = &[
