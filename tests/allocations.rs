@@ -6,10 +6,13 @@
 mod allocations;
 #[path = "../benches/rig/memory.rs"]
 mod memory;
+#[path = "../benches/rig/records.rs"]
+mod records;
 
 use hotspur::measure::Counters;
 
-use memory::{Case, KeyAndValue, MemoryEngine};
+use memory::{Case, MemoryEngine};
+use records::KeyAndValue;
 
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;

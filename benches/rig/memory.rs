@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
 };
 
 use hotspur::{
@@ -16,20 +15,13 @@ use hotspur::{
     config::{self, Settings, Sources},
     delivery::Order,
     engine::{Engine, Options, control::Control},
-    loadgen::{self, Load, LoadSettings, Pace, Payload, write_key},
+    loadgen::{Payload, write_key},
     observe::HotSide,
-    record::{Destination, Output},
-    transport::{
-        Ack, SendError, Sink, Token, Trouble, WaitSet,
-        memory::{Discard, Replay},
-    },
+    record::Destination,
+    transport::memory::{Discard, Replay},
 };
 
-/// Skew of the orders' keys.
-const ZIPF: f64 = 0.99;
-
-/// A record's key and value.
-pub(crate) type KeyAndValue = (Vec<u8>, Vec<u8>);
+use super::records::{self, KeyAndValue};
 
 /// An engine that is stepped by hand.
 pub(crate) type MemoryEngine = Engine<TscClock, Replay, Discard, Steps>;
@@ -78,20 +70,7 @@ impl Case {
 
     /// Seeded records, in the order in which they are replayed.
     pub(crate) fn records(&self, count: u64) -> Vec<KeyAndValue> {
-        let clock = TscClock::new();
-        let settings = LoadSettings {
-            count,
-            pace: Pace::Unpaced,
-            payload: self.payload.clone(),
-            keys: self.keys,
-            zipf: Some(ZIPF),
-            headers: Vec::new(),
-            seed: 1,
-        };
-        let mut load = Load::new(settings, since_start(&clock)).expect("a load that can be made");
-        let mut kept = Kept::default();
-        loadgen::run(&mut load, &mut kept, &clock, &AtomicBool::new(false));
-        kept.records
+        records::prepared(&self.payload, self.keys, count, since_start(&TscClock::new()))
     }
 
     /// Every key's entry, as Redis would have given it.
@@ -158,36 +137,4 @@ fn options(settings: &Settings) -> Options {
         publish_interval_ns: 100_000_000,
         drain_timeout_ns: settings.engine.drain_timeout.as_nanos() as u64,
     }
-}
-
-/// A sink that keeps what a load sends.
-#[derive(Debug, Default)]
-struct Kept {
-    records: Vec<KeyAndValue>,
-    tokens: Vec<Token>,
-}
-
-impl Sink for Kept {
-    fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {
-        let bytes = |part: Option<&[u8]>| part.unwrap_or_default().to_vec();
-        self.records.push((bytes(output.key), bytes(output.value)));
-        self.tokens.push(token);
-        Ok(())
-    }
-
-    fn poll_acks(&mut self, now: Ticks, visit: &mut impl FnMut(Ack)) -> usize {
-        let count = self.tokens.len();
-        self.tokens.drain(..).for_each(|token| visit(Ack { token, at: now, result: Ok(()) }));
-        count
-    }
-
-    fn next_trouble(&mut self) -> Option<Trouble> {
-        None
-    }
-
-    fn in_flight(&self) -> usize {
-        self.tokens.len()
-    }
-
-    fn wait_on(&mut self, _set: &mut WaitSet) {}
 }

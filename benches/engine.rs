@@ -1,0 +1,181 @@
+//! The engine on the memory transport against the sum of its primitives, in one run.
+//!
+//! Rounds alternate, and the ratio is taken round by round, so that a machine that slows down slows
+//! both. Two further promises are counted and not timed: no allocation a record, whatever becomes
+//! of it, and a hot thread that is never put to sleep and touches no new page. Prints Markdown;
+//! exit status 1 if a promise is not kept. `-- --quick` does a tenth of it.
+
+#[path = "rig/allocations.rs"]
+mod allocations;
+#[path = "rig/circumstances.rs"]
+mod circumstances;
+#[path = "rig/memory.rs"]
+mod memory;
+#[path = "rig/primitives.rs"]
+mod primitives;
+#[path = "rig/records.rs"]
+mod records;
+#[path = "rig/statistics.rs"]
+mod statistics;
+
+use std::process::ExitCode;
+
+use hotspur::{
+    clock::{Clock, TscClock},
+    host::ThreadUsage,
+};
+
+use memory::Case;
+use primitives::{Costs, Primitives, Work};
+use records::KeyAndValue;
+use statistics::median;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+/// What the engine may cost, as a multiple of its primitives.
+const RATIO_MAX: f64 = 1.5;
+
+/// Entries of the orders' table.
+const KEYS: u64 = 1_000_000;
+
+/// How much is done.
+struct Plan {
+    prepared: u64,
+    rounds: usize,
+    round: u64,
+    long: u64,
+}
+
+const WHOLE: Plan = Plan { prepared: 1 << 19, rounds: 21, round: 1 << 19, long: 10_000_000 };
+const QUICK: Plan = Plan { prepared: 1 << 17, rounds: 5, round: 1 << 17, long: 1_000_000 };
+
+fn main() -> ExitCode {
+    let plan = if std::env::args().any(|it| it == "--quick") { QUICK } else { WHOLE };
+    println!("# The engine on the memory transport\n\n{}", circumstances::circumstances());
+    let cases = [
+        (Case::names(), Work::Digest),
+        (Case::orders_spliced(KEYS), Work::LookupAndSplice),
+        (Case::orders_text(KEYS), Work::LookupAndText),
+    ];
+    let mut kept = show_speed(&cases, &plan);
+    kept &= show_allocations(&plan);
+    kept &= show_usage(&cases, &plan);
+    if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn show_speed(cases: &[(Case, Work)], plan: &Plan) -> bool {
+    println!("## Nanoseconds a record\n");
+    println!("Medians of {} rounds of {} records each, paired.\n", plan.rounds, plan.round);
+    println!(
+        "| pipeline | engine | primitives | parse | md5 or lookup | splice | stamps | ratio |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let mut kept = true;
+    for (case, work) in cases {
+        let records = case.records(plan.prepared);
+        let (engine, costs, ratio) = speed(case, *work, &records, plan);
+        kept &= ratio <= RATIO_MAX;
+        println!(
+            "| {} | {engine:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {:.0} | {ratio:.2}{} |",
+            case.name,
+            costs.sum(),
+            costs.parse,
+            costs.work,
+            costs.splice,
+            costs.stamps,
+            verdict(ratio <= RATIO_MAX),
+        );
+    }
+    println!("\nAt most {RATIO_MAX} is promised.\n");
+    kept
+}
+
+/// Nanoseconds a record of the engine, of the primitives, and the ratio of the two.
+fn speed(case: &Case, work: Work, records: &[KeyAndValue], plan: &Plan) -> (f64, Costs, f64) {
+    let mut engine = case.engine(records.to_vec());
+    let tables = case.tables(&case.settings());
+    let mut primitives = Primitives::new(work, records, &tables);
+    let clock = TscClock::new();
+    memory::run(&mut engine, plan.round);
+    primitives.run(plan.round);
+    let mut rounds = Vec::new();
+    for _ in 0..plan.rounds {
+        let start = clock.now();
+        memory::run(&mut engine, plan.round);
+        let nanos = clock.nanos(start, clock.now()) as f64 / plan.round as f64;
+        rounds.push((nanos, primitives.run(plan.round).per(plan.round)));
+    }
+    let of = |figure: fn(&(f64, Costs)) -> f64| median(rounds.iter().map(figure));
+    let costs = Costs {
+        parse: of(|(_, costs)| costs.parse),
+        work: of(|(_, costs)| costs.work),
+        splice: of(|(_, costs)| costs.splice),
+        stamps: of(|(_, costs)| costs.stamps),
+    };
+    (of(|(engine, _)| *engine), costs, of(|(engine, costs)| engine / costs.sum()))
+}
+
+fn show_allocations(plan: &Plan) -> bool {
+    println!("## Calls of the allocator over {} records after warm-up\n", plan.round);
+    println!("| pipeline | outcome | calls |\n| --- | --- | ---: |");
+    let small = 10_000;
+    let orders = Case::orders_spliced(small);
+    let absent = br#"{"id":"1","key":"nobody","value":7,"timestamp_sent":1}"#;
+    let without_key = br#"{"id":"1","value":7,"timestamp_sent":1}"#;
+    let runs: [(&Case, &str, Option<&[u8]>); 6] = [
+        (&Case::names(), "emitted", None),
+        (&orders, "emitted", None),
+        (&Case::orders_text(small), "emitted", None),
+        (&orders, "skipped: not in the table", Some(absent)),
+        (&orders, "dead-lettered: no key", Some(without_key)),
+        (&orders, "dead-lettered: not JSON", Some(b"nonsense")),
+    ];
+    let mut kept = true;
+    for (case, outcome, value) in runs {
+        let mut records = case.records(small);
+        if let Some(value) = value {
+            records.iter_mut().for_each(|(_, it)| *it = value.to_vec());
+        }
+        let mut engine = case.engine(records);
+        memory::run(&mut engine, plan.round);
+        let before = allocations::calls();
+        memory::run(&mut engine, plan.round);
+        let calls = allocations::calls() - before;
+        kept &= calls == 0;
+        println!("| {} | {outcome} | {calls}{} |", case.name, verdict(calls == 0));
+    }
+    println!();
+    kept
+}
+
+fn show_usage(cases: &[(Case, Work)], plan: &Plan) -> bool {
+    println!("## What the system took from the thread over {} records after warm-up\n", plan.long);
+    println!("| pipeline | voluntary switches | involuntary | minor faults | major faults |");
+    println!("| --- | ---: | ---: | ---: | ---: |");
+    let mut kept = true;
+    for (case, _) in cases {
+        let mut engine = case.engine(case.records(plan.prepared));
+        memory::run(&mut engine, plan.prepared);
+        let before = ThreadUsage::read();
+        memory::run(&mut engine, plan.long);
+        let usage = ThreadUsage::read().since(&before);
+        let is_kept = usage.voluntary_switches == 0 && usage.minor_faults == 0;
+        kept &= is_kept;
+        println!(
+            "| {} | {} | {} | {}{} | {} |",
+            case.name,
+            usage.voluntary_switches,
+            usage.involuntary_switches,
+            usage.minor_faults,
+            verdict(is_kept),
+            usage.major_faults,
+        );
+    }
+    println!("\nInvoluntary switches are the machine's: other programs ran on the same cores.");
+    kept
+}
+
+fn verdict(is_kept: bool) -> &'static str {
+    if is_kept { "" } else { " (missed)" }
+}

@@ -1,0 +1,161 @@
+//! The real Kafka that is measured against, and plain clients to prepare and observe topics.
+
+use std::{
+    env,
+    future::Future,
+    pin::pin,
+    process::Command,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    producer::{BaseProducer, BaseRecord, Producer},
+    types::RDKafkaErrorCode,
+};
+
+use super::records::KeyAndValue;
+
+/// Names a Kafka to use instead of `scripts/kafka`'s: `host:port`, and perhaps more after a comma.
+const VARIABLE: &str = "HOTSPUR_TEST_KAFKA";
+
+/// Longer than anything takes on a slow machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A Kafka that answers.
+pub(crate) struct Broker {
+    pub(crate) address: String,
+    is_ours: bool,
+    admin: AdminClient<DefaultClientContext>,
+    observer: BaseConsumer,
+}
+
+impl Broker {
+    /// The one that the environment names, or the one of `scripts/kafka`, started if need be.
+    pub(crate) fn find() -> Broker {
+        let named = env::var(VARIABLE).ok().and_then(|it| it.split(',').next().map(str::to_owned));
+        let (address, is_ours) = named.map_or_else(start, |address| (address, false));
+        let client = config(&address);
+        Broker {
+            admin: client.create().expect("an admin client"),
+            observer: client.clone().set("group.id", "bench").create().expect("a consumer"),
+            address,
+            is_ours,
+        }
+    }
+
+    /// Makes a topic of one partition that nobody else uses, and waits until it can be used.
+    pub(crate) fn create_topic(&self, what: &str) -> String {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let nanos = since_epoch.expect("a clock after 1970").as_nanos();
+        let name = format!("bench-{what}-{nanos}");
+        let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
+        let made = block_on(self.admin.create_topics([&topic], &options()));
+        for result in made.expect("Kafka answers") {
+            result.unwrap_or_else(|(name, code)| panic!("topic {name} was not made: {code}"));
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while self.observer.fetch_watermarks(&name, 0, PATIENCE).is_err() {
+            assert!(Instant::now() < deadline, "topic {name} has no leader");
+            thread::sleep(Duration::from_millis(20));
+        }
+        name
+    }
+
+    /// Gives the disk back.
+    pub(crate) fn delete_topic(&self, name: &str) {
+        // A topic that stays does no harm to a measurement.
+        let _ = block_on(self.admin.delete_topics(&[name], &options()));
+    }
+
+    /// The offset after a topic's last record.
+    pub(crate) fn end_offset(&self, topic: &str) -> i64 {
+        self.observer.fetch_watermarks(topic, 0, PATIENCE).expect("Kafka answers").1
+    }
+
+    /// Writes `count` records, in large batches, and waits until all are acknowledged.
+    pub(crate) fn preload(&self, topic: &str, records: &[KeyAndValue], count: usize) {
+        let producer: BaseProducer = config(&self.address)
+            .set("linger.ms", "20")
+            .set("acks", "all")
+            .create()
+            .expect("a producer");
+        for (key, value) in records.iter().cycle().take(count) {
+            loop {
+                match producer.send(BaseRecord::to(topic).key(key).payload(value)) {
+                    Ok(()) => break,
+                    Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => {
+                        producer.poll(Duration::from_millis(1));
+                    }
+                    Err((error, _)) => panic!("a record was not taken: {error}"),
+                }
+            }
+        }
+        producer.flush(PATIENCE).expect("all records are acknowledged");
+        assert_eq!(self.end_offset(topic), count as i64, "records in {topic}");
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if self.is_ours {
+            // What does not end now ends with the machine.
+            let _ = script("stop");
+        }
+    }
+}
+
+/// A client's configuration with nothing but the address.
+pub(crate) fn config(address: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address);
+    config
+}
+
+/// The address of `scripts/kafka`'s node, and whether it was started here.
+fn start() -> (String, bool) {
+    let running = script("status").and_then(|it| address_in(&it));
+    let is_ours = running.is_none();
+    let address = running.or_else(|| script("start").and_then(|it| address_in(&it)));
+    (address.expect("scripts/kafka start says where it runs"), is_ours)
+}
+
+fn script(action: &str) -> Option<String> {
+    let program = format!("{}/scripts/kafka", env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(program).arg(action).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn address_in(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("Kafka runs at ")?;
+    rest.split_whitespace().next().map(str::to_owned)
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(PATIENCE))
+}
+
+/// Waits for the answer of the admin client, whose own thread wakes this one.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Unpark>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(answer) => return answer,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
