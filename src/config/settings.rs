@@ -53,9 +53,17 @@ pub struct KafkaClient {
 impl KafkaClient {
     /// The same cluster for a client that writes: what only concerns one that reads is left out.
     pub fn for_writing(&self) -> KafkaClient {
-        let reads_only =
-            |name: &str| librdkafka::find(name).is_some_and(|it| it.scope == Scope::Consumer);
-        let kept = self.properties.iter().filter(|(name, _)| !reads_only(name));
+        self.without(Scope::Consumer)
+    }
+
+    /// The same cluster for a client that reads or asks.
+    pub fn for_reading(&self) -> KafkaClient {
+        self.without(Scope::Producer)
+    }
+
+    fn without(&self, scope: Scope) -> KafkaClient {
+        let concerns_it = |name: &str| librdkafka::find(name).is_some_and(|it| it.scope == scope);
+        let kept = self.properties.iter().filter(|(name, _)| !concerns_it(name));
         KafkaClient {
             brokers: self.brokers.clone(),
             properties: kept.map(|(name, value)| (name.clone(), value.clone())).collect(),

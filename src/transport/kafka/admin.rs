@@ -93,7 +93,7 @@ impl KafkaAdmin {
             events: 0,
             watcher: None,
         };
-        let client = Client::start(settings, &plan)?;
+        let client = Client::start(&settings.for_reading(), &plan)?;
         metadata::reach(&client, &settings.brokers, timeout)?;
         Ok(KafkaAdmin { client, timeout })
     }
