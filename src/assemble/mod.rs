@@ -216,6 +216,11 @@ pub fn compile(settings: &Settings) -> Result<Pipeline, StartError> {
     Pipeline::compile(settings).map_err(StartError::Configuration)
 }
 
+/// What is wrong with the steps, for those who ask before a run.
+pub fn problems(settings: &Settings) -> Vec<Problem> {
+    Pipeline::compile(settings).err().unwrap_or_default()
+}
+
 /// A run under way.
 #[derive(Debug)]
 pub struct Running {

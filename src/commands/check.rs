@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Exit, Outcome, print, tell_ignored};
 use crate::{
-    assemble::{self, Creation, StartError},
+    assemble::{self, Creation},
     config::{self, Effective, Loaded, Report, Severity, Sources},
 };
 
@@ -61,15 +61,12 @@ pub fn run(arguments: &Arguments, sources: &Sources) -> Outcome {
 }
 
 fn find(arguments: &Arguments, sources: &Sources) -> Findings {
-    let loaded = match config::load(sources) {
+    let loaded = match config::load_and(sources, &assemble::problems) {
         Ok(loaded) => loaded,
         Err(report) => return Findings { report, loaded: None, connection: None },
     };
     tell_ignored(&loaded);
-    let mut report = loaded.warnings.clone();
-    if let Err(StartError::Configuration(problems)) = assemble::compile(&loaded.settings) {
-        report.problems.extend(loaded.locate(problems).problems);
-    }
+    let report = loaded.warnings.clone();
     let reach = arguments.connect && !report.has_errors();
     let connection = reach.then(|| {
         let found = assemble::check_connections(&loaded.settings, arguments.creation());

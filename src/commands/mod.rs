@@ -10,7 +10,10 @@ use std::{
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{self, Loaded, Sources};
+use crate::{
+    assemble,
+    config::{self, Loaded, Sources},
+};
 
 pub mod check;
 pub mod completions;
@@ -179,8 +182,8 @@ fn sources(line: &CommandLine) -> Sources {
 
 /// The configuration, with logging set up as it says and its warnings logged.
 fn loaded(line: &CommandLine) -> Result<Loaded, Failure> {
-    let loaded =
-        config::load(&sources(line)).map_err(|report| Failure::usage(report.to_string()))?;
+    let loaded = config::load_and(&sources(line), &assemble::problems)
+        .map_err(|report| Failure::usage(report.to_string()))?;
     logging::set_up(Some(&loaded.settings.log), line.verbose, line.quiet);
     for located in &loaded.warnings.problems {
         tracing::warn!(event = "config.doubtful", "{}", located.summary());

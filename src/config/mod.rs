@@ -73,6 +73,19 @@ impl Loaded {
 ///
 /// All problems at once, warnings included, if at least one is an error.
 pub fn load(sources: &Sources) -> Result<Loaded, Report> {
+    load_and(sources, &|_| Vec::new())
+}
+
+/// The same, with what others have to say of the settings among the problems: `inspect` sees them
+/// also where they have errors, and is not believed about keys that are at fault anyway.
+///
+/// # Errors
+///
+/// As `load`.
+pub fn load_and(
+    sources: &Sources,
+    inspect: &dyn Fn(&Settings) -> Vec<Problem>,
+) -> Result<Loaded, Report> {
     let gathered = layers::gather(sources)?;
     let mut walked = walk::walk(&gathered.tree, &gathered.layers, &sources.environment);
     let mut builder = build::Builder {
@@ -88,6 +101,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, Report> {
     let mut problems = gathered.problems;
     problems.append(&mut walked.problems);
     problems.extend(found.into_iter().map(|problem| locator.locate(problem)));
+    let known: Vec<String> = problems.iter().map(|it| it.problem.key.clone()).collect();
+    let is_known = |key: &str| known.iter().any(|it| !it.is_empty() && key.starts_with(it));
+    let others = inspect(&settings).into_iter().filter(|problem| !is_known(&problem.key));
+    problems.extend(others.map(|problem| locator.locate(problem)));
     let report = in_order(problems, &locator.file);
     if report.has_errors() {
         return Err(report);
