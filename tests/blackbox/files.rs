@@ -10,7 +10,7 @@ use hdrhistogram::serialization::{
 
 use crate::{
     payload::name,
-    support::{kafka::Kafka, message::Message, pipeline::Pipeline},
+    support::{await_true, kafka::Kafka, message::Message, pipeline::Pipeline},
 };
 
 const RECORDS: u64 = 1_000;
@@ -55,6 +55,23 @@ fn a_run_leaves_its_latencies_as_table_and_files() {
         let total = text.lines().find(|line| line.contains("Total count"));
         assert!(total.is_some_and(|line| line.ends_with(" 1000]")), "{text}");
     }
+}
+
+#[test]
+fn files_are_written_when_asked_for_while_the_run_goes_on() {
+    let kafka = Kafka::shared();
+    let pipeline = Pipeline::names(kafka);
+    pipeline.create_topics(kafka, 1);
+    kafka.produce(&pipeline.input, &[Message::new(name(0))]);
+    let hotspur = pipeline.run_to_end(kafka);
+    assert!(pipeline.files_out(".end_to_end.hgrm").is_empty(), "written without being asked");
+    await_true("a percentile file", || {
+        hotspur.signal("USR1");
+        !pipeline.files_out(".end_to_end.hgrm").is_empty()
+    });
+    kafka.produce(&pipeline.input, &[Message::new(name(1))]);
+    kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
+    assert_eq!(hotspur.stop().counts().emitted, 2);
 }
 
 /// How many values the intervals of that tag hold; those without a tag for `None`.

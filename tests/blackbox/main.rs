@@ -8,6 +8,7 @@ mod support;
 
 mod payload;
 
+mod cores;
 mod dead_letters;
 mod demo;
 mod faults;

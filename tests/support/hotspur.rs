@@ -14,7 +14,9 @@ use serde_json::Value;
 use super::{
     PATIENCE,
     child::Process,
-    names::{EMITTED, GROUP_ASSIGNED, PARTITIONS, POLLED, REJECTED, RUN_STOPPED, SKIPPED},
+    names::{
+        EMITTED, GROUP_ASSIGNED, PARTITIONS, POLLED, REJECTED, RUN_STARTED, RUN_STOPPED, SKIPPED,
+    },
 };
 
 /// A running `hotspur`.
@@ -82,6 +84,12 @@ impl Hotspur {
         });
     }
 
+    /// Waits until it runs, or has ended before it did.
+    pub(crate) fn await_end_or_start(&self) {
+        let started = |line: &str| Event::read(line).filter(|it| it.name() == RUN_STARTED);
+        self.log.await_line_or_end(started);
+    }
+
     /// Sends a signal by its short name, as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);
@@ -134,15 +142,20 @@ impl Log {
 
     #[track_caller]
     fn await_line<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        let found = self.await_line_or_end(find);
+        found.unwrap_or_else(|| panic!("waited for {what}, and there was only:\n{}", self.text()))
+    }
+
+    /// `None`: it ended, or time was over, before there was such a line.
+    fn await_line_or_end<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.state();
         loop {
-            if let Some(found) = state.lines.iter().find_map(|line| find(line)) {
+            let found = state.lines.iter().find_map(|line| find(line));
+            let left = deadline.saturating_duration_since(Instant::now());
+            if found.is_some() || state.closed || left.is_zero() {
                 return found;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let over = state.closed || left.is_zero();
-            assert!(!over, "waited for {what}, and there was only:\n{}", state.lines.join("\n"));
             (state, _) = self.changed.wait_timeout(state, left).expect("no reader panicked");
         }
     }
@@ -168,6 +181,13 @@ impl Event {
     /// Its name.
     pub(crate) fn name(&self) -> &str {
         self.0["event"].as_str().unwrap_or_default()
+    }
+
+    /// A field that is text.
+    #[track_caller]
+    pub(crate) fn text(&self, field: &str) -> &str {
+        let value = &self.0[field];
+        value.as_str().unwrap_or_else(|| panic!("`{field}` is no text in {}", self.0))
     }
 
     /// A field that is a number.

@@ -3,6 +3,18 @@
 /// Everything is in place; the first record may come.
 pub(crate) const RUN_STARTED: &str = "run.started";
 
+/// Where the hot thread runs, `HOT_CORE`.
+pub(crate) const RUN_CORE: &str = "run.core";
+
+/// A core's number, or `none`.
+pub(crate) const HOT_CORE: &str = "core";
+
+/// The number of the process.
+pub(crate) const PID: &str = "pid";
+
+/// What the hot thread is called.
+pub(crate) const HOT_THREAD: &str = "hotspur-hot";
+
 /// The group gave partitions, `PARTITIONS` of them.
 pub(crate) const GROUP_ASSIGNED: &str = "group.assigned";
 

@@ -1,0 +1,88 @@
+//! The hot core: nobody else of the process on it, and no second hot thread.
+
+use std::fs;
+
+use crate::{
+    payload::name,
+    support::{
+        hotspur::Hotspur,
+        kafka::Kafka,
+        message::Message,
+        names::{HOT_CORE, HOT_THREAD, PID, RUN_CORE, RUN_STARTED},
+        pipeline::Pipeline,
+    },
+};
+
+#[test]
+fn no_other_thread_of_the_process_may_run_on_the_hot_core() {
+    let kafka = Kafka::shared();
+    let pipeline = Pipeline::names(kafka).set("engine.core", "auto");
+    pipeline.create_topics(kafka, 1);
+    let hotspur = pipeline.run();
+    hotspur.await_assigned();
+    kafka.produce(&pipeline.input, &[Message::new(name(0))]);
+    kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
+    let core = hotspur.await_event(RUN_CORE).text(HOT_CORE).to_owned();
+    let threads = threads(hotspur.await_event(RUN_STARTED).number(PID));
+    let (hot, others): (Vec<_>, Vec<_>) =
+        threads.into_iter().partition(|(name, _)| name == HOT_THREAD);
+    assert_eq!(hot.len(), 1, "{others:?}");
+    assert!(others.iter().any(|(name, _)| name.starts_with("rdk:")), "{others:?}");
+    // With one core, or with the cores in use by other tests, it runs unpinned, and says so.
+    if core == "none" {
+        assert!(hotspur.stop().log.contains("core.caveat"));
+        return;
+    }
+    assert_eq!(hot[0].1, core, "the hot thread's cores");
+    for (name, cores) in others {
+        assert!(!contains(&cores, &core), "{name} may run on {cores}, core {core} is hot");
+    }
+    hotspur.stop();
+}
+
+#[test]
+fn a_core_that_another_hot_thread_runs_on_is_refused() {
+    let kafka = Kafka::shared();
+    let pipeline = Pipeline::names(kafka).set("engine.core", 0);
+    pipeline.create_topics(kafka, 1);
+    // Another test's process may have taken the core: then both of these are refused.
+    let first = pipeline.run();
+    let second = pipeline.run();
+    let refused = |hotspur: Hotspur| {
+        hotspur.signal("TERM");
+        let ended = hotspur.wait();
+        (ended.status == Some(2)).then(|| {
+            let told = ended.log;
+            assert!(told.contains("engine.core = 0") && told.contains("choose another"), "{told}");
+        })
+    };
+    second.await_end_or_start();
+    first.await_end_or_start();
+    let refusals = [first, second].into_iter().filter_map(refused).count();
+    assert!(refusals >= 1, "two hot threads shared core 0");
+}
+
+/// Names of the threads of a process, and the cores they may run on.
+fn threads(pid: u64) -> Vec<(String, String)> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
+    tasks
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok())
+        .map(|status| {
+            let field = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap_or_default().trim().to_owned()
+            };
+            (field("Name:"), field("Cpus_allowed_list:"))
+        })
+        .collect()
+}
+
+/// True if a list such as `0,2-3` names the core.
+fn contains(list: &str, core: &str) -> bool {
+    let core: u32 = core.parse().expect("a core's number");
+    list.split(',').any(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let number = |text: &str| text.parse::<u32>().expect("a core's number");
+        (number(first)..=number(last)).contains(&core)
+    })
+}
