@@ -20,10 +20,7 @@ mod statistics;
 
 use std::process::ExitCode;
 
-use hotspur::{
-    clock::{Clock, TscClock},
-    host::ThreadUsage,
-};
+use hotspur::host::ThreadUsage;
 
 use memory::Case;
 use primitives::{Costs, Primitives, Work};
@@ -66,7 +63,10 @@ fn main() -> ExitCode {
 
 fn show_speed(cases: &[(Case, Work)], plan: &Plan) -> bool {
     println!("## Nanoseconds a record\n");
-    println!("Medians of {} rounds of {} records each, paired.\n", plan.rounds, plan.round);
+    println!(
+        "CPU time of the thread; medians of {} rounds of {} records each, paired.\n",
+        plan.rounds, plan.round
+    );
     println!(
         "| pipeline | engine | primitives | parse | md5 or lookup | splice | stamps | ratio |"
     );
@@ -96,15 +96,14 @@ fn speed(case: &Case, work: Work, records: &[KeyAndValue], plan: &Plan) -> (f64,
     let mut engine = case.engine(records.to_vec());
     let tables = case.tables(&case.settings());
     let mut primitives = Primitives::new(work, records, &tables);
-    let clock = TscClock::new();
     memory::run(&mut engine, plan.round);
     primitives.run(plan.round);
     let mut rounds = Vec::new();
     for _ in 0..plan.rounds {
-        let start = clock.now();
-        memory::run(&mut engine, plan.round);
-        let nanos = clock.nanos(start, clock.now()) as f64 / plan.round as f64;
-        rounds.push((nanos, primitives.run(plan.round).per(plan.round)));
+        let (nanos, ()) = cpu_nanos(|| memory::run(&mut engine, plan.round));
+        let (total, costs) = cpu_nanos(|| primitives.run(plan.round));
+        let records = plan.round as f64;
+        rounds.push((nanos / records, costs.scaled_to(total / records)));
     }
     let of = |figure: fn(&(f64, Costs)) -> f64| median(rounds.iter().map(figure));
     let costs = Costs {
@@ -114,6 +113,13 @@ fn speed(case: &Case, work: Work, records: &[KeyAndValue], plan: &Plan) -> (f64,
         stamps: of(|(_, costs)| costs.stamps),
     };
     (of(|(engine, _)| *engine), costs, of(|(engine, costs)| engine / costs.sum()))
+}
+
+/// Time on a core, so that what other programs take from it does not count.
+fn cpu_nanos<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let before = ThreadUsage::read();
+    let result = work();
+    (ThreadUsage::read().since(&before).cpu.as_nanos() as f64, result)
 }
 
 fn show_allocations(plan: &Plan) -> bool {

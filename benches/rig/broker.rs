@@ -62,11 +62,18 @@ impl Broker {
             result.unwrap_or_else(|(name, code)| panic!("topic {name} was not made: {code}"));
         }
         let deadline = Instant::now() + PATIENCE;
-        while self.observer.fetch_watermarks(&name, 0, PATIENCE).is_err() {
+        while !self.has_leader(&name) {
             assert!(Instant::now() < deadline, "topic {name} has no leader");
             thread::sleep(Duration::from_millis(20));
         }
         name
+    }
+
+    /// Asks for the topic by name, so that the client learns of it.
+    fn has_leader(&self, topic: &str) -> bool {
+        let metadata = self.observer.fetch_metadata(Some(topic), PATIENCE).expect("Kafka answers");
+        let mut partitions = metadata.topics().iter().flat_map(|it| it.partitions());
+        partitions.any(|it| it.error().is_none() && it.leader() >= 0)
     }
 
     /// Gives the disk back.

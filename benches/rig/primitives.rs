@@ -46,14 +46,14 @@ impl Costs {
         self.parse + self.work + self.splice + self.stamps
     }
 
-    /// The same for each of that many records.
-    pub(crate) fn per(&self, records: u64) -> Costs {
-        let per = |total: f64| total / records as f64;
+    /// The same shares of another sum.
+    pub(crate) fn scaled_to(&self, sum: f64) -> Costs {
+        let scaled = |part: f64| part / self.sum() * sum;
         Costs {
-            parse: per(self.parse),
-            work: per(self.work),
-            splice: per(self.splice),
-            stamps: per(self.stamps),
+            parse: scaled(self.parse),
+            work: scaled(self.work),
+            splice: scaled(self.splice),
+            stamps: scaled(self.stamps),
         }
     }
 }
