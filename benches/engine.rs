@@ -3,7 +3,8 @@
 //! Rounds alternate, and the ratio is taken round by round, so that a machine that slows down slows
 //! both. Two further promises are counted and not timed: no allocation a record, whatever becomes
 //! of it, and a hot thread that is never put to sleep and touches no new page. Prints Markdown;
-//! exit status 1 if a promise is not kept. `-- --quick` does a tenth of it.
+//! exit status 1 if a promise is not kept. `-- --quick` does a tenth of it; further words choose
+//! pipelines by their names.
 
 #[path = "rig/allocations.rs"]
 mod allocations;
@@ -50,11 +51,15 @@ const QUICK: Plan = Plan { prepared: 1 << 17, rounds: 5, round: 1 << 17, long: 1
 fn main() -> ExitCode {
     let plan = if std::env::args().any(|it| it == "--quick") { QUICK } else { WHOLE };
     println!("# The engine on the memory transport\n\n{}", circumstances::circumstances());
-    let cases = [
+    let mut cases = vec![
         (Case::names(), Work::Digest),
         (Case::orders_spliced(KEYS), Work::LookupAndSplice),
         (Case::orders_text(KEYS), Work::LookupAndText),
     ];
+    let words: Vec<String> = std::env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
+    if !words.is_empty() {
+        cases.retain(|(case, _)| words.iter().any(|word| case.name.contains(word.as_str())));
+    }
     let mut kept = show_speed(&cases, &plan);
     kept &= show_allocations(&plan);
     kept &= show_usage(&cases, &plan);

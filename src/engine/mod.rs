@@ -30,6 +30,10 @@ pub trait Process {
     /// Called once a turn before anything is processed.
     fn begin_turn(&mut self);
 
+    /// A record was taken and will be processed a little later: what that will need may be brought
+    /// near meanwhile. It may be processed never, or by other bytes; so nothing is decided here.
+    fn foresee(&mut self, _record: &Record<'_>) {}
+
     /// Processes one record; see `pipeline::Pipeline::process`.
     fn process(
         &mut self,

@@ -174,9 +174,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             return 0;
         }
         let polled = self.clock.now();
-        let Engine { source, delivery, options, .. } = self;
+        let Engine { source, delivery, process, options, .. } = self;
         source.poll(polled, options.batch, &mut |record| match delivery.admit(record, polled) {
-            Admission::Admitted | Admission::NotOurs => true,
+            Admission::Admitted => {
+                process.foresee(record);
+                true
+            }
+            Admission::NotOurs => true,
             Admission::Full => false,
         })
     }

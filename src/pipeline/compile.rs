@@ -10,7 +10,10 @@ use crate::{
         Problem, Settings,
         settings::{self, HashAlgorithm, SinkPartition, Tombstones},
     },
-    pipeline::expression::{self, Expression, Field, Piece},
+    pipeline::{
+        expression::{self, Expression, Field, Piece},
+        foresight::Foresight,
+    },
 };
 
 /// What a pipeline does, compiled.
@@ -28,6 +31,7 @@ pub(super) struct Plan {
     pub(super) keep_partition: bool,
     pub(super) tombstones: Tombstones,
     pub(super) record_bytes_max: usize,
+    pub(super) foresight: Option<Foresight>,
 }
 
 #[derive(Debug)]
@@ -76,9 +80,11 @@ pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
     if !compiler.problems.is_empty() {
         return Err(compiler.problems);
     }
+    let steps: Vec<_> = steps.into_iter().flatten().collect();
     Ok(Plan {
+        foresight: steps.iter().find_map(|step| Foresight::of(&step.operator, &compiler.tree)),
         tree: compiler.tree,
-        steps: steps.into_iter().flatten().collect(),
+        steps,
         writes: usize::from(compiler.writes),
         tables: compiler.tables,
         origin: origin.unwrap_or(Expression::Record(Field::Timestamp)),

@@ -13,6 +13,7 @@ pub mod trial;
 mod compile;
 mod expression;
 mod failure;
+mod foresight;
 mod hash;
 mod origin;
 mod process;

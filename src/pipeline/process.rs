@@ -20,7 +20,6 @@ use crate::{
     verdict::{RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
 };
 
-/// Where results go that no step routes elsewhere.
 /// Where results go, unless a step says otherwise; `assemble` numbers the sinks so.
 pub const SINK: Destination = Destination(0);
 
@@ -92,6 +91,13 @@ impl Pipeline {
     /// Names of the steps, in order.
     pub fn step_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.plan.steps.iter().map(|step| step.name.as_str())
+    }
+
+    /// The table and key that a record is likely to look up first: a guess, good for prefetching.
+    #[inline]
+    pub fn foresee<'a>(&self, record: &Record<'a>) -> Option<(usize, &'a [u8])> {
+        let foresight = self.plan.foresight.as_ref()?;
+        Some((foresight.table, foresight.guess(record)?))
     }
 
     /// Processes one record. Results of an emitted one were pushed to `results`; of any other
