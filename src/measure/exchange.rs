@@ -11,33 +11,67 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::{
     clock::Ticks,
-    measure::{Counters, Interval, Regime, RegimeClock, Span},
+    measure::{Counters, Interval, Regime, RegimeClock, RegimeTicks, Span, tally::Tally},
 };
 
 /// Intervals in circulation.
 const INTERVALS: usize = 2;
 
-type Boxes = Arc<ArrayQueue<Box<Interval>>>;
+type Boxes = Arc<ArrayQueue<Box<Written>>>;
+
+/// An interval as the hot thread writes it.
+#[derive(Debug)]
+struct Written {
+    tally: Tally,
+    counters: Counters,
+    regimes: RegimeTicks,
+    start: Ticks,
+    end: Ticks,
+}
+
+impl Written {
+    fn new() -> Box<Written> {
+        let (start, end) = (Ticks(0), Ticks(0));
+        let (counters, regimes) = (Counters::ZERO, RegimeTicks::default());
+        Box::new(Written { tally: Tally::new(), counters, regimes, start, end })
+    }
+
+    fn read_into(&self, interval: &mut Interval) {
+        interval.clear();
+        self.tally.add_to(&mut interval.histograms);
+        interval.counters.clone_from(&self.counters);
+        interval.regimes = self.regimes;
+        (interval.start, interval.end) = (self.start, self.end);
+    }
+
+    fn clear(&mut self) {
+        self.tally.clear();
+        self.counters.clear();
+        self.regimes = RegimeTicks::default();
+        (self.start, self.end) = (Ticks(0), Ticks(0));
+    }
+}
 
 /// Makes both sides; the hot side starts idle at `now`.
 pub fn exchange(now: Ticks) -> (Recorder, Collector) {
     let full: Boxes = Arc::new(ArrayQueue::new(INTERVALS));
     let empty: Boxes = Arc::new(ArrayQueue::new(INTERVALS));
-    let mut interval = Box::new(Interval::new());
-    interval.start = now;
+    let mut written = Written::new();
+    written.start = now;
     let recorder = Recorder {
-        interval,
+        written,
         regimes: RegimeClock::new(now, Regime::Idle),
         full: full.clone(),
         empty: empty.clone(),
     };
-    (recorder, Collector { spare: Some(Box::new(Interval::new())), full, empty })
+    let interval = Box::new(Interval::new());
+    (recorder, Collector { interval, spare: Some(Written::new()), full, empty })
 }
 
 /// The hot side: where measurements are added up.
 #[derive(Debug)]
 pub struct Recorder {
-    interval: Box<Interval>,
+    written: Box<Written>,
     regimes: RegimeClock,
     full: Boxes,
     empty: Boxes,
@@ -47,19 +81,19 @@ impl Recorder {
     /// Adds one latency.
     #[inline]
     pub fn record(&mut self, span: Span, nanos: u64) {
-        self.interval.histograms.record(span, nanos);
+        self.written.tally.record(span, nanos);
     }
 
     /// Adds one latency that began on another machine's clock.
     #[inline]
     pub fn record_signed(&mut self, span: Span, nanos: i64) {
-        self.interval.histograms.record_signed(span, nanos);
+        self.written.tally.record_signed(span, nanos);
     }
 
     /// The counters, to add to.
     #[inline]
     pub fn counters(&mut self) -> &mut Counters {
-        &mut self.interval.counters
+        &mut self.written.counters
     }
 
     /// Goes over to another regime.
@@ -78,29 +112,31 @@ impl Recorder {
     pub fn publish(&mut self, now: Ticks) -> bool {
         let Some(mut empty) = self.empty.pop() else { return false };
         empty.start = now;
-        let full = std::mem::replace(&mut self.interval, empty);
+        let full = std::mem::replace(&mut self.written, empty);
         hand_over(&self.full, full, &mut self.regimes, now);
         true
     }
 
     /// Hands over what is left; the last thing that the hot side does.
     pub fn finish(self, now: Ticks) {
-        let Recorder { interval, mut regimes, full, .. } = self;
-        hand_over(&full, interval, &mut regimes, now);
+        let Recorder { written, mut regimes, full, .. } = self;
+        hand_over(&full, written, &mut regimes, now);
     }
 }
 
-fn hand_over(full: &Boxes, mut interval: Box<Interval>, regimes: &mut RegimeClock, now: Ticks) {
-    interval.end = now;
-    interval.regimes = regimes.take(now);
-    let pushed = full.push(interval);
+fn hand_over(full: &Boxes, mut written: Box<Written>, regimes: &mut RegimeClock, now: Ticks) {
+    written.end = now;
+    written.regimes = regimes.take(now);
+    let pushed = full.push(written);
     assert!(pushed.is_ok(), "more intervals are in circulation than were made");
 }
 
 /// The observer's side.
 #[derive(Debug)]
 pub struct Collector {
-    spare: Option<Box<Interval>>,
+    /// What was handed over last, as histograms.
+    interval: Box<Interval>,
+    spare: Option<Box<Written>>,
     full: Boxes,
     empty: Boxes,
 }
@@ -118,10 +154,11 @@ impl Collector {
     /// Shows a handed-over interval, if there is one, and clears it for the next round. Returns
     /// true if there was one.
     pub fn collect(&mut self, see: &mut impl FnMut(&Interval)) -> bool {
-        let Some(mut interval) = self.full.pop() else { return false };
-        see(&interval);
-        interval.clear();
-        self.spare = Some(interval);
+        let Some(mut written) = self.full.pop() else { return false };
+        written.read_into(&mut self.interval);
+        see(&self.interval);
+        written.clear();
+        self.spare = Some(written);
         true
     }
 }

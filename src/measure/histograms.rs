@@ -44,18 +44,27 @@ impl Histograms {
     }
 
     /// Adds one value.
-    #[inline]
     pub fn record(&mut self, span: Span, nanos: u64) {
+        self.record_n(span, nanos, 1);
+    }
+
+    /// Adds the same value that many times.
+    pub fn record_n(&mut self, span: Span, nanos: u64, count: u64) {
         let index = span.index();
-        if nanos > LATENCY_NS_MAX || self.spans[index].record(nanos).is_err() {
-            self.above[index] += 1;
+        if nanos > LATENCY_NS_MAX || self.spans[index].record_n(nanos, count).is_err() {
+            self.above[index] += count;
         } else if nanos < LATENCY_NS_MIN {
-            self.below[index] += 1;
+            self.below[index] += count;
         }
     }
 
+    /// Counts values that stand in no histogram: past an hour, and negative ones.
+    pub fn count_outside(&mut self, span: Span, above: u64, negative: u64) {
+        self.above[span.index()] += above;
+        self.negative[span.index()] += negative;
+    }
+
     /// Adds one value that another machine's clock can have made negative.
-    #[inline]
     pub fn record_signed(&mut self, span: Span, nanos: i64) {
         match u64::try_from(nanos) {
             Ok(nanos) => self.record(span, nanos),

@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod histograms;
 pub mod interval;
 pub mod regime;
+mod tally;
 
 pub use counters::{Counters, Grid};
 pub use exchange::{Collector, Recorder, exchange};
