@@ -1,9 +1,9 @@
 //! What a record costs at the least: the primitives, each alone, on the same records.
 //!
 //! They are taken from their crates and not from this program, so that a slow codec cannot excuse a
-//! slow engine: simd-json's tape, the `md-5` crate or one lookup, a splice of known bytes at a known
-//! place, and the clock reads and histogram records that a record's stages take. Each goes over a
-//! batch by itself, with nothing in between: the sum is what no engine can be below.
+//! slow engine: simd-json's tape, the `md-5` crate or one lookup, a splice of known bytes at a
+//! known place, and the clock reads and histogram records that a record's stages take. Each goes
+//! over a batch by itself, with nothing in between: the sum is what no engine can be below.
 
 use std::mem;
 

@@ -32,7 +32,7 @@ enum From {
     /// The record's own key.
     RecordKey,
     /// What stands behind these bytes.
-    Behind(Finder<'static>),
+    Behind(Box<Finder<'static>>),
 }
 
 impl Foresight {
@@ -42,7 +42,9 @@ impl Foresight {
         let from = match key {
             Expression::Record(Field::Key) => From::RecordKey,
             Expression::Event(path) => match tree.path(*path).segments.as_slice() {
-                [Segment::Name(name)] => From::Behind(Finder::new(&opening(name)).into_owned()),
+                [Segment::Name(name)] => {
+                    From::Behind(Box::new(Finder::new(&opening(name)).into_owned()))
+                }
                 _ => return None,
             },
             _ => return None,
@@ -82,7 +84,7 @@ mod tests {
     };
 
     fn guess(name: &str, value: &str) -> Option<String> {
-        let from = From::Behind(Finder::new(&opening(name)).into_owned());
+        let from = From::Behind(Box::new(Finder::new(&opening(name)).into_owned()));
         let record = Record {
             partition: PartitionId(0),
             topic: "t",
