@@ -141,6 +141,11 @@ pub struct Steps {
 /// Records whose lookups are remembered; a power of two, and a usual batch.
 const FORESEEN: usize = 256;
 
+/// How many records ahead a slot, and an entry, is brought near. A whole batch ahead is too early:
+/// by its turn the line is gone again.
+const SLOTS_AHEAD: i64 = 8;
+const ENTRIES_AHEAD: i64 = 3;
+
 impl Steps {
     /// Joins both; tables stand in the order of the settings.
     pub fn new(pipeline: Pipeline, tables: Tables) -> Steps {
@@ -148,8 +153,16 @@ impl Steps {
     }
 
     #[inline]
-    fn foreseen(&mut self, record: &Record<'_>) -> &mut Option<(usize, KeyHash)> {
-        &mut self.foreseen[record.offset as usize % FORESEEN]
+    fn foreseen(&mut self, offset: i64) -> &mut Option<(usize, KeyHash)> {
+        &mut self.foreseen[offset as usize % FORESEEN]
+    }
+
+    /// Brings the entry of the record at that offset near, once.
+    #[inline]
+    fn approach(&mut self, offset: i64) {
+        if let Some((table, hash)) = self.foreseen(offset).take() {
+            self.tables.reader(table).prefetch_entry(hash);
+        }
     }
 }
 
@@ -175,11 +188,11 @@ impl Process for Steps {
             let reader = self.tables.reader(table);
             let hash = reader.hash(key);
             reader.prefetch_slot(hash);
-            *self.foreseen(record) = Some((table, hash));
+            *self.foreseen(record.offset) = Some((table, hash));
         }
     }
 
-    /// The entry comes near while the value is parsed.
+    /// Slots come near some records ahead, entries when their slots are there.
     #[inline]
     fn process(
         &mut self,
@@ -187,9 +200,11 @@ impl Process for Steps {
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed {
-        if let Some((table, hash)) = self.foreseen(record).take() {
-            self.tables.reader(table).prefetch_entry(hash);
+        if let Some((table, hash)) = *self.foreseen(record.offset + SLOTS_AHEAD) {
+            self.tables.reader(table).prefetch_slot(hash);
         }
+        self.approach(record.offset + ENTRIES_AHEAD);
+        self.approach(record.offset);
         self.pipeline.process(record, &mut InTables(&self.tables), mark, results)
     }
 
