@@ -156,8 +156,23 @@ impl Delivery {
     /// committed. Returns how many of its records were in flight.
     pub fn disown(&mut self, partition: PartitionId) -> u32 {
         let in_flight = self.ledger.partition(partition).in_flight;
+        self.free_settled(partition);
         self.ledger.disown(partition);
         in_flight
+    }
+
+    /// Frees what is settled and waits for older records: once nobody owns the partition, no
+    /// older one will.
+    fn free_settled(&mut self, id: PartitionId) {
+        let mut index = self.ledger.partition(id).head;
+        while index != NO_SLOT {
+            let slot = self.ring.slot_mut(index);
+            if slot.stage == SlotStage::Settled {
+                slot.stage = SlotStage::Free;
+            }
+            index = slot.next;
+        }
+        self.ring.reclaim();
     }
 
     /// Copies a record in.
