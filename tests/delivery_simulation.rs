@@ -340,3 +340,33 @@ fn guarantees_hold_under_random_schedules() {
         });
     }
 }
+
+/// An engine that owns partition 0 of a broker with these fates.
+fn engine(simulation: &mut Simulation, fates: &[u8]) -> Simulated {
+    let stored = |(offset, fate): (u32, &u8)| Stored {
+        key: Some([&0u16.to_le_bytes()[..], &offset.to_le_bytes()].concat()),
+        value: Some(vec![*fate]),
+        headers: Vec::new(),
+    };
+    simulation.broker = Broker::new(vec![(0..).zip(fates).map(stored).collect()]);
+    simulation.partitions = 1;
+    let engine = simulation.connect(HotSide::detached(Ticks(0)));
+    simulation.broker.set_room(100);
+    simulation.broker.assign(PartitionId(0));
+    engine
+}
+
+#[test]
+fn what_was_settled_and_could_not_be_committed_is_unfinished() {
+    let mut simulation = Simulation::new(0);
+    let mut engine = engine(&mut simulation, b"sss");
+    while simulation.broker.answer_commit(false) || engine.turn() > 0 {}
+    engine.stop();
+    while !matches!(engine.phase(), Phase::Ended(_)) {
+        engine.turn();
+        simulation.clock.advance(100_000_000);
+        simulation.broker.answer_commit(false);
+    }
+    let ending = Ending { cause: Cause::Asked, unfinished: 3 };
+    assert_eq!(engine.phase(), Phase::Ended(ending));
+}

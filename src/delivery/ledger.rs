@@ -27,6 +27,9 @@ pub(crate) struct Partition {
     pub(crate) listed: bool,
     /// The commit under way speaks of this ownership.
     pub(crate) committing: bool,
+    /// Settled records that no confirmed commit covers, and those that the one under way would.
+    pub(crate) uncommitted: u64,
+    pub(crate) covered: u64,
 }
 
 const UNKNOWN: Partition = Partition {
@@ -40,6 +43,8 @@ const UNKNOWN: Partition = Partition {
     committed: None,
     listed: false,
     committing: false,
+    uncommitted: 0,
+    covered: 0,
 };
 
 /// All partitions, and which of them have something to commit.
@@ -97,6 +102,12 @@ impl Ledger {
         })
     }
 
+    /// Records of partitions that are ours which are not settled, or settled and not committed.
+    pub(crate) fn unfinished(&self) -> u64 {
+        let owned = self.partitions.iter().filter(|it| it.owned);
+        owned.map(|it| u64::from(it.in_flight) + it.uncommitted).sum()
+    }
+
     /// Moves what is to be committed into `positions`, which is cleared first.
     pub(crate) fn take_positions(&mut self, positions: &mut Vec<(PartitionId, i64)>) {
         positions.clear();
@@ -105,6 +116,7 @@ impl Ledger {
             partition.listed = false;
             let ahead = partition.owned && partition.position != partition.committed;
             partition.committing = ahead;
+            partition.covered = partition.uncommitted;
             positions.extend(partition.position.filter(|_| ahead).map(|it| (id, it)));
         }
     }

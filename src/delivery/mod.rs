@@ -103,6 +103,12 @@ impl Delivery {
         self.ring.len()
     }
 
+    /// Records of partitions that are still ours which are not settled, or, at least once, settled
+    /// and not covered by a confirmed commit: if the run ends now, they come again.
+    pub fn unfinished(&self) -> usize {
+        self.ledger.unfinished() as usize
+    }
+
     /// Bytes that records in flight hold.
     pub fn in_flight_bytes(&self) -> usize {
         self.ring.bytes_len()
@@ -386,6 +392,7 @@ impl Delivery {
             partition.tail = NO_SLOT;
         }
         if self.order == Order::ProcessThenCommit {
+            partition.uncommitted += u64::from(freed);
             self.ledger.reach(id, position);
         }
     }
@@ -433,6 +440,7 @@ impl Delivery {
             partition.committing = false;
             if confirmed {
                 partition.committed = Some(position);
+                partition.uncommitted -= partition.covered;
             } else if let Some(position) = partition.position {
                 self.ledger.reach(id, position);
             }

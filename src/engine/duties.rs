@@ -272,7 +272,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         }
         self.source.close();
         self.publish(now);
-        let unfinished = self.delivery.in_flight();
+        let unfinished = self.delivery.unfinished();
         self.phase = Phase::Ended(Ending { cause, unfinished });
     }
 

@@ -33,6 +33,6 @@ pub enum Cause {
 pub struct Ending {
     /// Why.
     pub cause: Cause,
-    /// Records in flight that were not settled or committed in time: they will come again.
+    /// Records taken that were not settled, or not committed, in time: they will come again.
     pub unfinished: usize,
 }
