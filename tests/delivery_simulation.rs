@@ -370,3 +370,20 @@ fn what_was_settled_and_could_not_be_committed_is_unfinished() {
     let ending = Ending { cause: Cause::Asked, unfinished: 3 };
     assert_eq!(engine.phase(), Phase::Ended(ending));
 }
+
+#[test]
+fn a_commit_that_failed_is_not_tried_again_at_once() {
+    let mut simulation = Simulation::new(1);
+    let mut engine = engine(&mut simulation, b"1");
+    let failed = (0..1000).filter(|_| {
+        engine.turn();
+        simulation.broker.answer_commit(false)
+    });
+    assert_eq!(failed.count(), 1, "no time has passed");
+    simulation.clock.advance(10);
+    engine.turn();
+    assert!(simulation.broker.answer_commit(true), "the commit interval is over");
+    simulation.clock.advance(10);
+    engine.turn();
+    assert_eq!(simulation.broker.unanswered(), 1, "committed, then processed");
+}

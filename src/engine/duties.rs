@@ -25,6 +25,9 @@ pub(super) enum Answer {
     Rejected(Sequence),
 }
 
+/// How long a commit that failed waits at most before the next, where the interval is longer.
+const COMMIT_RETRY_NS_MAX: u64 = 100_000_000;
+
 /// A dead letter is sent whole, then cut, then without its payload; then the run ends.
 const LETTER_TRIES_MAX: u8 = 3;
 
@@ -55,6 +58,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     pub(super) fn hear_source(&mut self, now: Ticks) -> usize {
         let mut count = 0;
         let mut fatal = None;
+        let retry_due = Ticks(now.0 + self.clock.ticks(COMMIT_RETRY_NS_MAX));
         let Engine { source, delivery, owned, revoking, meter, phase, .. } = self;
         while let Some(event) = source.next_event() {
             count += 1;
@@ -85,6 +89,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 }
                 SourceEvent::Committed { ticket, result } => {
                     delivery.end_commit(ticket, result.is_ok());
+                    self.commit_failed = result.is_err();
+                    if self.commit_failed {
+                        self.commit_due = self.commit_due.min(retry_due);
+                    }
                     meter.committed(result);
                 }
                 SourceEvent::Trouble(trouble) => {
@@ -223,9 +231,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     /// Commits what is due, gives partitions back, ends the run: whatever delivery allows now.
     pub(super) fn keep_promises(&mut self, now: Ticks) -> usize {
         let dropped = self.delivery.take_dropped();
-        let hurried = self.phase != Phase::Running
+        let wanted_now = self.phase != Phase::Running
             || !self.revoking.is_empty()
             || self.options.order == Order::CommitThenProcess;
+        let hurried = wanted_now && !self.commit_failed;
         let mut work = dropped as usize;
         if (hurried || now >= self.commit_due) && self.delivery.wants_commit() {
             work += self.commit(now);

@@ -65,6 +65,8 @@ pub struct Engine<C, S, K, P> {
     /// Why records were rejected whose dead letter the broker may refuse for its size.
     pub(super) large_letters: Vec<(Sequence, Rejection)>,
     pub(super) commit_due: Ticks,
+    /// The last commit failed: the next waits until it is due, however much it is wanted.
+    pub(super) commit_failed: bool,
     pub(super) publish_due: Ticks,
     pub(super) control: Control,
 }
@@ -91,6 +93,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             answers: Vec::with_capacity(options.in_flight),
             large_letters: Vec::with_capacity(options.in_flight_bytes / CUT_LETTER_BYTES + 1),
             commit_due: now,
+            commit_failed: false,
             publish_due: Ticks(now.0 + clock.ticks(options.publish_interval_ns)),
             control,
             clock,
