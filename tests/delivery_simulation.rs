@@ -11,14 +11,14 @@ use std::{
 
 use hotspur::{
     clock::{ManualClock, Ticks, WallOffset},
-    delivery::Order,
+    delivery::{Admission, Delivery, Order},
     engine::{Cause, Ending, Engine, Options, Phase, Process, control::Control},
     observe::HotSide,
     pipeline::{
         Mark, Processed, Results,
         results::{Entry, Part},
     },
-    record::{Destination, PartitionId, Record},
+    record::{Destination, Headers, PartitionId, Record},
     transport::memory::{Broker, BrokerSink, BrokerSource, Stored},
     verdict::{RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
 };
@@ -386,4 +386,52 @@ fn a_commit_that_failed_is_not_tried_again_at_once() {
     simulation.clock.advance(10);
     engine.turn();
     assert_eq!(simulation.broker.unanswered(), 1, "committed, then processed");
+}
+
+#[test]
+fn a_record_whose_bytes_find_no_room_is_backpressure_until_some_are_freed() {
+    let mut delivery = Delivery::new(Order::ProcessThenCommit, 16, 64);
+    delivery.assign(PartitionId(0));
+    let admit = |delivery: &mut Delivery, offset, key: &[u8]| {
+        delivery.admit(&Record { key: Some(key), ..record(offset) }, Ticks(0))
+    };
+    assert_eq!(admit(&mut delivery, 0, &[7; 40]), Admission::Admitted);
+    assert!(delivery.has_room());
+    assert_eq!(admit(&mut delivery, 1, &[7; 40]), Admission::Full);
+    assert!(!delivery.has_room(), "a thread that parks must wait for acknowledgements");
+    let first = delivery.next_ready().unwrap();
+    delivery.skip(first);
+    assert!(delivery.has_room());
+    assert_eq!(admit(&mut delivery, 1, &[7; 64]), Admission::Admitted);
+}
+
+#[test]
+fn a_key_that_never_fits_ends_the_run_and_says_where() {
+    let mut simulation = Simulation::new(0);
+    let stored = Stored { key: Some(vec![7; 513]), value: Some(b"1".to_vec()), headers: vec![] };
+    simulation.broker = Broker::new(vec![vec![stored]]);
+    let mut engine = simulation.connect(HotSide::detached(Ticks(0)));
+    simulation.broker.assign(PartitionId(0));
+    while !matches!(engine.phase(), Phase::Ended(_)) {
+        engine.turn();
+    }
+    let Phase::Ended(Ending { cause: Cause::Failed(trouble), unfinished: 0 }) = engine.phase()
+    else {
+        panic!("{:?}", engine.phase())
+    };
+    assert!(trouble.text.as_str().starts_with("memory[0] at offset 0: "), "{}", trouble.text);
+}
+
+fn record(offset: i64) -> Record<'static> {
+    Record {
+        partition: PartitionId(0),
+        topic: "memory",
+        partition_number: 0,
+        offset,
+        timestamp_ms: None,
+        key: None,
+        value: None,
+        headers: Headers::NONE,
+        arrived: Ticks(0),
+    }
 }

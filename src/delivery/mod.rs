@@ -43,6 +43,8 @@ pub enum Admission {
     Admitted,
     /// No room; offer it again later.
     Full,
+    /// Its key and headers, which are never cut, are larger than all the memory in flight.
+    TooLarge,
     /// Its partition is not ours, or the group wants it back: it is not processed here.
     NotOurs,
 }
@@ -71,6 +73,8 @@ pub struct Delivery {
     ring: Ring,
     ledger: Ledger,
     in_flight_max: usize,
+    /// The oldest record in flight when another found no room for its bytes.
+    out_of_bytes_at: Option<Sequence>,
     /// The next record to be handed out for processing.
     cursor: Sequence,
     /// What the commit under way says, and the ownerships under which it was begun.
@@ -89,6 +93,7 @@ impl Delivery {
             ring: Ring::new(in_flight_max, bytes),
             ledger: Ledger::new(),
             in_flight_max,
+            out_of_bytes_at: None,
             cursor: Sequence(0),
             committing: Vec::with_capacity(PARTITIONS_MAX),
             committing_epochs: Vec::with_capacity(PARTITIONS_MAX),
@@ -114,9 +119,10 @@ impl Delivery {
         self.ring.bytes_len()
     }
 
-    /// True if another record may be offered.
+    /// True if another record may be offered: there is a slot, and the last one whose bytes found
+    /// no room may find some now.
     pub fn has_room(&self) -> bool {
-        self.ring.len() < self.in_flight_max
+        self.ring.len() < self.in_flight_max && self.out_of_bytes_at != Some(self.ring.oldest())
     }
 
     /// Records admitted that were not handed out yet.
@@ -191,7 +197,12 @@ impl Delivery {
             return Admission::Full;
         }
         let epoch = partition.epoch;
+        let parts_kept_whole = record.bytes_len() - record.value.map_or(0, <[u8]>::len);
+        if parts_kept_whole > self.ring.arena_len() {
+            return Admission::TooLarge;
+        }
         let Some(index) = self.admit_bytes(record, epoch, polled) else {
+            self.out_of_bytes_at = Some(self.ring.oldest());
             return Admission::Full;
         };
         self.append(record.partition, index);

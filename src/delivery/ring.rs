@@ -156,6 +156,11 @@ impl Ring {
         self.arena.len()
     }
 
+    /// The sequence of the oldest slot in use; grows when room is made.
+    pub(crate) fn oldest(&self) -> Sequence {
+        Sequence(self.oldest)
+    }
+
     /// The sequence that the next admission gets.
     pub(crate) fn next(&self) -> Sequence {
         Sequence(self.next)

@@ -14,9 +14,9 @@ use crate::{
     limits::{CUT_LETTER_BYTES, PARTITIONS_MAX},
     measure::Regime,
     observe::HotSide,
-    record::{Destination, PartitionId},
-    transport::{Sink, Source},
-    verdict::{RejectClass, Rejection, Step, Verdict},
+    record::{Destination, PartitionId, Record},
+    transport::{Sink, Source, Trouble},
+    verdict::{RejectClass, Rejection, Sentence, Step, Verdict},
 };
 
 /// What an engine is told beside its parts.
@@ -177,15 +177,27 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             return 0;
         }
         let polled = self.clock.now();
+        let mut too_large = None;
         let Engine { source, delivery, process, options, .. } = self;
-        source.poll(polled, options.batch, &mut |record| match delivery.admit(record, polled) {
+        let taken = source.poll(polled, options.batch, &mut |record| match delivery
+            .admit(record, polled)
+        {
             Admission::Admitted => {
                 process.foresee(record);
                 true
             }
             Admission::NotOurs => true,
             Admission::Full => false,
-        })
+            Admission::TooLarge => {
+                too_large = Some(does_not_fit(record));
+                false
+            }
+        });
+        if let Some(trouble) = too_large {
+            self.meter.trouble(trouble);
+            self.fail(trouble);
+        }
+        taken
     }
 
     /// Processes what may be processed now, up to a batch or a full outbox.
@@ -279,6 +291,15 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         outbox.push_letter(options.dead_letters, &letter, &record, refused_before);
         outbox.claim(sequence);
     }
+}
+
+/// A record that cannot be held cannot be dead-lettered either: its key would be missing.
+fn does_not_fit(record: &Record<'_>) -> Trouble {
+    let text = Sentence::format(format_args!(
+        "{}[{}] at offset {}: key and headers have more bytes than limits.in_flight_bytes; raise it",
+        record.topic, record.partition_number, record.offset
+    ));
+    Trouble { peer: "source", code: "RECORD_TOO_LARGE", text, heals: false }
 }
 
 fn too_large(bytes: usize) -> Rejection {
