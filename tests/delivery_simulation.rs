@@ -435,3 +435,25 @@ fn record(offset: i64) -> Record<'static> {
         arrived: Ticks(0),
     }
 }
+
+#[test]
+fn letters_of_results_that_are_refused_together_keep_their_order() {
+    let mut simulation = Simulation::new(0);
+    let mut engine = engine(&mut simulation, b"111");
+    while simulation.broker.unanswered() < 3 {
+        engine.turn();
+    }
+    // Taken from the front, so that what `swap_remove` leaves is refused last.
+    for index in [0, 1, 0] {
+        simulation.broker.refuse(index, false);
+    }
+    while simulation.broker.unanswered() < 3 {
+        engine.turn();
+    }
+    for index in [0, 1, 0] {
+        simulation.broker.accept(index);
+    }
+    let mut offsets = Vec::new();
+    simulation.broker.for_each_written(|it| offsets.push(it.key.as_ref().unwrap()[2]));
+    assert_eq!(offsets, [0, 1, 2]);
+}

@@ -122,7 +122,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// Collects acknowledgements; records of which all are in are settled.
     pub(super) fn collect_acks(&mut self, now: Ticks) -> usize {
-        if self.sink.in_flight() == 0 {
+        // Without anything in flight only errors can come, and nobody hurries to hear them.
+        if self.sink.in_flight() == 0 && now < self.publish_due {
             return 0;
         }
         let Engine { sink, delivery, meter, clock, answers, .. } = self;
@@ -138,9 +139,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 _ => {}
             },
         });
-        while let Some(answer) = self.answers.pop() {
-            self.hear_answer(answer);
+        for index in 0..self.answers.len() {
+            self.hear_answer(self.answers[index]);
         }
+        self.answers.clear();
         count
     }
 
@@ -294,8 +296,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             || !self.delivery.has_room()
             || !self.revoking.is_empty()
             || self.phase != Phase::Running;
-        let commit_waits = self.sink.in_flight() > 0 && self.clock.now() >= self.commit_due;
-        if stuck || commit_waits {
+        let commit_waits = self.clock.now() >= self.commit_due;
+        // A sink that is not asked for acknowledgements would never take its signal back.
+        if (stuck || commit_waits) && self.sink.in_flight() > 0 {
             self.sink.wait_on(set);
         }
         self.control.wait_on(set);
