@@ -363,7 +363,11 @@ pub fn await_topics(settings: &Settings, stop: &AtomicBool) -> Result<(), StartE
     let source = &settings.source;
     let timeout = settings.engine.start_timeout;
     let deadline = Instant::now() + timeout;
-    let admin = KafkaAdmin::connect("source", &source.client, timeout).map_err(broker_error)?;
+    let admin = KafkaAdmin::connect_unless("source", &source.client, timeout, stop);
+    if stop.load(Ordering::Acquire) {
+        return Err(StartError::Stopped);
+    }
+    let admin = admin.map_err(broker_error)?;
     for topic in &source.topics {
         let mut told = false;
         while admin.partitions(topic).map_err(broker_error)?.is_none() {

@@ -53,9 +53,18 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
         configuration = %loaded.file.display(),
         version = env!("CARGO_PKG_VERSION")
     );
-    let running = launch(settings, &machine, pipeline, &signals);
-    let finished = conclude(running.map_err(|error| failure(error, Some(loaded)))?)?;
+    let running = match launch(settings, &machine, pipeline, &signals) {
+        Err(StartError::Stopped) => return Ok(stopped_early()),
+        running => running.map_err(|error| failure(error, Some(loaded)))?,
+    };
+    let finished = conclude(running)?;
     outcome(&finished.ending)
+}
+
+/// Somebody asked for the end during the start: nothing was in flight, all is done as asked.
+pub(super) fn stopped_early() -> Exit {
+    tracing::info!(event = "run.stopped", "told to end before the start was complete");
+    Exit::Done
 }
 
 /// From connecting to the hot thread's first turn, with log lines on the way.

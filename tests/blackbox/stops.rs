@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::{
     payload::{assert_each_once, assert_none_lost, fates, mixed_orders, name},
     support::{
-        clients::Load, hotspur::Hotspur, kafka::Kafka, message::Message, names::RUN_STOPPING,
-        pipeline::Pipeline, redis::Redis,
+        clients::Load, free_port, hotspur::Hotspur, kafka::Kafka, message::Message,
+        names::RUN_STOPPING, pipeline::Pipeline, redis::Redis,
     },
 };
 
@@ -104,6 +104,18 @@ fn a_second_signal_ends_at_once_and_what_was_not_acknowledged_comes_again() {
         assert_eq!(hotspur.wait().status, Some(status));
         assert_comes_again(kafka, &frozen, &pipeline);
     }
+}
+
+#[test]
+fn a_signal_during_the_start_ends_it_at_once_as_asked() {
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let pipeline = Pipeline::names(Kafka::shared())
+        .set("kafka.brokers", &nobody)
+        .set("engine.start_timeout", "10m");
+    let hotspur = pipeline.run();
+    hotspur.await_event("run.path");
+    hotspur.signal("TERM");
+    assert_eq!(hotspur.wait().status, Some(0));
 }
 
 #[test]

@@ -19,11 +19,11 @@ use super::{
     Exit, Failure, Outcome,
     init::PIPELINES,
     load, print,
-    run::{conclude, failure, launch, outcome},
+    run::{conclude, failure, launch, outcome, stopped_early},
     signals::SignalActions,
 };
 use crate::{
-    assemble::{self, Machine, Running},
+    assemble::{self, Machine, Running, StartError},
     clock::{Clock, TscClock, WallOffset},
     config::{self, Loaded, Settings, Sources, units},
     loadgen::{self, Load, LoadReport, LoadSettings, Pace, Payload},
@@ -87,8 +87,10 @@ pub fn run(arguments: &Arguments, profile: Option<String>, set: Vec<String>) -> 
         arguments.duration,
         table.description()
     ))?;
-    let running = launch(settings, &machine, pipeline, &signals);
-    let running = running.map_err(|error| failure(error, Some(&loaded)))?;
+    let running = match launch(settings, &machine, pipeline, &signals) {
+        Err(StartError::Stopped) => return Ok(stopped_early()),
+        running => running.map_err(|error| failure(error, Some(&loaded)))?,
+    };
     let report = drive(arguments, settings, &running, &mut table, signals.stop_flag());
     running.stopper.stop();
     let finished = conclude(running)?;

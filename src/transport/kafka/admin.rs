@@ -6,7 +6,7 @@
 use std::{
     ffi::{CString, c_char},
     ptr,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -74,14 +74,24 @@ impl KafkaAdmin {
         settings: &KafkaClient,
         timeout: Duration,
     ) -> Result<KafkaAdmin, Trouble> {
-        KafkaAdmin::start(peer, settings, None, timeout)
+        KafkaAdmin::connect_unless(peer, settings, timeout, &AtomicBool::new(false))
+    }
+
+    /// The same; once `stop` is true no broker is waited for any more.
+    pub fn connect_unless(
+        peer: &'static str,
+        settings: &KafkaClient,
+        timeout: Duration,
+        stop: &AtomicBool,
+    ) -> Result<KafkaAdmin, Trouble> {
+        KafkaAdmin::start(peer, settings, None, (timeout, stop))
     }
 
     fn start(
         peer: &'static str,
         settings: &KafkaClient,
         group: Option<&str>,
-        timeout: Duration,
+        (timeout, stop): (Duration, &AtomicBool),
     ) -> Result<KafkaAdmin, Trouble> {
         let owned = [("group.id", group.unwrap_or_default())];
         let plan = Plan {
@@ -94,7 +104,7 @@ impl KafkaAdmin {
             watcher: None,
         };
         let client = Client::start(&settings.for_reading(), &plan)?;
-        metadata::reach(&client, &settings.brokers, timeout)?;
+        metadata::reach_unless(&client, &settings.brokers, timeout, stop)?;
         Ok(KafkaAdmin { client, timeout })
     }
 
@@ -181,7 +191,8 @@ impl KafkaAdmin {
         topics: &[String],
         timeout: Duration,
     ) -> Result<Vec<PartitionLag>, Trouble> {
-        let admin = KafkaAdmin::start("source", settings, Some(group), timeout)?;
+        let wait = (timeout, &AtomicBool::new(false));
+        let admin = KafkaAdmin::start("source", settings, Some(group), wait)?;
         let mut lags = Vec::new();
         for topic in topics {
             let partitions = admin.partitions(topic)?.unwrap_or(0);

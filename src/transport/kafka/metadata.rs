@@ -3,7 +3,10 @@
 
 use std::{
     ptr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -22,6 +25,16 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Waits for the first answer of any broker. Errors that never heal end the wait; else the last
 /// one is the reason when the time is over.
 pub(super) fn reach(client: &Arc<Client>, brokers: &str, timeout: Duration) -> Result<(), Trouble> {
+    reach_unless(client, brokers, timeout, &AtomicBool::new(false))
+}
+
+/// The same; the wait also ends, as if the time were over, once `stop` is true.
+pub(super) fn reach_unless(
+    client: &Arc<Client>,
+    brokers: &str,
+    timeout: Duration,
+    stop: &AtomicBool,
+) -> Result<(), Trouble> {
     let events = Queue::main(client);
     let deadline = Instant::now() + timeout;
     let mut reason: Option<Trouble> = None;
@@ -43,7 +56,7 @@ pub(super) fn reach(client: &Arc<Client>, brokers: &str, timeout: Duration) -> R
                 reason = Some(trouble);
             }
         }
-        if left.is_zero() {
+        if left.is_zero() || stop.load(Ordering::Acquire) {
             let code = Code::RD_KAFKA_RESP_ERR__TIMED_OUT;
             let reason = reason.unwrap_or_else(|| client.trouble(code, "no answer"));
             let text = Sentence::format(format_args!(
