@@ -205,8 +205,8 @@ impl Simulation {
         }
     }
 
-    /// Everything works until nothing happens any more: then nothing is in flight, whatever was lost
-    /// or given back before.
+    /// Everything works until nothing happens any more: then nothing is in flight, whatever was
+    /// lost or given back before.
     fn calm_down(&mut self, engine: &mut Simulated) {
         self.broker.set_room(100);
         let mut quiet = 0;

@@ -187,7 +187,7 @@ pub(super) fn outcome(ending: &Ending) -> Outcome {
     match ending.cause {
         Cause::Failed(trouble) => Err(Failure::unavailable(trouble.text.as_str())),
         Cause::Asked if ending.unfinished > 0 => Err(Failure::unavailable(format!(
-            "engine.drain_timeout is over with {} records that are not finished: they will come again",
+            "engine.drain_timeout is over with {} records unfinished: they will come again",
             ending.unfinished
         ))),
         Cause::Asked => Ok(Exit::Done),

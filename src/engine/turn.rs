@@ -296,7 +296,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 /// A record that cannot be held cannot be dead-lettered either: its key would be missing.
 fn does_not_fit(record: &Record<'_>) -> Trouble {
     let text = Sentence::format(format_args!(
-        "{}[{}] at offset {}: key and headers have more bytes than limits.in_flight_bytes; raise it",
+        "{}[{}] at offset {}: key and headers are larger than limits.in_flight_bytes; raise it",
         record.topic, record.partition_number, record.offset
     ));
     Trouble { peer: "source", code: "RECORD_TOO_LARGE", text, heals: false }
