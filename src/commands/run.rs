@@ -6,7 +6,7 @@ use super::{Exit, Failure, Outcome, print, signals::SignalActions};
 use crate::{
     assemble::{self, Finished, LoadedTables, Machine, Running, StartError},
     cache::TableStatus,
-    config::{Loaded, Settings},
+    config::{Loaded, Settings, settings::Guarantee},
     engine::{Cause, Ending},
     observe::Summary,
     pipeline::Pipeline,
@@ -58,7 +58,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
         running => running.map_err(|error| failure(error, Some(loaded)))?,
     };
     let finished = conclude(running)?;
-    outcome(&finished.ending)
+    outcome(&finished.ending, settings.delivery.guarantee)
 }
 
 /// Somebody asked for the end during the start: nothing was in flight, all is done as asked.
@@ -183,11 +183,15 @@ fn classes(summary: &Summary) -> String {
 }
 
 /// The status that an ending stands for.
-pub(super) fn outcome(ending: &Ending) -> Outcome {
+pub(super) fn outcome(ending: &Ending, guarantee: Guarantee) -> Outcome {
+    let fate = match guarantee {
+        Guarantee::AtLeastOnce => "they will come again",
+        Guarantee::AtMostOnce => "at most once, they may be lost",
+    };
     match ending.cause {
         Cause::Failed(trouble) => Err(Failure::unavailable(trouble.text.as_str())),
         Cause::Asked if ending.unfinished > 0 => Err(Failure::unavailable(format!(
-            "engine.drain_timeout is over with {} records unfinished: they will come again",
+            "engine.drain_timeout is over with {} records unfinished: {fate}",
             ending.unfinished
         ))),
         Cause::Asked => Ok(Exit::Done),

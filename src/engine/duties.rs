@@ -197,6 +197,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self.meter.refused();
         match self.delivery.answer(token, false) {
             Acknowledged::NeedsLetter(sequence) => self.reject_refused(sequence, refusal.code),
+            // The books count it here; its letter is the next owner's.
+            Acknowledged::Abandoned => {
+                self.meter.rejected(RejectClass::RefusedByBroker, Step::Sink);
+            }
             Acknowledged::LetterRefused(sequence, before) => {
                 self.cut_letter(sequence, before + 1, refusal);
             }

@@ -179,18 +179,19 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let polled = self.clock.now();
         let mut too_large = None;
         let Engine { source, delivery, process, options, .. } = self;
-        let taken = source.poll(polled, options.batch, &mut |record| match delivery
-            .admit(record, polled)
-        {
-            Admission::Admitted => {
-                process.foresee(record);
-                true
-            }
-            Admission::NotOurs => true,
-            Admission::Full => false,
-            Admission::TooLarge => {
-                too_large = Some(does_not_fit(record));
-                false
+        let taken = source.poll(polled, options.batch, &mut |record| {
+            // What arrived while the poll was under way was polled when it arrived.
+            match delivery.admit(record, polled.max(record.arrived)) {
+                Admission::Admitted => {
+                    process.foresee(record);
+                    true
+                }
+                Admission::NotOurs => true,
+                Admission::Full => false,
+                Admission::TooLarge => {
+                    too_large = Some(does_not_fit(record));
+                    false
+                }
             }
         });
         if let Some(trouble) = too_large {

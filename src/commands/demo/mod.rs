@@ -96,7 +96,7 @@ pub fn run(arguments: &Arguments, profile: Option<String>, set: Vec<String>) -> 
     let finished = conclude(running)?;
     let report = report?;
     print(&format!("load: {}\n", load::text(&report)))?;
-    match outcome(&finished.ending)? {
+    match outcome(&finished.ending, settings.delivery.guarantee)? {
         Exit::Done if report.acknowledged < report.sent => {
             Err(Failure::unavailable("not every record of the load was acknowledged"))
         }
