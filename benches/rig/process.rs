@@ -1,7 +1,8 @@
-//! A process under measurement, and what the kernel says about it and its hot thread.
+//! A process under measurement, and what the kernel says about it and its hot thread. For Linux.
 
 use std::{
-    fs,
+    fs, io,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -55,6 +56,9 @@ impl Process {
     pub(crate) fn start(command: &mut Command, folder: &Path, hot_name: &'static str) -> Process {
         let file = |name| fs::File::create(folder.join(name)).expect("a file for its output");
         command.stdin(Stdio::null()).stdout(file("stdout")).stderr(file("stderr"));
+        // SAFETY: the closure runs between fork and exec and makes one system call, which touches
+        // no memory.
+        unsafe { command.pre_exec(end_with_parent) };
         let child = command.spawn().expect("the program under measurement starts");
         Process { child, hot_name }
     }
@@ -118,6 +122,15 @@ impl Drop for Process {
         // An error means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A bench that is killed leaves nobody behind who would be measured with the next one.
+fn end_with_parent() -> io::Result<()> {
+    // SAFETY: only numbers are passed.
+    match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
