@@ -141,8 +141,8 @@ pub struct Steps {
 /// Records whose lookups are remembered; a power of two, and a usual batch.
 const FORESEEN: usize = 256;
 
-/// How many records ahead a slot, and an entry, is brought near. A whole batch ahead is too early:
-/// by its turn the line is gone again.
+/// How many records ahead a slot, and an entry, is brought near. With slots a whole batch ahead a
+/// profile still showed their loads waiting.
 const SLOTS_AHEAD: i64 = 8;
 const ENTRIES_AHEAD: i64 = 3;
 

@@ -1,8 +1,8 @@
 //! What the hot thread adds latencies to: one count a cell, laid out as an HDR histogram is.
 //!
 //! An HDR histogram also keeps its total, its least and its greatest value up to date, and looks
-//! whether it must grow; ten records a message made that a sixth of the engine's time. All of it
-//! follows from the counts, so here a record is one index and one addition, and the observer makes
+//! whether it must grow, at each of ten records a message; a profile showed it. All of it follows
+//! from the counts, so here a record is one index and one addition, and the observer makes
 //! histograms of the counts later, cell by cell: the same as if each value had been recorded there.
 
 use crate::{
