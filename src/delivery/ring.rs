@@ -4,7 +4,7 @@
 //! value and headers, copied once when it is admitted: the source may then reuse its buffer, and
 //! the bytes are still here when the broker refuses a result long after. Both are freed from the
 //! oldest end only, so freeing is two additions and admission never searches. When nothing is in
-//! flight both start again at their beginning, which keeps a quiet pipeline in the cache.
+//! flight the arena starts again at its beginning, which keeps a quiet pipeline in the cache.
 //!
 //! What this does not know: partitions' order, offsets to commit, outcomes. See `ledger`.
 
