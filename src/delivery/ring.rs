@@ -38,10 +38,19 @@ pub(crate) struct Slot {
     pub(crate) letters_refused: u8,
     /// Why it is dead-lettered, if it is.
     pub(crate) rejected: Option<(RejectClass, Step)>,
-    start: u64,
+    place: Place,
     key_len: u32,
     value_len: u32,
     headers_len: u32,
+}
+
+/// A place in the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// Counted without end, lap after lap.
+    start: u64,
+    /// The same as an index.
+    at: usize,
 }
 
 /// What is known of a value of which only the beginning was kept.
@@ -114,7 +123,7 @@ const FREE: Slot = Slot {
     cut: None,
     letters_refused: 0,
     rejected: None,
-    start: 0,
+    place: Place { start: 0, at: 0 },
     key_len: 0,
     value_len: 0,
     headers_len: 0,
@@ -128,9 +137,11 @@ pub(crate) struct Ring {
     /// Sequence of the oldest slot in use, and of the next to be used.
     oldest: u64,
     next: u64,
-    /// Arena positions, counted without end: what lies between them is in use.
+    /// What lies between these in the arena is in use.
     arena_start: u64,
-    arena_end: u64,
+    arena_end: Place,
+    /// Slots are two to this power: a lap is a shift, not a division.
+    slots_power: u32,
 }
 
 impl Ring {
@@ -138,7 +149,9 @@ impl Ring {
     pub(crate) fn new(slots: usize, arena_bytes: usize) -> Ring {
         let arena = touched(arena_bytes);
         let slots = vec![FREE; slots.next_power_of_two()].into_boxed_slice();
-        Ring { slots, arena, oldest: 0, next: 0, arena_start: 0, arena_end: 0 }
+        let slots_power = slots.len().trailing_zeros();
+        let arena_end = Place { start: 0, at: 0 };
+        Ring { slots, arena, oldest: 0, next: 0, arena_start: 0, arena_end, slots_power }
     }
 
     /// Slots in use, settled ones that wait for older ones included.
@@ -148,7 +161,7 @@ impl Ring {
 
     /// Bytes of the arena in use.
     pub(crate) fn bytes_len(&self) -> usize {
-        (self.arena_end - self.arena_start) as usize
+        (self.arena_end.start - self.arena_start) as usize
     }
 
     /// Bytes of the arena, used or not.
@@ -173,7 +186,7 @@ impl Ring {
 
     /// How often the ring had gone round when a sequence was admitted.
     pub(crate) fn lap(&self, sequence: Sequence) -> u64 {
-        sequence.0 / self.slots.len() as u64
+        sequence.0 >> self.slots_power
     }
 
     /// The sequence that a slot index stands for while it is in use.
@@ -202,12 +215,12 @@ impl Ring {
             return None;
         }
         let headers = record.headers.as_bytes();
-        let mut at = (place % self.arena.len() as u64) as usize;
+        let mut at = place.at;
         for part in [record.key, record.value, Some(headers)].into_iter().flatten() {
             self.arena[at..at + part.len()].copy_from_slice(part);
             at += part.len();
         }
-        self.arena_end = place + record.bytes_len() as u64;
+        self.arena_end = Place { start: place.start + (at - place.at) as u64, at };
         let index = self.index(Sequence(self.next));
         self.next += 1;
         *self.slot_mut(index) = Slot {
@@ -222,7 +235,7 @@ impl Ring {
             cut: None,
             letters_refused: 0,
             rejected: None,
-            start: place,
+            place,
             key_len: record.key.map_or(ABSENT, |it| it.len() as u32),
             value_len: record.value.map_or(ABSENT, |it| it.len() as u32),
             headers_len: headers.len() as u32,
@@ -231,12 +244,15 @@ impl Ring {
     }
 
     /// Where `bytes` fit in one piece: at the end, or at the beginning of the arena.
-    fn find_room(&self, bytes: usize) -> Option<u64> {
-        let size = self.arena.len() as u64;
-        let bytes = bytes as u64;
-        let at = self.arena_end % size;
-        let start = if at + bytes <= size { self.arena_end } else { self.arena_end + size - at };
-        (start + bytes - self.arena_start <= size).then_some(start)
+    fn find_room(&self, bytes: usize) -> Option<Place> {
+        let Place { start, at } = self.arena_end;
+        let left = self.arena.len() - at;
+        let place = match bytes <= left {
+            true => self.arena_end,
+            false => Place { start: start + left as u64, at: 0 },
+        };
+        let used = place.start + bytes as u64 - self.arena_start;
+        (used <= self.arena.len() as u64).then_some(place)
     }
 
     /// The record of a slot, its bytes as they arrived. Topic and partition number are the source's
@@ -248,8 +264,7 @@ impl Ring {
         partition_number: i32,
     ) -> Record<'a> {
         let slot = self.slot(index);
-        let at = (slot.start % self.arena.len() as u64) as usize;
-        let rest = &self.arena[at..];
+        let rest = &self.arena[slot.place.at..];
         let (key, rest) = split(rest, slot.key_len);
         let (value, rest) = split(rest, slot.value_len);
         Record {
@@ -270,14 +285,14 @@ impl Ring {
         while self.oldest < self.next {
             let index = self.index(Sequence(self.oldest));
             if self.slot(index).stage != SlotStage::Free {
-                self.arena_start = self.slot(index).start;
+                self.arena_start = self.slot(index).place.start;
                 return;
             }
             self.oldest += 1;
         }
         // Nothing is in use: begin again where the cache is warm.
         self.arena_start = 0;
-        self.arena_end = 0;
+        self.arena_end = Place { start: 0, at: 0 };
     }
 }
 
