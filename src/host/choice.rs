@@ -2,10 +2,10 @@
 //!
 //! `auto` takes an isolated core before one that is only tickless (one in the process's mask first:
 //! somebody chose it), and of equals the highest, because interrupts and other work gather on the
-//! low ones. Where the kernel keeps no core free it does not pin: on a core that others use, too,
-//! the scheduler could not move the thread out of their way (measured on two cores: p99 of a parked
-//! thread worse by half and more). It never fails. A core that was asked for by number is given or
-//! is an error.
+//! low ones. Where the kernel keeps no core free it does not pin: a thread pinned to a core that
+//! others use cannot be moved out of their way. That is the meaning of `auto`, not a measured gain:
+//! parked on two shared cores, pinned and unpinned did not differ beyond the noise. It never fails.
+//! A core that was asked for by number is given or is an error.
 
 use std::path::Path;
 
