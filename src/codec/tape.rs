@@ -122,18 +122,21 @@ impl Parser {
         padded[..len].copy_from_slice(input);
         let mut tape = mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let parsed = fill_tape_padded(padded, len, &mut self.buffers, &mut tape);
-        let event = Event {
-            tape,
-            home: &mut self.tape,
-            input,
-            structurals: self.buffers.structural_indexes(),
-            cursor: Cell::new((0, 0)),
+        let fault = match (parsed, tape.0.first()) {
+            (Ok(()), Some(TapeNode::Object { .. })) => {
+                return Ok(Event {
+                    tape,
+                    home: &mut self.tape,
+                    input,
+                    structurals: self.buffers.structural_indexes(),
+                    cursor: Cell::new((0, 0)),
+                });
+            }
+            (Ok(()), other) => not_object(other),
+            (Err(error), _) => parse_error(&error),
         };
-        parsed.map_err(|error| parse_error(&error))?;
-        match event.tape.0.first() {
-            Some(TapeNode::Object { .. }) => Ok(event),
-            other => Err(not_object(other)),
-        }
+        self.tape = tape.reset();
+        Err(fault)
     }
 }
 
