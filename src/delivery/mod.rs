@@ -75,6 +75,9 @@ pub struct Delivery {
     in_flight_max: usize,
     /// The oldest record in flight when another found no room for its bytes.
     out_of_bytes_at: Option<Sequence>,
+    /// The last record whose value was too large to be kept whole. What is kept of it fills all
+    /// the memory in flight, so it is the only such record there.
+    cut: Option<(Sequence, Cut)>,
     /// The next record to be handed out for processing.
     cursor: Sequence,
     /// What the commit under way says, and the ownerships under which it was begun.
@@ -94,6 +97,7 @@ impl Delivery {
             ledger: Ledger::new(),
             in_flight_max,
             out_of_bytes_at: None,
+            cut: None,
             cursor: Sequence(0),
             committing: Vec::with_capacity(PARTITIONS_MAX),
             committing_epochs: Vec::with_capacity(PARTITIONS_MAX),
@@ -184,7 +188,7 @@ impl Delivery {
             }
             index = slot.next;
         }
-        self.ring.reclaim();
+        self.reclaim();
     }
 
     /// Copies a record in.
@@ -221,7 +225,7 @@ impl Delivery {
         let value_kept = &value[..value.len().saturating_sub(excess)];
         let cut = Record { value: Some(value_kept), ..*record };
         let index = self.ring.admit(&cut, epoch, polled)?;
-        self.ring.slot_mut(index).cut = Some(Cut::of(value));
+        self.cut = Some((self.ring.sequence(index), Cut::of(value)));
         Some(index)
     }
 
@@ -240,8 +244,7 @@ impl Delivery {
     pub fn next_ready(&mut self) -> Option<Sequence> {
         while self.cursor < self.ring.next() {
             let sequence = self.cursor;
-            let index = self.ring.index(sequence);
-            let slot = *self.ring.slot(index);
+            let slot = self.ring.slot(self.ring.index(sequence));
             let partition = self.ledger.partition(slot.partition);
             let ours = partition.owned && partition.epoch == slot.epoch;
             let covered = self.order == Order::ProcessThenCommit
@@ -281,7 +284,7 @@ impl Delivery {
 
     /// What was cut from a record's value when it was admitted.
     pub fn cut(&self, sequence: Sequence) -> Option<Cut> {
-        self.ring.slot(self.ring.index(sequence)).cut
+        self.cut.filter(|(it, _)| *it == sequence).map(|(_, cut)| cut)
     }
 
     /// The times kept with a record.
@@ -337,50 +340,68 @@ impl Delivery {
     pub fn answer(&mut self, token: Token, accepted: bool) -> Acknowledged {
         let index = tokens::index(token);
         let sequence = self.ring.sequence(index);
-        let slot = *self.ring.slot(index);
+        let is_awaited = self.ring.holds(sequence) && self.token(sequence) == token;
+        let slot = self.ring.slot_mut(index);
         assert!(
-            self.ring.holds(sequence) && self.token(sequence) == token && slot.pending > 0,
+            is_awaited && slot.pending > 0,
             "an answer to {token:?}, which nobody awaits: {slot:?}"
         );
-        let stage = if accepted { slot.stage } else { refused(slot.stage) };
-        let pending = slot.pending - 1;
-        self.ring.slot_mut(index).pending = pending;
-        self.ring.slot_mut(index).stage = stage;
-        if pending > 0 {
+        slot.pending -= 1;
+        if !accepted {
+            slot.stage = refused(slot.stage);
+        }
+        if slot.pending > 0 {
             return Acknowledged::Waiting;
         }
-        let lost = self.ledger.partition(slot.partition).epoch != slot.epoch;
-        if lost && stage == SlotStage::Refused {
+        if slot.stage == SlotStage::Refused {
+            return self.end_refused(sequence);
+        }
+        let acknowledged = match slot.rejected {
+            Some((class, step)) => Acknowledged::Rejected(sequence, class, step),
+            None => Acknowledged::Emitted(slot.stamps),
+        };
+        self.settle(sequence);
+        acknowledged
+    }
+
+    /// All results of a record are answered, and one was refused.
+    #[cold]
+    fn end_refused(&mut self, sequence: Sequence) -> Acknowledged {
+        let index = self.ring.index(sequence);
+        let slot = self.ring.slot_mut(index);
+        if self.ledger.partition(slot.partition).epoch != slot.epoch {
             self.settle(sequence);
             return Acknowledged::Abandoned;
         }
-        if stage != SlotStage::Refused {
-            self.settle(sequence);
+        if slot.rejected.is_none() {
+            return Acknowledged::NeedsLetter(sequence);
         }
-        match (stage, slot.rejected) {
-            (SlotStage::Refused, Some(_)) => {
-                self.ring.slot_mut(index).letters_refused += 1;
-                Acknowledged::LetterRefused(sequence, slot.letters_refused)
-            }
-            (SlotStage::Refused, None) => Acknowledged::NeedsLetter(sequence),
-            (_, Some((class, step))) => Acknowledged::Rejected(sequence, class, step),
-            (_, None) => Acknowledged::Emitted(slot.stamps),
-        }
+        slot.letters_refused += 1;
+        Acknowledged::LetterRefused(sequence, slot.letters_refused - 1)
     }
 
     /// Marks a record as settled and moves its partition's position as far as that allows.
     fn settle(&mut self, sequence: Sequence) {
         let index = self.ring.index(sequence);
-        let slot = *self.ring.slot(index);
-        if self.ledger.partition(slot.partition).epoch != slot.epoch {
-            self.ring.slot_mut(index).stage = SlotStage::Free;
-            self.ring.reclaim();
+        let slot = self.ring.slot_mut(index);
+        let id = slot.partition;
+        let partition = self.ledger.partition(id);
+        if partition.epoch != slot.epoch {
+            slot.stage = SlotStage::Free;
+            self.reclaim();
             return;
         }
-        self.ring.slot_mut(index).stage = SlotStage::Settled;
-        if self.ledger.partition(slot.partition).head == index {
-            self.advance(slot.partition);
-            self.ring.reclaim();
+        slot.stage = SlotStage::Settled;
+        if partition.head == index {
+            self.advance(id);
+            self.reclaim();
+        }
+    }
+
+    fn reclaim(&mut self) {
+        if self.ring.reclaim() {
+            // What is freed was handed out or dropped before.
+            self.cursor = self.ring.next();
         }
     }
 

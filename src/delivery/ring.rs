@@ -4,7 +4,7 @@
 //! value and headers, copied once when it is admitted: the source may then reuse its buffer, and
 //! the bytes are still here when the broker refuses a result long after. Both are freed from the
 //! oldest end only, so freeing is two additions and admission never searches. When nothing is in
-//! flight the arena starts again at its beginning, which keeps a quiet pipeline in the cache.
+//! flight both start again at their beginning, which keeps a quiet pipeline in the cache.
 //!
 //! What this does not know: partitions' order, offsets to commit, outcomes. See `ledger`.
 
@@ -30,10 +30,9 @@ pub(crate) struct Slot {
     /// The next younger record of the same partition, as a slot index, or `NO_SLOT`.
     pub(crate) next: u32,
     pub(crate) offset: i64,
-    pub(crate) timestamp_ms: Option<i64>,
+    /// `NO_TIMESTAMP` if there is none.
+    timestamp_ms: i64,
     pub(crate) stamps: Stamps,
-    /// Set if the value was too large to be kept whole.
-    pub(crate) cut: Option<Cut>,
     /// Dead letters of this record that the broker refused.
     pub(crate) letters_refused: u8,
     /// Why it is dead-lettered, if it is.
@@ -104,6 +103,7 @@ pub(crate) enum SlotStage {
 /// No slot: the end of a chain.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 const ABSENT: u32 = u32::MAX;
+const NO_TIMESTAMP: i64 = i64::MIN;
 
 const FREE: Slot = Slot {
     partition: PartitionId(0),
@@ -112,7 +112,7 @@ const FREE: Slot = Slot {
     pending: 0,
     next: NO_SLOT,
     offset: 0,
-    timestamp_ms: None,
+    timestamp_ms: NO_TIMESTAMP,
     stamps: Stamps {
         arrived: Ticks(0),
         polled: Ticks(0),
@@ -120,7 +120,6 @@ const FREE: Slot = Slot {
         sent: Ticks(0),
         source_ns: None,
     },
-    cut: None,
     letters_refused: 0,
     rejected: None,
     place: Place { start: 0, at: 0 },
@@ -216,9 +215,11 @@ impl Ring {
         }
         let headers = record.headers.as_bytes();
         let mut at = place.at;
-        for part in [record.key, record.value, Some(headers)].into_iter().flatten() {
-            self.arena[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
+        for part in [record.key.unwrap_or_default(), record.value.unwrap_or_default(), headers] {
+            if !part.is_empty() {
+                self.arena[at..at + part.len()].copy_from_slice(part);
+                at += part.len();
+            }
         }
         self.arena_end = Place { start: place.start + (at - place.at) as u64, at };
         let index = self.index(Sequence(self.next));
@@ -230,9 +231,8 @@ impl Ring {
             pending: 0,
             next: NO_SLOT,
             offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
+            timestamp_ms: record.timestamp_ms.unwrap_or(NO_TIMESTAMP),
             stamps: Stamps { arrived: record.arrived, polled, ..Stamps::default() },
-            cut: None,
             letters_refused: 0,
             rejected: None,
             place,
@@ -272,7 +272,7 @@ impl Ring {
             topic,
             partition_number,
             offset: slot.offset,
-            timestamp_ms: slot.timestamp_ms,
+            timestamp_ms: Some(slot.timestamp_ms).filter(|it| *it != NO_TIMESTAMP),
             key,
             value,
             headers: Headers::from_bytes(&rest[..slot.headers_len as usize]),
@@ -280,19 +280,23 @@ impl Ring {
         }
     }
 
-    /// Gives back the slots and bytes of freed records at the oldest end.
-    pub(crate) fn reclaim(&mut self) {
+    /// Gives back the slots and bytes of freed records at the oldest end. True if that left
+    /// nothing in use: then the next sequence is another, the first of a lap.
+    pub(crate) fn reclaim(&mut self) -> bool {
         while self.oldest < self.next {
-            let index = self.index(Sequence(self.oldest));
-            if self.slot(index).stage != SlotStage::Free {
-                self.arena_start = self.slot(index).place.start;
-                return;
+            let slot = self.slot(self.index(Sequence(self.oldest)));
+            if slot.stage != SlotStage::Free {
+                self.arena_start = slot.place.start;
+                return false;
             }
             self.oldest += 1;
         }
-        // Nothing is in use: begin again where the cache is warm.
+        // Begin again where the cache is warm.
+        self.next = self.next.next_multiple_of(self.slots.len() as u64);
+        self.oldest = self.next;
         self.arena_start = 0;
         self.arena_end = Place { start: 0, at: 0 };
+        true
     }
 }
 
@@ -377,5 +381,19 @@ mod tests {
         assert_eq!(ring.sequence(third), Sequence(2));
         assert_eq!(ring.index(Sequence(2)), third);
         assert!(!ring.holds(Sequence(0)) && ring.holds(Sequence(2)));
+    }
+
+    #[test]
+    fn an_empty_ring_begins_again_with_other_sequences() {
+        let mut ring = Ring::new(4, 100);
+        let record = record(Some(b"k"), Some(b"v"), &[]);
+        let first = ring.admit(&record, 0, Ticks(0)).unwrap();
+        free(&mut ring, first);
+        assert_eq!((ring.next(), ring.oldest()), (Sequence(4), Sequence(4)));
+        let again = ring.admit(&record, 0, Ticks(0)).unwrap();
+        assert_eq!((again, ring.sequence(again)), (first, Sequence(4)));
+        assert_ne!(ring.lap(Sequence(4)), ring.lap(Sequence(0)));
+        free(&mut ring, again);
+        assert_eq!(ring.next(), Sequence(8));
     }
 }
