@@ -71,18 +71,15 @@ impl Outbox {
         refused_before: u8,
     ) {
         let mut letter = *letter;
-        let bytes = self.results.bytes_mut();
+        let results = &mut self.results;
         let mut value = Part::OfRecord;
         if let (1.., Some(payload)) = (refused_before, record.value) {
             letter.cut = letter.cut.or(Some(Cut::of(payload)));
             let kept = if refused_before == 1 { CUT_LETTER_BYTES } else { 0 };
-            let start = bytes.len();
-            bytes.extend_from_slice(&payload[..kept.min(payload.len())]);
-            value = Part::Written(start..bytes.len());
+            let kept = &payload[..kept.min(payload.len())];
+            value = results.append(|bytes| bytes.extend_from_slice(kept));
         }
-        let start = bytes.len();
-        dead_letter::write_headers(&letter, record, bytes);
-        let headers = Part::Written(start..bytes.len());
+        let headers = results.append(|bytes| dead_letter::write_headers(&letter, record, bytes));
         let key = Part::OfRecord;
         let (partition_number, timestamp_ms) = (None, None);
         let entry = Entry { destination, partition_number, timestamp_ms, key, value, headers };

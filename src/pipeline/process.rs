@@ -287,7 +287,7 @@ impl<'p> Work<'p, '_> {
         }
         let operand = self.scope().evaluate(key, made).and_then(as_key);
         let operand = operand.map_err(|failure| Stop::Operand(failure, key))?;
-        Ok(append(results, |out| out.extend_from_slice(operand.bytes)))
+        Ok(results.append(|out| out.extend_from_slice(operand.bytes)))
     }
 
     #[inline]
@@ -300,7 +300,7 @@ impl<'p> Work<'p, '_> {
             }
             Expression::Event(PathId::ROOT) => {
                 let tree = &self.plan.tree;
-                return Ok(append(results, |out| {
+                return Ok(results.append(|out| {
                     splice::push_event(out, tree, self.event, self.edits);
                 }));
             }
@@ -308,18 +308,12 @@ impl<'p> Work<'p, '_> {
         }
         let operand = self.scope().evaluate(value, made);
         let operand = operand.map_err(|failure| Stop::Operand(failure, value))?;
-        Ok(append(results, |out| match operand.kind {
+        Ok(results.append(|out| match operand.kind {
             // JSON has no timestamps: one is text there.
             Kind::Timestamp => crate::codec::push_text(out, operand.bytes),
             _ => out.extend_from_slice(operand.bytes),
         }))
     }
-}
-
-fn append(results: &mut Results, write: impl FnOnce(&mut Vec<u8>)) -> Part {
-    let start = results.bytes_len();
-    write(results.bytes_mut());
-    Part::Written(start..results.bytes_len())
 }
 
 /// What may be a key: not null, no object, no list.
@@ -362,7 +356,7 @@ fn key_of(record: &Record<'_>) -> Part {
 fn results_push(plan: &Plan, record: &Record<'_>, results: &mut Results, key: Part, value: Part) {
     let own = |(name, _): (&[u8], _)| name.starts_with(OWN_HEADERS);
     let headers = if record.headers.into_iter().any(own) {
-        append(results, |out| {
+        results.append(|out| {
             for (name, value) in record.headers.filter(|header| !own(*header)) {
                 Headers::push(out, name, value);
             }

@@ -3,23 +3,21 @@
 //! One arena of bytes and one list of entries, reused turn after turn. An entry refers to the
 //! arena, or to the record that it came from, so that a key that nobody touched is not copied.
 
-use std::ops::Range;
-
 use crate::record::{Destination, Headers, Output, Record};
 
 /// Where a result's key, value or headers are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// There is none.
     Absent,
     /// As it came in the record.
     OfRecord,
-    /// In the arena.
-    Written(Range<usize>),
+    /// In the arena, from its first byte to the one behind its last.
+    Written(u32, u32),
 }
 
 /// One result.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// Where it goes.
     pub destination: Destination,
@@ -60,17 +58,27 @@ impl Results {
         self.bytes.truncate(bytes);
     }
 
-    /// The arena, to append to; what is appended becomes a part by its range.
-    pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
-    }
-
     /// Bytes in the arena.
     pub fn bytes_len(&self) -> usize {
         self.bytes.len()
     }
 
+    /// Appends to the arena what `write` writes: a part.
+    ///
+    /// # Panics
+    ///
+    /// Past 4 GiB in one turn, which the bounds on records do not allow.
+    #[inline]
+    pub fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Part {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        let end = self.bytes.len();
+        assert!(end <= u32::MAX as usize, "{end} bytes of results in one turn");
+        Part::Written(start as u32, end as u32)
+    }
+
     /// Adds a result.
+    #[inline]
     pub fn push(&mut self, entry: Entry) {
         self.entries.push(entry);
     }
@@ -92,18 +100,18 @@ impl Results {
     /// If there is no such result.
     pub fn output<'a>(&'a self, index: usize, record: &Record<'a>) -> Output<'a> {
         let entry = &self.entries[index];
-        let part = |part: &Part, of_record: Option<&'a [u8]>| match part {
+        let part = |part: Part, of_record: Option<&'a [u8]>| match part {
             Part::Absent => None,
             Part::OfRecord => of_record,
-            Part::Written(range) => Some(&self.bytes[range.clone()]),
+            Part::Written(start, end) => Some(&self.bytes[start as usize..end as usize]),
         };
-        let headers = part(&entry.headers, Some(record.headers.as_bytes())).unwrap_or_default();
+        let headers = part(entry.headers, Some(record.headers.as_bytes())).unwrap_or_default();
         Output {
             destination: entry.destination,
             partition_number: entry.partition_number,
             timestamp_ms: entry.timestamp_ms,
-            key: part(&entry.key, record.key),
-            value: part(&entry.value, record.value),
+            key: part(entry.key, record.key),
+            value: part(entry.value, record.value),
             headers: Headers::from_bytes(headers),
         }
     }
