@@ -247,19 +247,15 @@ impl<'a> Scope<'a> {
             Written::Nothing => {}
         }
         let Some(node) = edits.found(path) else { return Err(self.why_absent(path)) };
-        let spelled = |kind| {
-            let bytes = &self.event.input()[self.event.span(node)];
-            Operand { kind, bytes }
+        let kind = match self.event.value(node) {
+            Value::Text(text) => return Ok(Operand { kind: Kind::Text, bytes: text.as_bytes() }),
+            Value::Signed(_) | Value::Unsigned(_) | Value::Float(_) => Kind::Number,
+            Value::Bool(_) => Kind::Bool,
+            Value::Null => Kind::Null,
+            Value::Object(_) => Kind::Object,
+            Value::List(_) => Kind::List,
         };
-        Ok(match self.event.value(node) {
-            Value::Text(text) => Operand { kind: Kind::Text, bytes: text.as_bytes() },
-            Value::Signed(_) | Value::Unsigned(_) | Value::Float(_) => spelled(Kind::Number),
-            Value::Bool(true) => Operand { kind: Kind::Bool, bytes: b"true" },
-            Value::Bool(false) => Operand { kind: Kind::Bool, bytes: b"false" },
-            Value::Null => Operand { kind: Kind::Null, bytes: b"null" },
-            Value::Object(_) => spelled(Kind::Object),
-            Value::List(_) => spelled(Kind::List),
-        })
+        Ok(Operand { kind, bytes: &self.event.input()[self.event.span(node)] })
     }
 
     #[cold]
