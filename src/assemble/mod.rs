@@ -133,36 +133,17 @@ impl Machine {
 pub struct Steps {
     pipeline: Pipeline,
     tables: Tables,
-    /// Lookups of records that were taken and not processed, by the low bits of their offsets. One
-    /// that was written over or never fetched costs a cache miss, as it would have without.
-    foreseen: Box<[Option<(usize, KeyHash)>; FORESEEN]>,
+    /// The likely lookups of records that this turn took.
+    foreseen: Vec<(usize, KeyHash)>,
 }
 
-/// Records whose lookups are remembered; a power of two, and a usual batch.
-const FORESEEN: usize = 256;
-
-/// How many records ahead a slot, and an entry, is brought near. With slots a whole batch ahead a
-/// profile still showed their loads waiting.
-const SLOTS_AHEAD: i64 = 8;
-const ENTRIES_AHEAD: i64 = 3;
+/// Lookups of one turn that are brought near; the further ones of a larger batch pay their misses.
+const FORESEEN_MAX: usize = 1024;
 
 impl Steps {
     /// Joins both; tables stand in the order of the settings.
     pub fn new(pipeline: Pipeline, tables: Tables) -> Steps {
-        Steps { pipeline, tables, foreseen: Box::new([None; FORESEEN]) }
-    }
-
-    #[inline]
-    fn foreseen(&mut self, offset: i64) -> &mut Option<(usize, KeyHash)> {
-        &mut self.foreseen[offset as usize % FORESEEN]
-    }
-
-    /// Brings the entry of the record at that offset near, once.
-    #[inline]
-    fn approach(&mut self, offset: i64) {
-        if let Some((table, hash)) = self.foreseen(offset).take() {
-            self.tables.reader(table).prefetch_entry(hash);
-        }
+        Steps { pipeline, tables, foreseen: Vec::with_capacity(FORESEEN_MAX) }
     }
 }
 
@@ -181,18 +162,27 @@ impl Process for Steps {
         self.tables.quiesce();
     }
 
-    /// The slot comes near while the rest of the batch is taken.
     #[inline]
     fn foresee(&mut self, record: &Record<'_>) {
-        if let Some((table, key)) = self.pipeline.foresee(record) {
-            let reader = self.tables.reader(table);
-            let hash = reader.hash(key);
-            reader.prefetch_slot(hash);
-            *self.foreseen(record.offset) = Some((table, hash));
+        if self.foreseen.len() < FORESEEN_MAX
+            && let Some((table, key)) = self.pipeline.foresee(record)
+        {
+            self.foreseen.push((table, self.tables.reader(table).hash(key)));
         }
     }
 
-    /// Slots come near some records ahead, entries when their slots are there.
+    /// First all slots, then all entries, with nothing in between: so their misses overlap, those
+    /// of the address translation too. Spread over the processing of records each was waited for.
+    fn approach(&mut self) {
+        for (table, hash) in &self.foreseen {
+            self.tables.reader(*table).prefetch_slot(*hash);
+        }
+        for (table, hash) in &self.foreseen {
+            self.tables.reader(*table).prefetch_entry(*hash);
+        }
+        self.foreseen.clear();
+    }
+
     #[inline]
     fn process(
         &mut self,
@@ -200,11 +190,6 @@ impl Process for Steps {
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed {
-        if let Some((table, hash)) = *self.foreseen(record.offset + SLOTS_AHEAD) {
-            self.tables.reader(table).prefetch_slot(hash);
-        }
-        self.approach(record.offset + ENTRIES_AHEAD);
-        self.approach(record.offset);
         self.pipeline.process(record, &mut InTables(&self.tables), mark, results)
     }
 

@@ -34,6 +34,9 @@ pub trait Process {
     /// near meanwhile. It may be processed never, or by other bytes; so nothing is decided here.
     fn foresee(&mut self, _record: &Record<'_>) {}
 
+    /// No more records will be foreseen before the next are processed.
+    fn approach(&mut self) {}
+
     /// Processes one record; see `pipeline::Pipeline::process`.
     fn process(
         &mut self,

@@ -194,6 +194,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 }
             }
         });
+        process.approach();
         if let Some(trouble) = too_large {
             self.meter.trouble(trouble);
             self.fail(trouble);
