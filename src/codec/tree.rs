@@ -37,24 +37,31 @@ pub(super) struct Branch {
     pub(super) segment: Step,
     pub(super) parent: PathId,
     pub(super) children: Vec<PathId>,
-    /// Bit n is set if a child's name has n bytes, modulo 64.
+    /// The children that are fields of an object, side by side.
+    fields: Vec<Field>,
+    /// Bit n is set if a field's name has n bytes, modulo 64.
     lengths: u64,
+    /// The children that are items of a list, or have children of their own.
+    others: Vec<PathId>,
     path: Path,
 }
 
 #[derive(Debug)]
+struct Field {
+    name: Name,
+    path: PathId,
+}
+
+#[derive(Debug)]
 pub(super) enum Step {
-    Name {
-        name: Name,
-        /// The name in quotes and a colon, as it is written where the field is made.
-        json: Box<[u8]>,
-    },
+    /// The name in quotes and a colon, as it is written where the field is made.
+    Name { json: Box<[u8]> },
     Index(usize),
 }
 
 /// A name that is compared as integers.
 #[derive(Debug)]
-pub(super) struct Name {
+struct Name {
     bytes: Box<[u8]>,
     ends: (u64, u64),
 }
@@ -65,7 +72,7 @@ impl Name {
     }
 
     #[inline]
-    pub(super) fn is(&self, other: &[u8]) -> bool {
+    fn is(&self, other: &[u8]) -> bool {
         self.bytes.len() == other.len()
             && self.ends == ends(other)
             && (other.len() <= 16 || *self.bytes == *other)
@@ -88,6 +95,21 @@ fn ends(name: &[u8]) -> (u64, u64) {
     }
 }
 
+impl Branch {
+    fn new(segment: Step, parent: PathId, path: Path) -> Branch {
+        let (children, fields, others) = (Vec::new(), Vec::new(), Vec::new());
+        Branch { segment, parent, children, fields, lengths: 0, others, path }
+    }
+
+    #[inline]
+    fn field(&self, name: &[u8]) -> Option<PathId> {
+        if self.lengths & 1 << (name.len() % 64) == 0 {
+            return None;
+        }
+        self.fields.iter().find(|field| field.name.is(name)).map(|field| field.path)
+    }
+}
+
 impl Default for PathTree {
     fn default() -> PathTree {
         PathTree::new()
@@ -97,14 +119,7 @@ impl Default for PathTree {
 impl PathTree {
     /// Only the event itself.
     pub fn new() -> PathTree {
-        let root = Branch {
-            segment: Step::Index(0),
-            parent: PathId::ROOT,
-            children: Vec::new(),
-            lengths: 0,
-            path: Path::default(),
-        };
-        PathTree { branches: vec![root] }
+        PathTree { branches: vec![Branch::new(Step::Index(0), PathId::ROOT, Path::default())] }
     }
 
     /// Adds a path, or finds it.
@@ -125,22 +140,27 @@ impl PathTree {
 
     fn grow(&mut self, parent: PathId, way: &[Segment]) -> PathId {
         let id = PathId(u16::try_from(self.branches.len()).expect("fewer than 65,536 paths"));
+        let above = &mut self.branches[parent.index()];
+        above.children.push(id);
         let segment = match &way[way.len() - 1] {
-            Segment::Index(index) => Step::Index(*index),
+            Segment::Index(index) => {
+                above.others.push(id);
+                Step::Index(*index)
+            }
             Segment::Name(name) => {
+                above.fields.push(Field { name: Name::new(name), path: id });
+                above.lengths |= 1 << (name.len() % 64);
                 let mut json = Vec::new();
                 push_text(&mut json, name.as_bytes());
                 json.push(b':');
-                Step::Name { name: Name::new(name), json: json.into() }
+                Step::Name { json: json.into() }
             }
         };
-        let above = &mut self.branches[parent.index()];
-        above.children.push(id);
-        if let Step::Name { name, .. } = &segment {
-            above.lengths |= 1 << (name.bytes.len() % 64);
+        let grandparent = above.parent;
+        if parent != PathId::ROOT && above.children.len() == 1 && !self.is_item(parent) {
+            self.branches[grandparent.index()].others.push(parent);
         }
-        let path = Path { segments: way.to_vec() };
-        self.branches.push(Branch { segment, parent, children: Vec::new(), lengths: 0, path });
+        self.branches.push(Branch::new(segment, parent, Path { segments: way.to_vec() }));
         id
     }
 
@@ -176,14 +196,7 @@ impl PathTree {
     /// The child of `id` with that name.
     #[inline]
     pub(super) fn child_named(&self, id: PathId, field: &str) -> Option<PathId> {
-        let branch = self.branch(id);
-        if branch.lengths & 1 << (field.len() % 64) == 0 {
-            return None;
-        }
-        branch.children.iter().copied().find(|child| match &self.branch(*child).segment {
-            Step::Name { name, .. } => name.is(field.as_bytes()),
-            Step::Index(_) => false,
-        })
+        self.branch(id).field(field.as_bytes())
     }
 
     /// Notes in `slots` at which node each path stands in the event.
@@ -198,18 +211,17 @@ impl PathTree {
         let branch = self.branch(id);
         if branch.lengths != 0 {
             for (name, value) in event.fields(node) {
-                if let Some(child) = self.child_named(id, name) {
+                if let Some(child) = branch.field(name.as_bytes()) {
                     slots[child.index()].found = Some(value);
                 }
             }
         }
-        for child in &branch.children {
-            let below = self.branch(*child);
-            if let Step::Index(index) = below.segment {
+        for child in &branch.others {
+            if let Step::Index(index) = self.branch(*child).segment {
                 slots[child.index()].found = event.items(node).nth(index);
             }
             // Below the last of a field's doubles only: what the others hold does not count.
-            if let (false, Some(found)) = (below.children.is_empty(), slots[child.index()].found) {
+            if let Some(found) = slots[child.index()].found {
                 self.resolve_below(*child, found, event, slots);
             }
         }
