@@ -231,20 +231,8 @@ impl<'a> Scope<'a> {
     #[inline]
     fn evaluate_path(&self, path: PathId, made: &'a mut Vec<u8>) -> Result<Operand<'a>, Failure> {
         let edits = self.edits;
-        match edits.written(path) {
-            Written::Text(write) | Written::Plain(write) => {
-                return Ok(Operand { kind: Kind::Text, bytes: edits.buffer(write) });
-            }
-            Written::Json(write) => {
-                let bytes = edits.buffer(write);
-                return Ok(Operand { kind: Kind::of_json(bytes), bytes });
-            }
-            Written::Nothing if edits.is_touched(path) => {
-                made.clear();
-                splice::push_value(made, self.tree, self.event, edits, path);
-                return Ok(Operand { kind: Kind::of_json(made), bytes: made });
-            }
-            Written::Nothing => {}
+        if edits.is_touched(path) {
+            return Ok(self.evaluate_touched(path, made));
         }
         let Some(node) = edits.found(path) else { return Err(self.why_absent(path)) };
         let kind = match self.event.value(node) {
@@ -256,6 +244,21 @@ impl<'a> Scope<'a> {
             Value::List(_) => Kind::List,
         };
         Ok(Operand { kind, bytes: &self.event.input()[self.event.span(node)] })
+    }
+
+    /// The value of a path that was written, or something below it.
+    fn evaluate_touched(&self, path: PathId, made: &'a mut Vec<u8>) -> Operand<'a> {
+        let edits = self.edits;
+        let (kind, bytes) = match edits.written(path) {
+            Written::Text(write) | Written::Plain(write) => (Kind::Text, edits.buffer(write)),
+            Written::Json(write) => (Kind::of_json(edits.buffer(write)), edits.buffer(write)),
+            Written::Nothing => {
+                made.clear();
+                splice::push_value(made, self.tree, self.event, edits, path);
+                (Kind::of_json(made), made.as_slice())
+            }
+        };
+        Operand { kind, bytes }
     }
 
     #[cold]
