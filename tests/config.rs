@@ -156,8 +156,8 @@ fn a_profile_of_ones_own_inherits() {
 
 #[test]
 fn secrets_are_never_shown() {
-    let set =
-        "kafka.properties={ \"security.protocol\" = \"sasl_ssl\", \"sasl.password\" = \"hush\" }";
+    let set = "kafka.properties={ \"security.protocol\" = \"sasl_ssl\", \
+               \"sasl.mechanisms\" = \"PLAIN\", \"sasl.password\" = \"hush\" }";
     let redis = "tables.users.redis=redis://me:hush@localhost";
     let key = "source.kafka.properties.\"ssl.key.password\"=${TEST_SECRET}";
     let arguments = ["-c", "accepted-defaults.toml", "-s", set, "-s", redis, "-s", key];
@@ -171,6 +171,30 @@ fn secrets_are_never_shown() {
     let (status, output, error) = hotspur(&wrong, &environment);
     assert_eq!(status, 2);
     assert!(!output.contains("hush") && !error.contains("hush"), "{output}{error}");
+}
+
+#[test]
+fn a_secret_under_a_misspelt_name_is_not_shown_either() {
+    let misspelt = [
+        (["-s", "kafka.properties.\"sasl.passwort\"=hush"], [("HOTSPUR_NAME", "x")]),
+        (["-s", "name=x"], [("HOTSPUR_KAFKA__PROPERTIES__SASL_PASSWORT", "hush")]),
+        (["-s", "name=x"], [("HOTSPUR_KAFKA__PROPERTIES", "{ \"sasl.passwort\" = \"hush\" }")]),
+    ];
+    for (set, environment) in misspelt {
+        let arguments = [&["check", "--effective", "-c", "accepted-defaults.toml"], &set[..]];
+        let (status, output, error) = hotspur(&arguments.concat(), &environment);
+        assert_eq!(status, 2);
+        assert!(output.contains("did you mean \"sasl.password\"?"), "{output}");
+        assert!(!output.contains("hush") && !error.contains("hush"), "{output}{error}");
+    }
+}
+
+#[test]
+fn a_table_of_properties_can_come_from_a_variable() {
+    let environment = [("HOTSPUR_KAFKA__PROPERTIES", "{ \"check.crcs\" = true }")];
+    let values = effective(&["-c", "accepted-defaults.toml"], &environment);
+    let shown = pair(&values, "kafka.properties.\"check.crcs\"");
+    assert_eq!(shown, ("true", "HOTSPUR_KAFKA__PROPERTIES"));
 }
 
 #[test]

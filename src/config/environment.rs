@@ -30,6 +30,9 @@ pub(crate) fn path_of(variable: &str) -> Option<Vec<String>> {
     let Some(at) = names.iter().position(|name| name == "properties") else { return Some(names) };
     // No property has an underscore in its name, and no variable a dot.
     let (section, property) = names.split_at(at + 1);
+    if property.is_empty() {
+        return Some(names);
+    }
     let property = property.join(".").replace('_', ".");
     Some(section.iter().cloned().chain([property]).collect())
 }
@@ -145,6 +148,7 @@ mod tests {
         assert_eq!(path("HOTSPUR_LOG").unwrap(), "log/level");
         let property = path("HOTSPUR_KAFKA__PROPERTIES__FETCH_WAIT_MAX_MS").unwrap();
         assert_eq!(property, "kafka/properties/fetch.wait.max.ms");
+        assert_eq!(path("HOTSPUR_KAFKA__PROPERTIES").unwrap(), "kafka/properties");
         assert_eq!(path("HOTSPUR_HOME"), None);
     }
 

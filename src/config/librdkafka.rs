@@ -69,6 +69,9 @@ const ALIASES: &[(&str, &str)] = &[
     ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
 ];
 
+/// How to log in, as far as it is built in: neither Kerberos nor the fetching of tokens is.
+const MECHANISMS: &[&str] = &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
 /// All of them, in order of their names.
 pub(crate) const PROPERTIES: &[Property] = &[
     property("acks", Producer, Text),
@@ -178,8 +181,8 @@ pub(crate) const PROPERTIES: &[Property] = &[
     property("sasl.kerberos.min.time.before.relogin", Both, Integer(0, 86_400_000)),
     property("sasl.kerberos.principal", Both, Text),
     property("sasl.kerberos.service.name", Both, Text),
-    property("sasl.mechanism", Both, Text),
-    property("sasl.mechanisms", Both, Text),
+    property("sasl.mechanism", Both, Words(MECHANISMS)),
+    property("sasl.mechanisms", Both, Words(MECHANISMS)),
     property("sasl.oauthbearer.assertion.algorithm", Both, Words(&["RS256", "ES256"])),
     property("sasl.oauthbearer.assertion.claim.aud", Both, Text),
     property("sasl.oauthbearer.assertion.claim.exp.seconds", Both, Integer(1, 2_147_483_647)),

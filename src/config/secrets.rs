@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use super::tree::{Node, Value};
+use super::{
+    librdkafka,
+    tree::{Node, Value},
+};
 
 /// What stands in place of a secret.
 pub(crate) const MASK: &str = "***";
@@ -12,6 +15,13 @@ pub(crate) fn is_secret(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name).trim_matches('"');
     matches!(last, "password" | "key" | "pem" | "secret" | "passphrase" | "token")
         && name.contains('.')
+}
+
+/// Whether what stands at that path may be a secret. A property that nobody knows may be one, too:
+/// a password does not become public because its name is misspelt.
+fn may_be_secret(path: &str) -> bool {
+    let property = path.split_once(".properties.").map(|(_, name)| name);
+    property.is_some_and(|name| is_secret(path) || librdkafka::find(name).is_none())
 }
 
 /// The span of the password in a URL: `redis://user:PASSWORD@host`.
@@ -72,19 +82,18 @@ fn collect(node: &Node, path: &str, text: &str, spans: &mut Vec<Range<usize>>) {
             }
         }
         Value::List(items) => items.iter().for_each(|item| collect(item, path, text, spans)),
-        Value::Text(_) => {
+        _ => {
             let written = text.get(node.place.value.clone()).unwrap_or_default();
             let is_reference = written.trim_start_matches(['"', '\'']).starts_with("${");
             if is_reference {
                 // Shown as written: the secret is elsewhere.
-            } else if path.contains(".properties.") && is_secret(path) {
+            } else if may_be_secret(path) {
                 spans.push(node.place.value.clone());
             } else if let Some(span) = url_password(written) {
                 let start = node.place.value.start;
                 spans.push(start + span.start..start + span.end);
             }
         }
-        _ => {}
     }
 }
 
@@ -116,12 +125,23 @@ mod tests {
         assert_eq!(found, [" \"x"]);
     }
 
+    fn spans_of(text: &str) -> Vec<&str> {
+        let tree = tree::read(text, 0).unwrap();
+        spans(&tree, text).into_iter().map(|span| &text[span]).collect()
+    }
+
     #[test]
     fn spans_cover_secrets_and_nothing_else() {
         let text = "[kafka.properties]\n\"sasl.password\" = \"x\"\n\
                     [tables.u]\nredis = 'redis://a:b@c'\n[sink.kafka]\nkey = \"record.key\"\n";
-        let tree = tree::read(text, 0).unwrap();
-        let found: Vec<&str> = spans(&tree, text).into_iter().map(|span| &text[span]).collect();
-        assert_eq!(found, ["\"x\"", "b"]);
+        assert_eq!(spans_of(text), ["\"x\"", "b"]);
+    }
+
+    #[test]
+    fn a_secret_is_covered_whatever_it_is_written_as_and_however_its_name_is_spelt() {
+        let text = "kafka.properties = { 'sasl.password' = 1234, 'linger.ms' = 5 }\n\
+                    source.kafka.properties.sasl.passwort = \"x\"\n\
+                    sink.kafka.properties = { \"sasl.pasword\" = [\"y\"], acks = \"all\" }\n";
+        assert_eq!(spans_of(text), ["1234", "\"x\"", "\"y\""]);
     }
 }

@@ -111,6 +111,12 @@ impl Builder<'_> {
         }
         let protocol = client.properties.get("security.protocol");
         let is_sasl = protocol.is_some_and(|it| it.to_lowercase().starts_with("sasl"));
+        let has_mechanism = client.properties.keys().any(|it| it.starts_with("sasl.mechanism"));
+        let protocol = self.property_key(section, "security.protocol");
+        if let Some(key) = protocol.filter(|_| is_sasl && !has_mechanism) {
+            let message = "nothing says how to log in; Kerberos, the default, is not built in";
+            self.error(&key, message, "\"sasl.mechanisms\" = \"SCRAM-SHA-512\"");
+        }
         let password = self.property_key(section, "sasl.password");
         if let Some(key) = password.filter(|_| !is_sasl) {
             let message = "without security.protocol sasl_ssl or sasl_plaintext nobody logs in";
