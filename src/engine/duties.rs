@@ -94,6 +94,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                         self.commit_due = self.commit_due.min(retry_due);
                     }
                     meter.committed(result);
+                    fatal = fatal.or(result.err().filter(|trouble| !trouble.heals));
                 }
                 SourceEvent::Trouble(trouble) => {
                     meter.trouble(trouble);

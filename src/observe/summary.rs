@@ -89,7 +89,7 @@ impl Summary {
         let above = Span::ALL.map(|span| histograms.above(span)).iter().sum();
         let rows = [
             ("refused", counters.refused, "results that the broker would not take"),
-            ("commits", counters.commits_failed, "failed; a later one covered them"),
+            ("commits", counters.commits_failed, "failed; what no later one covered comes again"),
             ("no origin", counters.origin_missing, "records without a time to count from"),
             ("skewed", self.total.skewed(), "records from ahead of this machine's clock"),
             ("past an hour", above, "latencies, in no histogram"),
