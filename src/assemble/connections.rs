@@ -42,14 +42,17 @@ pub fn check_connections(settings: &Settings, creation: Creation) -> ConnectionR
     let mut check = Check { report: ConnectionReport::default(), creation, source_partitions: 0 };
     let patience = settings.engine.start_timeout.min(PATIENCE);
     let source = &settings.source;
-    check.topics("source", "source.kafka.topics", &source.client, &source.topics, patience);
+    let key = "source.kafka.topics";
+    let readable = check.topics("source", key, &source.client, &source.topics, patience);
     let sink = &settings.sink;
     let dead = &settings.dead_letters;
     let topic = std::slice::from_ref(&sink.topic);
     check.topics("sink", "sink.kafka.topic", &sink.client, topic, patience);
     let topic = std::slice::from_ref(&dead.topic);
     check.topics("dead_letters", "dead_letters.topic", &dead.client, topic, patience);
-    check.group(source, patience);
+    if let Some(readable) = readable {
+        check.group(source, &readable, patience);
+    }
     for table in &settings.tables {
         check.table(table);
     }
@@ -67,10 +70,15 @@ impl Check {
         self.report.lines.push(line);
     }
 
+    /// Once: what keeps one peer from being reached mostly keeps the others, too.
     fn problem(&mut self, key: &str, trouble: &Trouble) {
-        self.report.problems.push(Problem::error(key, trouble.text.as_str()));
+        let problem = Problem::error(key, trouble.text.as_str());
+        if !self.report.problems.contains(&problem) {
+            self.report.problems.push(problem);
+        }
     }
 
+    /// The topics that are there to be used; `None` if no broker answers.
     fn topics(
         &mut self,
         peer: &'static str,
@@ -78,14 +86,20 @@ impl Check {
         client: &KafkaClient,
         topics: &[String],
         patience: Duration,
-    ) {
+    ) -> Option<Vec<String>> {
         let admin = match KafkaAdmin::connect(peer, client, patience) {
             Ok(admin) => admin,
-            Err(trouble) => return self.problem("kafka.brokers", &trouble),
+            Err(trouble) => {
+                self.problem("kafka.brokers", &trouble);
+                return None;
+            }
         };
+        let mut usable = Vec::new();
         for topic in topics {
             let found = admin.partitions(topic).and_then(|found| match found {
-                Some(partitions) => Ok(Some((partitions, "found"))),
+                Some(partitions) => {
+                    admin.require_right(topic).map(|()| Some((partitions, "found")))
+                }
                 None => self.create(&admin, topic),
             });
             match found {
@@ -94,6 +108,7 @@ impl Check {
                         self.source_partitions = self.source_partitions.max(partitions);
                     }
                     self.say(format!("{peer}: topic {topic} {how}, partitions {partitions}"));
+                    usable.push(topic.clone());
                 }
                 Ok(None) => self.report.problems.push(
                     Problem::error(key, format!("topic {topic:?} is not on {}", client.brokers))
@@ -102,6 +117,7 @@ impl Check {
                 Err(trouble) => self.problem(key, &trouble),
             }
         }
+        Some(usable)
     }
 
     fn create(
@@ -124,15 +140,15 @@ impl Check {
         Ok(Some((partitions, "made")))
     }
 
-    fn group(&mut self, source: &settings::KafkaSource, patience: Duration) {
-        if !self.report.problems.is_empty() {
-            return;
-        }
+    fn group(&mut self, source: &settings::KafkaSource, topics: &[String], patience: Duration) {
         let group = &source.group;
-        let lags = match KafkaAdmin::group_lag(&source.client, group, &source.topics, patience) {
+        let lags = match KafkaAdmin::group_lag(&source.client, group, topics, patience) {
             Ok(lags) => lags,
             Err(trouble) => return self.problem("source.kafka.group", &trouble),
         };
+        if topics.len() < source.topics.len() {
+            return;
+        }
         let known: Vec<i64> = lags.iter().filter_map(|it| it.lag()).collect();
         let line = if known.is_empty() {
             let start = start_name(source.start);

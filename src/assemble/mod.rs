@@ -338,12 +338,12 @@ fn open_sinks(settings: &Settings, clock: &TscClock) -> Result<Split<KafkaSink>,
     Ok(Split::two(results, DEAD_LETTERS, letters))
 }
 
-/// Waits until the source's brokers answer and its topics are there, at most
+/// Waits until the source's brokers answer and its topics are there to be read, at most
 /// `engine.start_timeout`.
 ///
 /// # Errors
 ///
-/// If they are not in time, will never be (a wrong password), or `stop` became true.
+/// If they are not in time, will never be (a wrong password, no right), or `stop` became true.
 pub fn await_topics(settings: &Settings, stop: &AtomicBool) -> Result<(), StartError> {
     let source = &settings.source;
     let timeout = settings.engine.start_timeout;
@@ -371,6 +371,7 @@ pub fn await_topics(settings: &Settings, stop: &AtomicBool) -> Result<(), StartE
             }
             thread::park_timeout(TOPIC_PAUSE);
         }
+        admin.require_right(topic).map_err(broker_error)?;
     }
     Ok(())
 }
@@ -395,5 +396,5 @@ fn options(settings: &Settings) -> Options {
 }
 
 fn broker_error(trouble: Trouble) -> StartError {
-    StartError::Broker(trouble.text.as_str().to_owned())
+    StartError::Broker(format!("{}: {}", trouble.peer, trouble.text))
 }

@@ -189,7 +189,9 @@ pub(super) fn outcome(ending: &Ending, guarantee: Guarantee) -> Outcome {
         Guarantee::AtMostOnce => "at most once, they may be lost",
     };
     match ending.cause {
-        Cause::Failed(trouble) => Err(Failure::unavailable(trouble.text.as_str())),
+        Cause::Failed(trouble) => {
+            Err(Failure::unavailable(format!("{}: {}", trouble.peer, trouble.text)))
+        }
         Cause::Asked if ending.unfinished > 0 => Err(Failure::unavailable(format!(
             "engine.drain_timeout is over with {} records unfinished: {fate}",
             ending.unfinished

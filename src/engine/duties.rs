@@ -188,6 +188,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     /// One result will not be taken: its record is dead-lettered, or the run ends.
     fn refuse(&mut self, token: Token, refusal: Refusal) {
         if refusal.fatal {
+            // The sink may know more than a code.
+            self.hear_sink();
             let text = Sentence::format(format_args!(
                 "the broker takes nothing more from this producer: {}",
                 refusal.code

@@ -14,10 +14,11 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
     client::{Client, Plan, Role, unavailable},
-    metadata,
+    faults, metadata,
     native::{
         OFFSET_NONE, OK, PartitionEntry, PartitionList, Queue, Topic, c_name, millis, text_at,
     },
+    rights::{self, Right},
 };
 use crate::{config::settings::KafkaClient, transport::Trouble, verdict::Sentence};
 
@@ -122,6 +123,11 @@ impl KafkaAdmin {
         }
     }
 
+    /// Fails if the user may not read the topic, where this is the source, or else write to it.
+    pub fn require_right(&self, topic: &str) -> Result<(), Trouble> {
+        rights::require_topic(&self.client, topic)
+    }
+
     /// Makes a topic. One that is there already is left as it is, which is no error.
     pub fn create_topic(&self, topic: &NewTopic) -> Result<(), Trouble> {
         let replies = Queue::new(&self.client);
@@ -179,12 +185,13 @@ impl KafkaAdmin {
             OK | Code::RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS => Ok(()),
             code => {
                 let text = Sentence::format(format_args!("creating topic {name:?}: {text}"));
-                Err(self.client.trouble(code, text.as_str()))
+                Err(faults::trouble_with(self.client.peer(), Right::Create, code, text.as_str()))
             }
         }
     }
 
-    /// How far `group` is behind in every partition of `topics`, without joining it.
+    /// How far `group` is behind in every partition of `topics`, without joining it. Fails if the
+    /// user may not join it.
     pub fn group_lag(
         settings: &KafkaClient,
         group: &str,
@@ -193,6 +200,7 @@ impl KafkaAdmin {
     ) -> Result<Vec<PartitionLag>, Trouble> {
         let wait = (timeout, &AtomicBool::new(false));
         let admin = KafkaAdmin::start("source", settings, Some(group), wait)?;
+        rights::require_group(&admin.client, group)?;
         let mut lags = Vec::new();
         for topic in topics {
             let partitions = admin.partitions(topic)?.unwrap_or(0);

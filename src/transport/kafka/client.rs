@@ -9,6 +9,7 @@ use std::{
     any::Any,
     collections::BTreeMap,
     ffi::{CString, c_char, c_int},
+    fs::File,
     ptr::{self, NonNull},
     sync::{
         Arc,
@@ -22,7 +23,7 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
     faults,
-    native::{c_name, millis, text_at},
+    native::{Event, c_name, millis, text_at},
 };
 use crate::{config::settings::KafkaClient, transport::Trouble, verdict::Sentence};
 
@@ -73,6 +74,8 @@ pub(super) struct Plan<'a> {
 pub(super) struct Client {
     handle: NonNull<rd::rd_kafka_t>,
     peer: &'static str,
+    /// The group that a consumer belongs to.
+    group: Option<String>,
     logs: Option<LogThread>,
     _watcher: Option<Arc<dyn Watcher>>,
 }
@@ -86,20 +89,22 @@ impl Client {
     /// Starts a client. Its threads inherit the affinity of the calling thread.
     pub(super) fn start(settings: &KafkaClient, plan: &Plan<'_>) -> Result<Arc<Client>, Trouble> {
         let mut configuration = Configuration::new();
-        for (name, value) in merged(settings, plan) {
-            configuration.set(name, value).map_err(|text| {
-                faults::trouble(plan.peer, Code::RD_KAFKA_RESP_ERR__INVALID_ARG, &text)
-            })?;
+        let properties = merged(settings, plan);
+        let refused = |text: String| {
+            let text = unreadable_file(&properties).unwrap_or(text);
+            faults::trouble(plan.peer, Code::RD_KAFKA_RESP_ERR__INVALID_ARG, &text)
+        };
+        for (name, value) in &properties {
+            configuration.set(name, value).map_err(refused)?;
         }
         configuration.set_events(plan.events | rd::RD_KAFKA_EVENT_LOG | rd::RD_KAFKA_EVENT_ERROR);
         if let Some(watcher) = &plan.watcher {
             watcher.install(configuration.handle);
         }
-        let handle = configuration.start(plan.role).map_err(|text| {
-            faults::trouble(plan.peer, Code::RD_KAFKA_RESP_ERR__INVALID_ARG, &text)
-        })?;
-        let mut client =
-            Client { handle, peer: plan.peer, logs: None, _watcher: plan.watcher.clone() };
+        let handle = configuration.start(plan.role).map_err(refused)?;
+        let group = properties.get("group.id").map(|&it| it.to_owned());
+        let (peer, watcher) = (plan.peer, plan.watcher.clone());
+        let mut client = Client { handle, peer, group, logs: None, _watcher: watcher };
         client.logs = Some(LogThread::start(handle, plan.label));
         Ok(Arc::new(client))
     }
@@ -112,9 +117,33 @@ impl Client {
         self.peer
     }
 
-    /// Trouble of this client's peer.
+    /// Trouble of this client's peer. That a group is denied never says which.
     pub(super) fn trouble(&self, code: Code, text: &str) -> Trouble {
-        faults::trouble(self.peer, code, text)
+        match &self.group {
+            Some(group) if code == Code::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED => {
+                let text = Sentence::format(format_args!("group {group:?}: {text}"));
+                faults::trouble(self.peer, code, text.as_str())
+            }
+            _ => faults::trouble(self.peer, code, text),
+        }
+    }
+
+    /// Trouble that an error event tells of.
+    pub(super) fn trouble_of(&self, event: &Event) -> Trouble {
+        let trouble = self.trouble(event.code(), event.text());
+        Trouble { heals: trouble.heals && !event.is_fatal(), ..trouble }
+    }
+
+    /// Why this client is of no more use.
+    pub(super) fn fatal_trouble(&self) -> Trouble {
+        let mut text = [0 as c_char; ERROR_TEXT_BYTES];
+        // SAFETY: the client is live; librdkafka ends the text, which has the length that is given,
+        // with NUL, and writes none where there is no such error.
+        let (code, text) = unsafe {
+            let code = rd::rd_kafka_fatal_error(self.handle(), text.as_mut_ptr(), text.len());
+            (code, text_at(text.as_ptr()))
+        };
+        Trouble { heals: false, ..self.trouble(code, text) }
     }
 }
 
@@ -151,6 +180,16 @@ fn merged<'a>(settings: &'a KafkaClient, plan: &Plan<'a>) -> BTreeMap<&'a str, &
         (!settings.brokers.is_empty()).then_some(("bootstrap.servers", settings.brokers.as_str()));
     let layers = plan.defaults.iter().copied().chain(user).chain(plan.owned.iter().copied());
     layers.chain(always).chain(brokers).collect()
+}
+
+/// The first file that the connection needs and that cannot be read: librdkafka says so in numbers.
+fn unreadable_file(properties: &BTreeMap<&str, &str>) -> Option<String> {
+    let is_file = |name: &str| name.starts_with("ssl.") && name.ends_with(".location");
+    properties.iter().filter(|(name, _)| is_file(name)).find_map(|(name, path)| {
+        // What is no file at all, such as "probe" or a folder of authorities, is librdkafka's.
+        let error = File::open(path).err().filter(|_| !matches!(*path, "" | "probe"))?;
+        Some(format!("{name}: cannot read {path}: {error}"))
+    })
 }
 
 /// A configuration that is not in use yet.
@@ -275,10 +314,10 @@ impl LogQueue {
     }
 }
 
-/// Connection failures come as events, too, and are told by whoever handles those.
+/// Failures come as events, too, and are told by whoever handles those.
 fn log(client: &str, level: c_int, facility: &str, text: &str) {
-    let is_told = matches!(facility, "FAIL" | "ERROR");
-    if level <= LEVEL_CRITICAL {
+    let is_told = matches!(facility, "FAIL" | "ERROR" | "FATAL");
+    if level <= LEVEL_CRITICAL && !is_told {
         tracing::error!(event = "kafka.log", client, facility, "{text}");
     } else if level <= LEVEL_WARNING && !is_told {
         tracing::warn!(event = "kafka.log", client, facility, "{text}");

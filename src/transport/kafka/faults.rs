@@ -8,8 +8,9 @@ use std::{mem, ptr};
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
-use super::native::{Event, text_at};
+use super::{native::text_at, rights::Right};
 use crate::{
+    limits::SENTENCE_BYTES,
     transport::{Refusal, Trouble},
     verdict::Sentence,
 };
@@ -69,41 +70,94 @@ pub(super) fn heals(code: Code) -> bool {
 }
 
 /// The way out, where there is one that can be said without knowing the configuration.
-fn way_out(code: Code) -> &'static str {
+fn way_out(right: Right, code: Code, text: &str) -> Sentence {
     use Code::*;
-    match code {
+    Sentence::from(match code {
+        _ if refuses_certificate(text) => {
+            " (the broker wants a client certificate that it trusts: see ssl.certificate.location \
+             and ssl.key.location)"
+        }
         RD_KAFKA_RESP_ERR__AUTHENTICATION
         | RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED
-        | RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM => " (check the sasl.* properties)",
+        | RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM => {
+            " (check sasl.username, sasl.password and sasl.mechanisms)"
+        }
+        RD_KAFKA_RESP_ERR__SSL if text.contains(VERIFY_FAILED) => {
+            " (ssl.ca.location must hold the authority that signed it, and `brokers` be names that \
+             stand in it)"
+        }
         RD_KAFKA_RESP_ERR__SSL => " (check security.protocol and the ssl.* properties)",
         RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART | RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC => {
             " (`hotspur check --connect --create` makes missing topics)"
         }
-        RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
-        | RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED
-        | RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED => " (grant it to this user)",
+        RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED => {
+            let name = right.name();
+            return Sentence::format(format_args!(" (grant this user {name} on the topic)"));
+        }
+        RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED => " (grant this user READ on the group)",
+        // What a producer with sequence numbers needs: before Kafka 2.8 a right of its own.
+        RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED => {
+            " (grant this user WRITE on the topics, or IDEMPOTENT_WRITE on the cluster)"
+        }
         RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => {
             " (source.kafka.on_gap = \"continue\" goes on behind the gap)"
         }
         _ => "",
-    }
+    })
 }
 
-/// Trouble with a peer.
+/// OpenSSL's words for a broker's certificate that does not fit.
+const VERIFY_FAILED: &str = "certificate verify failed";
+
+/// What OpenSSL writes before the number of an alert, which is the other side's complaint.
+const ALERT: &str = "SSL alert number ";
+
+/// Whether the broker hung up over the certificate of this client, or for want of one. With TLS 1.3
+/// that comes after the handshake, which librdkafka takes for a broken connection.
+fn refuses_certificate(text: &str) -> bool {
+    let number = text.find(ALERT).map(|at| &text[at + ALERT.len()..]);
+    let digits = number.map(|it| it.split(|c: char| !c.is_ascii_digit()).next());
+    // Bad, unsupported, revoked, expired, unknown; unknown authority; access denied; required.
+    matches!(digits.flatten(), Some("42" | "43" | "44" | "45" | "46" | "48" | "49" | "116"))
+}
+
+/// Splits what only librdkafka's authors can use out of a text: OpenSSL's number and the name of
+/// its library (`error:0A000086:SSL routines::`), and the time and state at the end. Of a
+/// certificate that does not fit librdkafka says more, which `way_out` says better.
+fn plain(text: &str) -> (&str, &str) {
+    let text = text.rfind(" (after ").map_or(text, |at| &text[..at]);
+    let end = text.find(VERIFY_FAILED).map(|at| at + VERIFY_FAILED.len());
+    let text = &text[..end.unwrap_or(text.len())];
+    let Some((before, from)) = text.find("error:0").map(|at| text.split_at(at)) else {
+        return (text, "");
+    };
+    from.find("::").map_or((text, ""), |at| (before, &from[at + "::".len()..]))
+}
+
+/// So much of a text, cut at a character.
+fn cut(text: &str, bytes: usize) -> &str {
+    let is_end = |at: &usize| text.is_char_boundary(*at);
+    &text[..(0..=bytes.min(text.len())).rev().find(is_end).unwrap_or(0)]
+}
+
+/// Trouble with a peer, which reads or writes.
 pub(super) fn trouble(peer: &'static str, code: Code, text: &str) -> Trouble {
+    trouble_with(peer, Right::of_peer(peer), code, text)
+}
+
+/// Trouble with a peer that needs this right. A text that is too long is cut before its way out.
+pub(super) fn trouble_with(peer: &'static str, right: Right, code: Code, text: &str) -> Trouble {
     let text = if text.is_empty() { text_of(code) } else { text };
+    let way_out = way_out(right, code, text);
+    let (before, after) = plain(text);
+    let whole = Sentence::format(format_args!("{before}{after}"));
+    let text_cut = cut(whole.as_str(), SENTENCE_BYTES - way_out.as_str().len());
     Trouble {
         peer,
         code: name_of(code),
-        text: Sentence::format(format_args!("{text}{}", way_out(code))),
-        heals: heals(code),
+        text: Sentence::format(format_args!("{text_cut}{way_out}")),
+        heals: heals(code) && !refuses_certificate(text),
     }
-}
-
-/// Trouble that an error event tells of.
-pub(super) fn trouble_of(peer: &'static str, event: &Event) -> Trouble {
-    let trouble = trouble(peer, event.code(), event.text());
-    Trouble { heals: trouble.heals && !event.is_fatal(), ..trouble }
 }
 
 /// Why one result was refused.
@@ -170,6 +224,52 @@ mod tests {
         ] {
             assert!(!heals(code), "{}", name_of(code));
             assert!(refusal(code).fatal);
+        }
+    }
+
+    /// What librdkafka says about a certificate that no known authority has signed.
+    const UNTRUSTED: &str = "ssl://127.0.0.1:23011/bootstrap: SSL handshake failed: \
+        error:0A000086:SSL routines::certificate verify failed: broker certificate could not be \
+        verified, verify that ssl.ca.location is correctly configured or root CA certificates are \
+        installed (install ca-certificates package) (after 2ms in state SSL_HANDSHAKE)";
+
+    /// What it says after the handshake, where the broker wanted a certificate of ours.
+    const UNKNOWN: &str = "ssl://127.0.0.1:23012/bootstrap: Receive failed: error:0A000412:SSL \
+        routines::sslv3 alert bad certificate: SSL alert number 42 (after 0ms in state \
+        APIVERSION_QUERY, 1 identical error(s) suppressed)";
+
+    #[test]
+    fn a_sentence_keeps_its_way_out_and_loses_what_no_operator_can_use() {
+        let told = trouble("source", Code::RD_KAFKA_RESP_ERR__SSL, UNTRUSTED).text;
+        let expected = "ssl://127.0.0.1:23011/bootstrap: SSL handshake failed: certificate verify \
+                        failed (ssl.ca.location must hold";
+        assert!(told.as_str().starts_with(expected), "{told}");
+        assert!(told.as_str().ends_with("stand in it)"), "{told}");
+        let long = format!("sasl_ssl://{}.example.com:9094/bootstrap", "ü".repeat(120));
+        let told = trouble("source", Code::RD_KAFKA_RESP_ERR__AUTHENTICATION, &long).text;
+        assert!(told.as_str().starts_with("sasl_ssl://üü"), "{told}");
+        assert!(told.as_str().ends_with(" and sasl.mechanisms)"), "{told}");
+        let text = "[::1]:9092: SASL authentication error: invalid credentials";
+        let told = trouble("sink", Code::RD_KAFKA_RESP_ERR__TRANSPORT, text).text;
+        assert_eq!(told.as_str(), text);
+    }
+
+    #[test]
+    fn a_client_certificate_that_is_refused_never_heals() {
+        let told = trouble("source", Code::RD_KAFKA_RESP_ERR__TRANSPORT, UNKNOWN);
+        assert!(!told.heals);
+        assert!(told.text.as_str().contains("ssl.certificate.location"), "{}", told.text);
+        let closed = UNKNOWN.replace("number 42", "number 0");
+        assert!(trouble("source", Code::RD_KAFKA_RESP_ERR__TRANSPORT, &closed).heals);
+    }
+
+    #[test]
+    fn a_right_that_is_missing_is_the_one_that_the_peer_needs() {
+        let code = Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+        for (peer, right) in [("source", "READ"), ("sink", "WRITE"), ("dead_letters", "WRITE")] {
+            let told = trouble(peer, code, "topic \"t\"").text;
+            let expected = format!("topic \"t\" (grant this user {right} on the topic)");
+            assert_eq!(told.as_str(), expected);
         }
     }
 

@@ -14,13 +14,16 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
     client::Client,
-    faults,
     native::{OK, Queue, Topic, millis},
 };
 use crate::{transport::Trouble, verdict::Sentence};
 
 /// How long one look for a reason takes, while brokers are waited for.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// What it looks like where a broker speaks another protocol than the client.
+const SILENCE: &str = "connections stay silent or are closed without a word (check that \
+                       security.protocol is what the brokers' port wants)";
 
 /// Waits for the first answer of any broker. Errors that never heal end the wait; else the last
 /// one is the reason when the time is over.
@@ -40,27 +43,27 @@ pub(super) fn reach_unless(
     let mut reason: Option<Trouble> = None;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        if answers(client, left.min(LOOK)) {
+        if answering_broker(client, left.min(LOOK)).is_some() {
             return Ok(());
         }
         while let Some(event) = events.next_event(Duration::ZERO) {
             if event.kind() != rd::RD_KAFKA_EVENT_ERROR {
                 continue;
             }
-            let trouble = faults::trouble_of(client.peer(), &event);
+            let trouble = client.trouble_of(&event);
             if !trouble.heals {
                 return Err(trouble);
             }
-            // "All brokers are down" says less than what came before it.
-            if event.code() != Code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || reason.is_none() {
+            // "All brokers are down" says nothing: the reason came before it, if there is one.
+            if event.code() != Code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN {
                 reason = Some(trouble);
             }
         }
         if left.is_zero() || stop.load(Ordering::Acquire) {
-            let code = Code::RD_KAFKA_RESP_ERR__TIMED_OUT;
-            let reason = reason.unwrap_or_else(|| client.trouble(code, "no answer"));
+            let silent = Code::RD_KAFKA_RESP_ERR__TIMED_OUT;
+            let reason = reason.unwrap_or_else(|| client.trouble(silent, SILENCE));
             let text = Sentence::format(format_args!(
-                "no broker of {brokers:?} answered within {timeout:?}: {}",
+                "{}; no broker of {brokers:?} answered within {timeout:?}",
                 reason.text
             ));
             return Err(Trouble { text, ..reason });
@@ -68,16 +71,19 @@ pub(super) fn reach_unless(
     }
 }
 
-fn answers(client: &Client, timeout: Duration) -> bool {
+/// The number of the broker that answers, or a negative one if it has not told; `None` if there is
+/// no answer in time.
+pub(super) fn answering_broker(client: &Client, timeout: Duration) -> Option<i32> {
     let mut metadata = ptr::null();
-    // SAFETY: the client is live; no topic is asked for; the answer is ours to destroy.
+    // SAFETY: the client is live; no topic is asked for; the answer is ours to read and destroy.
     unsafe {
         let (client, wait) = (client.handle(), millis(timeout));
-        let code = rd::rd_kafka_metadata(client, 0, ptr::null_mut(), &mut metadata, wait);
-        if code == OK {
-            rd::rd_kafka_metadata_destroy(metadata);
+        if rd::rd_kafka_metadata(client, 0, ptr::null_mut(), &mut metadata, wait) != OK {
+            return None;
         }
-        code == OK
+        let number = (*metadata).orig_broker_id;
+        rd::rd_kafka_metadata_destroy(metadata);
+        Some(number)
     }
 }
 

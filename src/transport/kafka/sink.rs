@@ -25,7 +25,8 @@ use super::{
     acknowledgements::AckTimes,
     client::{Client, Plan, Role, unavailable},
     faults, metadata,
-    native::{ANY_PARTITION, OK, Queue, Topic, c_name, outcome},
+    native::{ANY_PARTITION, OK, Queue, Topic, c_name, outcome, text_at},
+    rights,
     wake::Wake,
 };
 use crate::{
@@ -33,7 +34,7 @@ use crate::{
     config::settings::KafkaClient,
     limits::DESTINATIONS_MAX,
     record::{Headers, Output},
-    transport::{Ack, SendError, Sink, Token, Trouble, WaitSet},
+    transport::{Ack, Refusal, SendError, Sink, Token, Trouble, WaitSet},
 };
 
 /// How long opening may wait for a broker, and for each topic's partitions.
@@ -194,12 +195,43 @@ impl KafkaSink {
             self.troubles.push_back(trouble);
         }
     }
+
+    /// A result's refusal. One that ends the run is told as trouble, too, which can say more.
+    fn refusal(&mut self, code: Code, topic: *mut rd::rd_kafka_topic_t) -> Refusal {
+        let refusal = faults::refusal(code);
+        if refusal.fatal {
+            // SAFETY: the topic is live, and its name lives as long.
+            let topic = unsafe { text_at(rd::rd_kafka_topic_name(topic)) };
+            let trouble = match code {
+                Code::RD_KAFKA_RESP_ERR__FATAL => self.client.fatal_trouble(),
+                code => unavailable(&self.client, code, format_args!("topic {topic:?}")),
+            };
+            let trouble = Trouble { heals: false, ..trouble };
+            if self.troubles.back() != Some(&trouble) {
+                self.tell(trouble);
+            }
+        }
+        refusal
+    }
+
+    /// The fate that a delivery report tells of.
+    #[inline]
+    fn ack(&mut self, report: &rd_kafka_message_t, now: Ticks) -> Ack {
+        let token = Token(report._private as u64);
+        let at = self.times.at(token, now);
+        let result = match report.err {
+            OK => Ok(()),
+            code => Err(self.refusal(code, report.rkt)),
+        };
+        Ack { token, at, result }
+    }
 }
 
 impl Sink for KafkaSink {
     #[inline]
     fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {
         let topic = &self.topics[usize::from(output.destination.0)];
+        let topic_handle = topic.handle();
         let is_plain = output.headers.is_empty() && output.timestamp_ms.is_none();
         let result = match is_plain {
             true => self.produce(topic, output, token),
@@ -211,7 +243,7 @@ impl Sink for KafkaSink {
                 Ok(())
             }
             Err(Code::RD_KAFKA_RESP_ERR__QUEUE_FULL) => Err(SendError::Full),
-            Err(code) => Err(SendError::Refused(faults::refusal(code))),
+            Err(code) => Err(SendError::Refused(self.refusal(code, topic_handle))),
         }
     }
 
@@ -227,9 +259,10 @@ impl Sink for KafkaSink {
             match event.kind() {
                 rd::RD_KAFKA_EVENT_DR => loop {
                     let len = event.messages(&mut self.reports);
-                    for report in &self.reports[..len] {
+                    for index in 0..len {
                         // SAFETY: the message lives as long as the event.
-                        visit(self.times.ack(unsafe { &**report }, now));
+                        let report = unsafe { &*self.reports[index] };
+                        visit(self.ack(report, now));
                     }
                     acks += len;
                     if len < self.reports.len() {
@@ -237,7 +270,7 @@ impl Sink for KafkaSink {
                     }
                 },
                 rd::RD_KAFKA_EVENT_ERROR => {
-                    self.tell(faults::trouble_of(self.client.peer(), &event));
+                    self.tell(self.client.trouble_of(&event));
                 }
                 _ => {}
             }
@@ -282,17 +315,8 @@ impl std::fmt::Debug for KafkaSink {
     }
 }
 
-impl AckTimes {
-    /// The fate that a delivery report tells of.
-    #[inline]
-    fn ack(&self, report: &rd_kafka_message_t, now: Ticks) -> Ack {
-        let token = Token(report._private as u64);
-        let result = if report.err == OK { Ok(()) } else { Err(faults::refusal(report.err)) };
-        Ack { token, at: self.at(token, now), result }
-    }
-}
-
-/// The topic's handle, once its partitions are known: the first result must not wait for them.
+/// The topic's handle, once its partitions are known: the first result must not wait for them. A
+/// topic that may not be written to is refused before a record is consumed.
 fn open_topic(client: &Arc<Client>, name: &str) -> Result<Topic, Trouble> {
     let unavailable = |code| unavailable(client, code, format_args!("topic {name:?}"));
     let topic = Topic::new(client, &c_name(name)).map_err(unavailable)?;
@@ -300,7 +324,10 @@ fn open_topic(client: &Arc<Client>, name: &str) -> Result<Topic, Trouble> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         match metadata::describe(client, &topic, left) {
-            Ok(_) => return Ok(topic),
+            Ok(_) => {
+                rights::require_topic(client, name)?;
+                return Ok(topic);
+            }
             // Auto-created a moment ago.
             Err(Code::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) if !left.is_zero() => {
                 thread::sleep(WARM_UP_PAUSE);

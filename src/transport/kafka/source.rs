@@ -145,7 +145,7 @@ impl KafkaSource {
                 self.take_answers();
                 self.on_rebalance(event);
             }
-            rd::RD_KAFKA_EVENT_ERROR => self.tell_trouble(faults::trouble_of(PEER, &event)),
+            rd::RD_KAFKA_EVENT_ERROR => self.tell_trouble(self.client.trouble_of(&event)),
             _ => {}
         }
     }
@@ -250,9 +250,9 @@ impl KafkaSource {
         let result = match reply.code() {
             OK => reply.partitions().iter().try_for_each(|entry| match entry.code() {
                 OK => Ok(()),
-                code => Err(commit_trouble(code, Some(entry))),
+                code => Err(commit_trouble(&self.client, code, Some(entry))),
             }),
-            code => Err(commit_trouble(code, None)),
+            code => Err(commit_trouble(&self.client, code, None)),
         };
         self.events.push_back(Told::Committed(reply.number(), result));
         1
@@ -350,7 +350,8 @@ impl Source for KafkaSource {
         }
         self.is_committing = code == OK;
         if code != OK {
-            self.events.push_back(Told::Committed(ticket, Err(commit_trouble(code, None))));
+            self.events
+                .push_back(Told::Committed(ticket, Err(commit_trouble(&self.client, code, None))));
         }
     }
 
@@ -486,7 +487,7 @@ impl Drop for KafkaSource {
     }
 }
 
-fn commit_trouble(code: Code, entry: Option<&PartitionEntry>) -> Trouble {
+fn commit_trouble(client: &Client, code: Code, entry: Option<&PartitionEntry>) -> Trouble {
     let text = faults::text_of(code);
     let text = match entry {
         Some(it) => {
@@ -495,5 +496,5 @@ fn commit_trouble(code: Code, entry: Option<&PartitionEntry>) -> Trouble {
         }
         None => Sentence::format(format_args!("committing: {text}")),
     };
-    faults::trouble(PEER, code, text.as_str())
+    client.trouble(code, text.as_str())
 }
