@@ -19,6 +19,7 @@ mod kills;
 mod load;
 mod names;
 mod orders;
+mod security;
 mod stops;
 mod tables;
 mod topics;

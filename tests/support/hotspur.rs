@@ -90,6 +90,11 @@ impl Hotspur {
         self.log.await_line_or_end(started);
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.ended().is_some()
+    }
+
     /// Sends a signal by its short name, as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         self.process.signal(name);

@@ -45,7 +45,11 @@ pub(crate) struct Kafka {
 struct Node {
     process: Process,
     folder: TempDir,
+    heap: &'static str,
 }
+
+/// The most memory that Java's heap takes for the node of many tests.
+const HEAP: &str = "768m";
 
 impl Kafka {
     /// The one that all tests share: `HOTSPUR_TEST_KAFKA`, or one that is started for them.
@@ -63,11 +67,18 @@ impl Kafka {
 
     /// Starts one, empty, and waits until it answers.
     pub(crate) fn start() -> Kafka {
+        let user = format!("SCRAM-SHA-256=[name={SASL_USER},password={SASL_PASSWORD}]");
+        Kafka::start_with("", &[user], HEAP)
+    }
+
+    /// Starts one with settings that go over the usual ones, and with these users, each as
+    /// `MECHANISM=[name=NAME,password=PASSWORD]`.
+    pub(super) fn start_with(settings: &str, users: &[String], heap: &'static str) -> Kafka {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = [free_port(), free_port(), free_port()];
-        write_properties(folder.path(), ports);
-        format(folder.path());
-        let node = Node { process: launch(folder.path()), folder };
+        write_properties(folder.path(), ports, settings);
+        format(folder.path(), users);
+        let node = Node { process: launch(folder.path(), heap), folder, heap };
         Kafka {
             plain: format!("127.0.0.1:{}", ports[0]),
             sasl: Some(format!("127.0.0.1:{}", ports[1])),
@@ -95,7 +106,7 @@ impl Kafka {
     /// Starts the node again after `kill`, with its data, on the same ports.
     pub(crate) fn restart(&mut self) {
         let node = self.node.as_mut().expect("a Kafka of the test's own");
-        node.process = launch(node.folder.path());
+        node.process = launch(node.folder.path(), node.heap);
     }
 
     /// Holds the node still: it is there, its connections stay, and it answers nothing.
@@ -225,11 +236,12 @@ fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn write_properties(folder: &Path, ports: [u16; 3]) {
+/// Of two settings of one name Kafka takes the later.
+fn write_properties(folder: &Path, ports: [u16; 3], more: &str) {
     let template = repository().join("scripts/kafka.d/server.properties");
     let template = fs::read_to_string(template).expect("the settings of the test Kafka");
     let data = folder.join("data");
-    let settings = template
+    let settings = format!("{template}\n{more}")
         .replace("@DATA@", data.to_str().expect("a folder in UTF-8"))
         .replace("@PLAIN_PORT@", &ports[0].to_string())
         .replace("@SASL_PORT@", &ports[1].to_string())
@@ -237,18 +249,19 @@ fn write_properties(folder: &Path, ports: [u16; 3]) {
     fs::write(folder.join("server.properties"), settings).expect("the settings can be written");
 }
 
-/// Makes the data folder, with the user of the SASL listener.
-fn format(folder: &Path) {
-    let user = format!("SCRAM-SHA-256=[name={SASL_USER},password={SASL_PASSWORD}]");
+/// Makes the data folder, with the users of the SASL listener.
+fn format(folder: &Path, users: &[String]) {
     let class = ["kafka.tools.StorageTool", "format", "--cluster-id", "aG90c3B1ci10ZXN0cy4uLg"];
-    let mut process = java(folder, &class, &["--add-scram", &user, "--config"]);
+    let users = users.iter().flat_map(|user| ["--add-scram", user]);
+    let arguments: Vec<_> = users.chain(["--config"]).collect();
+    let mut process = java(folder, HEAP, &class, &arguments);
     let status = process.wait();
     assert!(status.success(), "the data folder was not made: {}", log(folder));
 }
 
 /// Starts the node and waits until it says that it serves.
-fn launch(folder: &Path) -> Process {
-    let mut process = java(folder, &["kafka.Kafka"], &[]);
+fn launch(folder: &Path, heap: &str) -> Process {
+    let mut process = java(folder, heap, &["kafka.Kafka"], &[]);
     await_true("Kafka", || {
         let ended = process.ended();
         assert!(ended.is_none(), "Kafka has ended: {}", log(folder));
@@ -257,7 +270,7 @@ fn launch(folder: &Path) -> Process {
     process
 }
 
-fn java(folder: &Path, class: &[&str], arguments: &[&str]) -> Process {
+fn java(folder: &Path, heap: &str, class: &[&str], arguments: &[&str]) -> Process {
     let libraries = repository().join(".servers/kafka/libs");
     assert!(libraries.is_dir(), "Kafka's packages are not there: run scripts/setup kafka");
     let logging = repository().join("scripts/kafka.d/log4j2.yaml");
@@ -265,7 +278,8 @@ fn java(folder: &Path, class: &[&str], arguments: &[&str]) -> Process {
     let errors = log.try_clone().expect("a second handle");
     Process::start("java", |command| {
         command
-            .args(["-Xms128m", "-Xmx768m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+            .args(["-Xms128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+            .arg(format!("-Xmx{heap}"))
             .arg(format!("-Dlog4j2.configurationFile={}", logging.display()))
             .arg("-cp")
             .arg(libraries.join("*"))

@@ -4,6 +4,7 @@
 //! Topics and groups have names of their own, so that tests can share one Kafka. Nothing in here
 //! knows the library: the program is tested, through what it reads, writes and prints.
 
+pub(crate) mod certificates;
 pub(crate) mod child;
 pub(crate) mod clients;
 pub(crate) mod hotspur;
@@ -12,6 +13,8 @@ pub(crate) mod message;
 pub(crate) mod names;
 pub(crate) mod pipeline;
 pub(crate) mod redis;
+pub(crate) mod rights;
+pub(crate) mod secure_kafka;
 
 use std::{
     fmt,

@@ -102,6 +102,12 @@ impl Pipeline {
         self.property_of("sink.kafka", name, value)
     }
 
+    /// Puts a file beside the configuration.
+    pub(crate) fn file(self, name: &str, text: &str) -> Pipeline {
+        fs::write(self.folder.path().join(name), text).expect("a file can be written");
+        self
+    }
+
     fn property_of(mut self, client: &str, name: &str, value: &str) -> Pipeline {
         let properties = self.table(&format!("{client}.properties"));
         properties.insert(name, toml_edit::value(value));
