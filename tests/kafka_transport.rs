@@ -2,6 +2,8 @@
 
 #[path = "kafka_transport/member.rs"]
 mod member;
+#[path = "kafka_transport/rebalances.rs"]
+mod rebalances;
 
 use std::time::Duration;
 
@@ -88,83 +90,6 @@ fn what_was_not_taken_is_lent_again_first() {
         seen.iter().filter(|(_, is_taken)| *is_taken).count() == 3
     });
     assert_eq!(seen, [(0, true), (1, false), (1, true), (2, false), (2, true)]);
-}
-
-#[test]
-fn a_second_member_gets_its_share_only_after_the_first_let_go() {
-    let kafka = broker("in", 2);
-    let mut first = Member::join(&kafka, Start::Earliest);
-    first.turn_until("both partitions", |it| it.owned() == [0, 1]);
-
-    let mut second = Member::join(&kafka, Start::Earliest);
-    let is_revoked = |it: &Member| it.said.iter().any(|it| matches!(it, Said::Revoked(_)));
-    until("a revocation", || {
-        first.turn();
-        second.turn();
-        is_revoked(&first)
-    });
-    let given_up: Vec<_> = first
-        .said
-        .iter()
-        .filter_map(|it| if let Said::Revoked(ids) = it { Some(ids.clone()) } else { None })
-        .flatten()
-        .collect();
-    assert_eq!(given_up.len(), 1);
-    let (topic, number) = first.source.partition(given_up[0]);
-    assert_eq!(topic, "in");
-
-    // Not released yet, so nobody else has it; what comes for it is not lent to the one that had.
-    produce(&kafka, "in", number, &["later"]);
-    for _ in 0..1000 {
-        first.turn();
-        second.turn();
-    }
-    assert!(second.owned().is_empty() && first.records.is_empty());
-    // The embedded broker may be at the next rebalance already, and then refuses for the moment.
-    if let Err(trouble) = first.commit(5, &[(given_up[0], 0)]) {
-        assert_eq!((trouble.code, trouble.heals), ("REBALANCE_IN_PROGRESS", true));
-    }
-
-    first.source.release(&given_up);
-    until("the hand-over", || {
-        first.turn();
-        second.turn();
-        second.owned() == [number] && second.values() == ["later"]
-    });
-    assert_eq!(first.owned(), [1 - number]);
-    produce(&kafka, "in", 1 - number, &["kept"]);
-    first.turn_until("records of what was kept", |it| it.values() == ["kept"]);
-
-    // And back again, when the second leaves.
-    second.commit(6, &[(partition_id(&second), 1)]).unwrap();
-    second.source.close();
-    first.turn_until("both partitions again", |it| it.owned() == [0, 1]);
-    produce(&kafka, "in", number, &["last"]);
-    first.turn_until("the last record", |it| it.values() == ["kept", "last"]);
-    first.source.close();
-}
-
-fn partition_id(member: &Member) -> PartitionId {
-    let mut ids = member.said.iter().filter_map(|it| match it {
-        Said::Assigned(ids) => ids.first().copied(),
-        _ => None,
-    });
-    ids.next().unwrap()
-}
-
-#[test]
-fn a_member_without_a_share_is_told_that_the_group_answered() {
-    let kafka = broker("in", 1);
-    let mut first = Member::join(&kafka, Start::Latest);
-    first.turn_until("the partition", |it| it.owned() == [0]);
-    let mut second = Member::join(&kafka, Start::Latest);
-    until("an empty assignment", || {
-        first.turn();
-        second.turn();
-        second.said.iter().any(|it| matches!(it, Said::Assigned(ids) if ids.is_empty()))
-    });
-    first.source.close();
-    second.turn_until("the partition", |it| it.owned() == [0]);
 }
 
 #[test]

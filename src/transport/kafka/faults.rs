@@ -8,7 +8,7 @@ use std::{mem, ptr};
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
-use super::native::{Event, text_at};
+use super::native::{Event, PartitionEntry, text_at};
 use crate::{
     transport::{Refusal, Trouble},
     verdict::Sentence,
@@ -104,6 +104,23 @@ pub(super) fn trouble(peer: &'static str, code: Code, text: &str) -> Trouble {
 pub(super) fn trouble_of(peer: &'static str, event: &Event) -> Trouble {
     let trouble = trouble(peer, event.code(), event.text());
     Trouble { heals: trouble.heals && !event.is_fatal(), ..trouble }
+}
+
+/// Why a commit failed: all of it, or that one partition's part.
+pub(super) fn commit_trouble(
+    peer: &'static str,
+    code: Code,
+    entry: Option<&PartitionEntry>,
+) -> Trouble {
+    let text = text_of(code);
+    let text = match entry {
+        Some(it) => {
+            let (topic, number) = (it.topic().to_str().unwrap_or_default(), it.partition());
+            Sentence::format(format_args!("committing {topic}[{number}]: {text}"))
+        }
+        None => Sentence::format(format_args!("committing: {text}")),
+    };
+    trouble(peer, code, text.as_str())
 }
 
 /// Why one result was refused.
