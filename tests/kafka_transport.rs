@@ -149,6 +149,49 @@ fn the_broker_and_the_client_refuse_by_name() {
 }
 
 #[test]
+fn a_refused_batch_is_divided_until_only_what_is_at_fault_is_refused() {
+    let kafka = broker("in", 1);
+    // All results in one batch, and a queue that a report of them would fill.
+    let settings =
+        client_with(&kafka, &[("linger.ms", "50"), ("queue.buffering.max.messages", "10")]);
+    let mut sink = KafkaSink::open(&settings, &["in".to_owned()], TscClock::new()).unwrap();
+    // Ten together, five, two, and the first by itself.
+    kafka.push_request_errors(Request::Produce, &[RequestError::MessageTooLarge; 4]);
+    let mut headers = Vec::new();
+    Headers::push(&mut headers, b"h", Some(b"1"));
+    let headers = Headers::from_bytes(&headers);
+    for number in 0..10u64 {
+        let value = number.to_string();
+        let output = Output { key: Some(b""), headers, ..output(value.as_bytes()) };
+        let timestamp_ms = Some(1_000 + number as i64);
+        sink.send(&Output { timestamp_ms, ..output }, Token(number)).unwrap();
+    }
+    let mut acks = Vec::new();
+    until("the first trouble", || {
+        sink.poll_acks(Ticks(1), &mut |ack| acks.push(ack));
+        sink.next_trouble().is_some()
+    });
+    assert_eq!(sink.send(&output(b"x"), Token(99)), Err(SendError::Full), "not between them");
+    acks.extend(settle(&mut sink));
+    assert_eq!(sink.next_trouble(), None, "said once");
+    let refused = acks.iter().filter(|it| it.result.is_err()).map(|it| it.token);
+    assert_eq!(refused.collect::<Vec<_>>(), [Token(0)]);
+    assert_eq!(acks.len(), 10);
+
+    let mut member = Member::join(&kafka, Start::Earliest);
+    member.turn_until("the others", |it| it.records.len() == 9);
+    for (record, number) in member.records.iter().zip(1..) {
+        assert_eq!(record.value, Some(format!("{number}").into_bytes()));
+        assert_eq!(
+            (record.key.as_deref(), record.timestamp_ms),
+            (Some(&b""[..]), Some(1_000 + number))
+        );
+        assert_eq!(record.headers, [(b"h".to_vec(), Some(b"1".to_vec()))]);
+    }
+    member.source.close();
+}
+
+#[test]
 fn a_lost_connection_is_not_the_results_fault() {
     let kafka = broker("out", 1);
     let mut sink = sink(&kafka, "out");

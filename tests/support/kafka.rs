@@ -17,7 +17,9 @@ use std::{
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{
+        AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+    },
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
 };
@@ -110,7 +112,13 @@ impl Kafka {
 
     /// Makes a topic and waits until it can be used.
     pub(crate) fn create_topic(&self, name: &str, partitions: i32) {
+        self.create_topic_with(name, partitions, &[]);
+    }
+
+    /// The same with settings of the topic, such as `max.message.bytes`.
+    pub(crate) fn create_topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         let made = block_on(self.admin().create_topics([&topic], &options));
         for result in made.expect("Kafka answers") {
@@ -119,6 +127,15 @@ impl Kafka {
         await_true(format_args!("topic {name}"), || {
             self.partitions(name) == partitions && !self.end_offsets(name).is_empty()
         });
+    }
+
+    /// Changes a setting of a topic.
+    pub(crate) fn set_topic(&self, name: &str, key: &str, value: &str) {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);
+        let changed = block_on(self.admin().alter_configs([&change], &AdminOptions::new()));
+        for result in changed.expect("Kafka answers") {
+            result.unwrap_or_else(|(_, code)| panic!("topic {name} was not changed: {code}"));
+        }
     }
 
     /// How many partitions a topic has; 0 if there is none.

@@ -23,12 +23,7 @@ use crate::{transport::Trouble, verdict::Sentence};
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Waits for the first answer of any broker. Errors that never heal end the wait; else the last
-/// one is the reason when the time is over.
-pub(super) fn reach(client: &Arc<Client>, brokers: &str, timeout: Duration) -> Result<(), Trouble> {
-    reach_unless(client, brokers, timeout, &AtomicBool::new(false))
-}
-
-/// The same; the wait also ends, as if the time were over, once `stop` is true.
+/// one is the reason when the time is over, or `stop` became true.
 pub(super) fn reach_unless(
     client: &Arc<Client>,
     brokers: &str,
@@ -69,15 +64,30 @@ pub(super) fn reach_unless(
 }
 
 fn answers(client: &Client, timeout: Duration) -> bool {
+    broker_ids(client, timeout).is_some()
+}
+
+/// True if the cluster's controller is one of its brokers. The embedded broker has none, and would
+/// let a question to it wait.
+pub(super) fn has_controller(client: &Client, timeout: Duration) -> bool {
+    // SAFETY: the client is live; what it learned last is enough.
+    let controller = unsafe { rd::rd_kafka_controllerid(client.handle(), 0) };
+    broker_ids(client, timeout).is_some_and(|it| it.contains(&controller))
+}
+
+fn broker_ids(client: &Client, timeout: Duration) -> Option<Vec<i32>> {
     let mut metadata = ptr::null();
-    // SAFETY: the client is live; no topic is asked for; the answer is ours to destroy.
+    // SAFETY: the client is live; no topic is asked for; the answer is ours to read and destroy.
     unsafe {
         let (client, wait) = (client.handle(), millis(timeout));
-        let code = rd::rd_kafka_metadata(client, 0, ptr::null_mut(), &mut metadata, wait);
-        if code == OK {
-            rd::rd_kafka_metadata_destroy(metadata);
+        match rd::rd_kafka_metadata(client, 0, ptr::null_mut(), &mut metadata, wait) {
+            OK => {}
+            _ => return None,
         }
-        code == OK
+        let (start, len) = ((*metadata).brokers, (*metadata).broker_cnt.max(0) as usize);
+        let ids = (0..len).map(|it| (*start.add(it)).id).collect();
+        rd::rd_kafka_metadata_destroy(metadata);
+        Some(ids)
     }
 }
 

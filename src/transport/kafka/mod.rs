@@ -3,8 +3,8 @@
 //! The hot thread polls queues with a timeout of zero and hands over bytes; librdkafka's threads
 //! do the rest, on the cores that the creating thread may run on. Reading order: `native` (owners
 //! of its objects), `client`, `source` with `membership`, `assignment`, `start`, `offsets`, `lent`
-//! and `arrivals`, then `sink` with `acknowledgements`. `admin` is for before a run, `embedded` for
-//! demos and tests.
+//! and `arrivals`, then `sink` with `producer`, `fields`, `resend` and `acknowledgements`. `admin`
+//! is for before a run, `embedded` for demos and tests.
 //!
 //! What this does not do: transactions, the newer group protocol, subscriptions by pattern.
 
@@ -12,14 +12,18 @@ mod acknowledgements;
 mod admin;
 mod arrivals;
 mod assignment;
+mod batch_limit;
 mod client;
 mod embedded;
 mod faults;
+mod fields;
 mod lent;
 mod membership;
 mod metadata;
 mod native;
 mod offsets;
+mod producer;
+mod resend;
 mod sink;
 mod source;
 mod start;
