@@ -312,17 +312,18 @@ impl Running {
 ///
 /// # Errors
 ///
-/// If a broker cannot be reached, or files cannot be written.
+/// If a broker cannot be reached, files cannot be written, or `stop` became true.
 pub fn start(
     settings: &Settings,
     machine: &Machine,
     pipeline: Pipeline,
     tables: LoadedTables,
+    stop: &AtomicBool,
 ) -> Result<Running, StartError> {
     let clock = TscClock::new();
     let wall = WallOffset::new(&clock);
     let topics = vec![settings.sink.topic.clone(), settings.dead_letters.topic.clone()];
-    let sinks = open_sinks(settings, &clock)?;
+    let sinks = open_sinks(settings, &clock, stop)?;
     let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone());
     let source = source.map_err(broker_error)?;
     let setup = Setup::new(settings, topics);
@@ -339,10 +340,18 @@ pub fn start(
 }
 
 /// One producer for results and dead letters, or two where their clusters or settings differ.
-fn open_sinks(settings: &Settings, clock: &TscClock) -> Result<Split<KafkaSink>, StartError> {
+fn open_sinks(
+    settings: &Settings,
+    clock: &TscClock,
+    stop: &AtomicBool,
+) -> Result<Split<KafkaSink>, StartError> {
     let (sink, dead) = (&settings.sink, &settings.dead_letters);
     let open = |peer, client, topics: &[String]| {
-        KafkaSink::open_as(peer, client, topics, clock.clone()).map_err(broker_error)
+        let sink = KafkaSink::open_unless(peer, client, topics, clock.clone(), stop);
+        match stop.load(Ordering::Acquire) {
+            true => Err(StartError::Stopped),
+            false => sink.map_err(broker_error),
+        }
     };
     if sink.client == dead.client {
         let both = [sink.topic.clone(), dead.topic.clone()];

@@ -77,7 +77,7 @@ pub(super) fn launch(
     announce(settings, machine);
     assemble::await_topics(settings, signals.stop_flag())?;
     let tables = load_tables(settings, signals)?;
-    let running = assemble::start(settings, machine, pipeline, tables)?;
+    let running = assemble::start(settings, machine, pipeline, tables, signals.stop_flag())?;
     if !running.intruders.is_empty() {
         tracing::warn!(
             event = "core.shared",

@@ -177,7 +177,8 @@ fn send(
     let mut load = load.map_err(|it| Failure::usage(it.to_string()))?;
     let client = settings.source.client.for_writing();
     let topic = &settings.source.topics[..1];
-    let mut sink = KafkaSink::open(&client, topic, clock.clone()).map_err(trouble)?;
+    let sink = KafkaSink::open_unless("load", &client, topic, clock.clone(), stop);
+    let mut sink = sink.map_err(trouble)?;
     send_poison(&mut sink, poison, &clock, stop)?;
     Ok(loadgen::run(&mut load, &mut sink, &clock, stop))
 }
