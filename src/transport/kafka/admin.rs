@@ -184,6 +184,15 @@ impl KafkaAdmin {
         }
     }
 
+    /// Reaches a broker to ask about a group, without joining it.
+    pub fn connect_for_group(
+        settings: &KafkaClient,
+        group: &str,
+        timeout: Duration,
+    ) -> Result<KafkaAdmin, Trouble> {
+        KafkaAdmin::start("source", settings, Some(group), (timeout, &AtomicBool::new(false)))
+    }
+
     /// How far `group` is behind in every partition of `topics`, without joining it.
     pub fn group_lag(
         settings: &KafkaClient,
@@ -191,12 +200,15 @@ impl KafkaAdmin {
         topics: &[String],
         timeout: Duration,
     ) -> Result<Vec<PartitionLag>, Trouble> {
-        let wait = (timeout, &AtomicBool::new(false));
-        let admin = KafkaAdmin::start("source", settings, Some(group), wait)?;
+        KafkaAdmin::connect_for_group(settings, group, timeout)?.lag(group, topics)
+    }
+
+    /// The same again over one connection: the group is that of `connect_for_group`.
+    pub fn lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>, Trouble> {
         let mut lags = Vec::new();
         for topic in topics {
-            let partitions = admin.partitions(topic)?.unwrap_or(0);
-            lags.extend(admin.topic_lag(group, topic, partitions as i32)?);
+            let partitions = self.partitions(topic)?.unwrap_or(0);
+            lags.extend(self.topic_lag(group, topic, partitions as i32)?);
         }
         Ok(lags)
     }
