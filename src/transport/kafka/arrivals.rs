@@ -13,7 +13,6 @@
 use std::{
     ffi::{c_char, c_int, c_void},
     hint,
-    ptr::{self, NonNull},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -24,7 +23,7 @@ use crossbeam_queue::ArrayQueue;
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
-    client::{Watcher, interceptor_name},
+    interceptor::Watch,
     native::{OK, Queue},
 };
 use crate::clock::{Clock, Ticks, TscClock};
@@ -111,37 +110,11 @@ impl Arrivals {
     }
 }
 
-impl Watcher for Arrivals {
-    fn install(&self, configuration: NonNull<rd::rd_kafka_conf_t>) {
-        let state = ptr::from_ref(self).cast_mut().cast::<c_void>();
-        // SAFETY: the configuration is live; the caller keeps `self` for longer than the client,
-        // whose threads are the only ones that use `state`.
-        unsafe {
-            rd::rd_kafka_conf_interceptor_add_on_new(
-                configuration.as_ptr(),
-                interceptor_name().as_ptr(),
-                Some(on_new),
-                state,
-            );
-        }
-    }
-}
-
-unsafe extern "C" fn on_new(
-    client: *mut rd::rd_kafka_t,
-    _configuration: *const rd::rd_kafka_conf_t,
-    state: *mut c_void,
-    _text: *mut c_char,
-    _text_bytes: usize,
-) -> Code {
-    // SAFETY: called by librdkafka with the client under construction and the state of `install`.
-    unsafe {
-        rd::rd_kafka_interceptor_add_on_response_received(
-            client,
-            interceptor_name().as_ptr(),
-            Some(on_response),
-            state,
-        )
+impl Watch for Arrivals {
+    unsafe fn add(client: *mut rd::rd_kafka_t, name: *const c_char, state: *mut c_void) -> Code {
+        let seen = Some(on_response as _);
+        // SAFETY: the caller's.
+        unsafe { rd::rd_kafka_interceptor_add_on_response_received(client, name, seen, state) }
     }
 }
 
@@ -159,7 +132,7 @@ unsafe extern "C" fn on_response(
     state: *mut c_void,
 ) -> Code {
     if api_key == FETCH {
-        // SAFETY: `state` is the `Arrivals` of `install`, which outlives the client.
+        // SAFETY: `state` is the `Arrivals` of `add`, which outlives the client.
         unsafe { &*state.cast::<Arrivals>() }.note(len_bytes);
     }
     OK

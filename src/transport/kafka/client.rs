@@ -6,9 +6,8 @@
 //! own, which a side thread empties, so that the hot thread never formats one.
 
 use std::{
-    any::Any,
     collections::BTreeMap,
-    ffi::{CString, c_char, c_int},
+    ffi::{c_char, c_int},
     ptr::{self, NonNull},
     sync::{
         Arc,
@@ -22,6 +21,7 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
     faults,
+    interceptor::Watcher,
     native::{c_name, millis, text_at},
 };
 use crate::{config::settings::KafkaClient, transport::Trouble, verdict::Sentence};
@@ -44,13 +44,6 @@ pub(super) enum Role {
     Consumer,
     /// Writes.
     Producer,
-}
-
-/// What watches the client's inside from librdkafka's own threads.
-pub(super) trait Watcher: Any + Send + Sync {
-    /// Adds its interceptors to a configuration. The caller keeps `self` alive for longer than the
-    /// client.
-    fn install(&self, configuration: NonNull<rd::rd_kafka_conf_t>);
 }
 
 /// How to start a client.
@@ -301,11 +294,6 @@ impl Drop for LogThread {
         // SAFETY: nobody polls the queue any more, and the client is still there.
         unsafe { rd::rd_kafka_queue_destroy(self.queue.0.as_ptr()) };
     }
-}
-
-/// An interceptor's name: all of ours have one.
-pub(super) fn interceptor_name() -> CString {
-    c_name("hotspur")
 }
 
 /// Trouble of a client that could not do what its opening needs.

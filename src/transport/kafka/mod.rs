@@ -2,9 +2,9 @@
 //!
 //! The hot thread polls queues with a timeout of zero and hands over bytes; librdkafka's threads
 //! do the rest, on the cores that the creating thread may run on. Reading order: `native` (owners
-//! of its objects), `client`, `source` with `membership`, `assignment`, `start`, `offsets`, `lent`
-//! and `arrivals`, then `sink` with `producer`, `fields`, `resend` and `acknowledgements`. `admin`
-//! is for before a run, `embedded` for demos and tests.
+//! of its objects), `client` with `interceptor`, `source` with `membership`, `assignment`, `start`,
+//! `offsets`, `lent` and `arrivals`, then `sink` with `producer`, `fields`, `resend` and
+//! `acknowledgements`. `admin` is for before a run, `embedded` for demos and tests.
 //!
 //! What this does not do: transactions, the newer group protocol, subscriptions by pattern.
 
@@ -17,6 +17,7 @@ mod client;
 mod embedded;
 mod faults;
 mod fields;
+mod interceptor;
 mod lent;
 mod membership;
 mod metadata;
