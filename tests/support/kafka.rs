@@ -4,22 +4,15 @@
 //! program; a test that ends or freezes brokers starts its own.
 
 use std::{
-    env,
     fs::{self, File},
-    future::Future,
     path::{Path, PathBuf},
-    pin::pin,
     process::Stdio,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    sync::OnceLock,
 };
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    admin::{
-        AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
-    },
+    admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
 };
@@ -29,9 +22,10 @@ use super::{
     PATIENCE, await_true,
     child::Process,
     clients::{Reader, Writer},
+    cluster::{self, KAFKA_VARIABLE},
     free_port,
     message::Message,
-    names::{KAFKA_VARIABLE, SASL_PASSWORD, SASL_USER},
+    names::{SASL_PASSWORD, SASL_USER},
 };
 
 /// A Kafka that answers.
@@ -53,13 +47,13 @@ impl Kafka {
     /// The one that all tests share: `HOTSPUR_TEST_KAFKA`, or one that is started for them.
     pub(crate) fn shared() -> &'static Kafka {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
-        SHARED.get_or_init(|| match env::var(KAFKA_VARIABLE) {
-            Ok(addresses) => {
-                let mut addresses = addresses.split(',').map(str::to_owned);
+        SHARED.get_or_init(|| match cluster::named() {
+            Some(addresses) => {
+                let mut addresses = addresses.into_iter();
                 let plain = addresses.next().unwrap_or_default();
                 Kafka { plain, sasl: addresses.next(), node: None }
             }
-            Err(_) => Kafka::start(),
+            None => Kafka::start(),
         })
     }
 
@@ -117,13 +111,7 @@ impl Kafka {
 
     /// The same with settings of the topic, such as `max.message.bytes`.
     pub(crate) fn create_topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        let made = block_on(self.admin().create_topics([&topic], &options));
-        for result in made.expect("Kafka answers") {
-            result.unwrap_or_else(|(name, code)| panic!("topic {name} was not made: {code}"));
-        }
+        cluster::make_topic(&self.admin(), name, partitions, settings, PATIENCE);
         await_true(format_args!("topic {name}"), || {
             self.partitions(name) == partitions && !self.end_offsets(name).is_empty()
         });
@@ -132,7 +120,8 @@ impl Kafka {
     /// Changes a setting of a topic.
     pub(crate) fn set_topic(&self, name: &str, key: &str, value: &str) {
         let change = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);
-        let changed = block_on(self.admin().alter_configs([&change], &AdminOptions::new()));
+        let changed =
+            cluster::block_on(self.admin().alter_configs([&change], &AdminOptions::new()));
         for result in changed.expect("Kafka answers") {
             result.unwrap_or_else(|(_, code)| panic!("topic {name} was not changed: {code}"));
         }
@@ -232,9 +221,7 @@ impl Kafka {
     }
 
     fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.plain);
-        config
+        cluster::config(&self.plain)
     }
 }
 
@@ -297,22 +284,4 @@ fn java(folder: &Path, class: &[&str], arguments: &[&str]) -> Process {
 
 fn log(folder: &Path) -> String {
     fs::read_to_string(folder.join("log")).unwrap_or_default()
-}
-
-/// Waits for the answer of the admin client, whose own thread wakes this one.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Unpark>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => thread::park(),
-        }
-    }
 }
