@@ -239,7 +239,7 @@ fn the_resolved_start_of_a_new_group_is_committed_before_it_is_assigned() {
     member.turn_until("both partitions", |it| it.owned() == [0, 1]);
     let committed: Vec<_> = lag(&kafka).iter().map(|it| it.committed).collect();
     assert_eq!(committed, [Some(2), Some(0)]);
-    // It crashes without a word; what came before it came back is still read.
+    // It goes without a commit of its own; what came before it came back is still read.
     drop(member);
     produce(&kafka, "in", 0, &["new"]);
     let mut member = Member::join(&kafka, Start::Latest);

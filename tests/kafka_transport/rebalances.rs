@@ -153,3 +153,14 @@ fn a_member_without_a_share_is_told_that_the_group_answered() {
     first.source.close();
     second.turn_until("the partition", |it| it.owned() == [0]);
 }
+
+#[test]
+fn a_source_that_goes_while_the_group_is_about_to_answer_does_not_wait_for_ever() {
+    let kafka = broker("in", 1);
+    for turns in 0..10 {
+        let mut member = Member::join(&kafka, Start::Earliest);
+        (0..turns * 100).for_each(|_| member.turn());
+        let dropped = std::thread::spawn(move || drop(member));
+        until("the end of the client", || dropped.is_finished());
+    }
+}

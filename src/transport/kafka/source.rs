@@ -3,8 +3,8 @@
 //! The group's events and the records come through queues of their own: the first is served every
 //! turn, or the group would expel us; the second only when there is room, so that backpressure
 //! loses nothing that was fetched. A rebalance is a state machine over turns (`assignment`), and
-//! what blocks in it is a side thread's (`offsets`). Dropping a source without `close` is vanishing
-//! from the group, which notices when the session ends.
+//! what blocks in it is a side thread's (`offsets`). Dropping a source closes it: librdkafka would
+//! wait for ever for the answer to an assignment that comes while its client ends.
 
 use std::{collections::VecDeque, ffi::c_void, ops::Range, sync::Arc, time::Duration};
 
@@ -467,11 +467,10 @@ impl KafkaSource {
 
 impl Drop for KafkaSource {
     fn drop(&mut self) {
+        self.close();
         for queue in [&self.group, &self.replies, self.lent.queue()] {
             // Before the descriptor goes.
             queue.signal_to_none();
         }
-        self.offsets = None;
-        self.lent.close();
     }
 }
