@@ -196,17 +196,18 @@ fn a_lost_connection_is_not_the_results_fault() {
     let kafka = broker("out", 1);
     let mut sink = sink(&kafka, "out");
     kafka.set_down().unwrap();
-    let mut trouble = None;
     sink.send(&output(b"x"), Token(0)).unwrap();
     until("trouble", || {
         sink.poll_acks(Ticks(0), &mut |_| panic!("nobody can have acknowledged it"));
-        trouble = sink.next_trouble();
-        trouble.is_some()
+        sink.next_trouble().is_some_and(|trouble| {
+            assert_eq!((trouble.peer, trouble.heals), ("sink", true), "{trouble:?}");
+            trouble.code == "_ALL_BROKERS_DOWN"
+        })
     });
-    let trouble = trouble.unwrap();
-    assert_eq!((trouble.peer, trouble.heals), ("sink", true), "{trouble:?}");
+    assert_eq!(sink.next_recovery(), None);
     kafka.set_up().unwrap();
     assert!(settle(&mut sink)[0].result.is_ok());
+    assert_eq!((sink.next_recovery(), sink.next_recovery()), (Some("sink"), None));
 }
 
 #[test]
@@ -334,8 +335,14 @@ fn brokers_that_go_away_and_come_back_are_trouble_that_heals() {
     let mut member = Member::join(&kafka, Start::Earliest);
     member.turn_until("the partition", |it| it.owned() == [0]);
     kafka.set_down().unwrap();
-    member.turn_until("trouble", |it| it.troubles().next().is_some());
+    member.turn_until("trouble", |it| it.troubles().any(|it| it.code == "_ALL_BROKERS_DOWN"));
+    assert_eq!(member.source.next_recovery(), None);
     kafka.set_up().unwrap();
+    until("an answer", || {
+        member.turn();
+        member.source.next_recovery() == Some("source")
+    });
+    assert_eq!(member.source.next_recovery(), None, "told once");
     produce(&kafka, "in", 0, &["x"]);
     member.turn_until("the record", |it| it.values() == ["x"]);
     assert!(member.troubles().all(|it| it.heals), "{:?}", member.said);

@@ -116,7 +116,15 @@ fn a_broker_that_is_killed_and_comes_back_does_not_end_the_run() {
     kafka.restart();
     kafka.produce(&pipeline.input, &named(100..200));
     kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
-    let counts = hotspur.stop().counts();
+    let ended = hotspur.stop();
+    for peer in ["source", "sink"] {
+        let is_told = |event: &str| {
+            let (event, peer) = (format!("\"event\":\"{event}\""), format!("\"peer\":\"{peer}\""));
+            ended.log.lines().any(|line| line.contains(&event) && line.contains(&peer))
+        };
+        assert!(is_told("peer.trouble") && is_told("peer.back"), "{peer}:\n{}", ended.log);
+    }
+    let counts = ended.counts();
     assert_eq!((counts.polled, counts.emitted), (200, 200));
     assert_each_once(&kafka.read(&pipeline.output), &(0..200).collect::<Vec<_>>());
 }

@@ -25,6 +25,7 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 use super::{
     interceptor::Watch,
     native::{OK, Queue},
+    outage::Answers,
 };
 use crate::clock::{Clock, Ticks, TscClock};
 
@@ -51,6 +52,7 @@ struct Response {
 /// What broker threads write and the hot thread reads.
 pub(super) struct Arrivals {
     clock: TscClock,
+    answers: Answers,
     /// Odd while a poll is under way.
     polls: AtomicU64,
     /// Messages that came out of the data queue so far.
@@ -65,11 +67,17 @@ impl Arrivals {
     pub(super) fn new(clock: TscClock) -> Arc<Arrivals> {
         Arc::new(Arrivals {
             clock,
+            answers: Answers::default(),
             polls: AtomicU64::new(0),
             polled: AtomicU64::new(0),
             responses: ArrayQueue::new(RESPONSES_MAX),
             data: Mutex::new(None),
         })
+    }
+
+    /// What brokers answered, fetches or else.
+    pub(super) fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// Says which queue the records come through; `None` before that queue goes away.
@@ -128,12 +136,14 @@ unsafe extern "C" fn on_response(
     _correlation: i32,
     len_bytes: usize,
     _round_trip: i64,
-    _code: Code,
+    code: Code,
     state: *mut c_void,
 ) -> Code {
+    // SAFETY: `state` is the `Arrivals` of `add`, which outlives the client.
+    let arrivals = unsafe { &*state.cast::<Arrivals>() };
+    arrivals.answers.count(code);
     if api_key == FETCH {
-        // SAFETY: `state` is the `Arrivals` of `add`, which outlives the client.
-        unsafe { &*state.cast::<Arrivals>() }.note(len_bytes);
+        arrivals.note(len_bytes);
     }
     OK
 }

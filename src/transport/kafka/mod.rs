@@ -4,7 +4,8 @@
 //! do the rest, on the cores that the creating thread may run on. Reading order: `native` (owners
 //! of its objects), `client` with `interceptor`, `source` with `membership`, `assignment`, `start`,
 //! `offsets`, `lent` and `arrivals`, then `sink` with `producer`, `fields`, `resend` and
-//! `acknowledgements`. `admin` is for before a run, `embedded` for demos and tests.
+//! `acknowledgements`; `outage` is of both. `admin` is for before a run, `embedded` for demos and
+//! tests.
 //!
 //! What this does not do: transactions, the newer group protocol, subscriptions by pattern.
 
@@ -23,6 +24,7 @@ mod membership;
 mod metadata;
 mod native;
 mod offsets;
+mod outage;
 mod producer;
 mod resend;
 mod sink;

@@ -23,6 +23,7 @@ use super::{
     faults,
     fields::{Fields, OwnHeaders, parts},
     native::{ANY_PARTITION, Event, OK, Queue, Topic},
+    outage::Outage,
     producer,
     resend::{Resend, is_divisible},
     wake::Wake,
@@ -57,6 +58,7 @@ pub struct KafkaSink {
     resend: Resend,
     /// It was said that a batch was refused.
     has_held: bool,
+    outage: Outage,
     wake: Wake,
     is_armed: bool,
     is_signalling: bool,
@@ -110,6 +112,7 @@ impl KafkaSink {
             in_flight: 0,
             resend: Resend::new(),
             has_held: false,
+            outage: Outage::default(),
             wake,
             is_armed: false,
             is_signalling: false,
@@ -237,6 +240,7 @@ impl Sink for KafkaSink {
                     }
                 },
                 rd::RD_KAFKA_EVENT_ERROR => {
+                    self.outage.hear(event.code(), self.times.answers());
                     self.tell(faults::trouble_of(self.client.peer(), &event));
                 }
                 _ => {}
@@ -251,6 +255,10 @@ impl Sink for KafkaSink {
 
     fn next_trouble(&mut self) -> Option<Trouble> {
         self.troubles.pop_front()
+    }
+
+    fn next_recovery(&mut self) -> Option<&'static str> {
+        self.outage.is_over(self.times.answers()).then_some(self.client.peer())
     }
 
     fn in_flight(&self) -> usize {

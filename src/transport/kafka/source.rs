@@ -21,6 +21,7 @@ use super::{
     },
     native::{self, Event, OK, PartitionList, Queue, c_name, outcome},
     offsets::{Answer, Ground, Job, Offsets},
+    outage::Outage,
     start,
     wake::Wake,
 };
@@ -67,6 +68,7 @@ pub struct KafkaSource {
     is_armed: bool,
     is_signalling: bool,
     is_closed: bool,
+    outage: Outage,
 }
 
 // SAFETY: the kept address of a topic is compared, never followed; all else may move.
@@ -125,6 +127,7 @@ impl KafkaSource {
             is_armed: false,
             is_signalling: false,
             is_closed: false,
+            outage: Outage::default(),
             client,
         };
         subscribe(&source.client, &names)?;
@@ -138,7 +141,10 @@ impl KafkaSource {
                 self.take_answers();
                 self.on_rebalance(event);
             }
-            rd::RD_KAFKA_EVENT_ERROR => self.tell_trouble(faults::trouble_of(PEER, &event)),
+            rd::RD_KAFKA_EVENT_ERROR => {
+                self.outage.hear(event.code(), self.lent.arrivals().answers());
+                self.tell_trouble(faults::trouble_of(PEER, &event));
+            }
             _ => {}
         }
     }
@@ -316,6 +322,10 @@ impl Source for KafkaSource {
             Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
             Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
         })
+    }
+
+    fn next_recovery(&mut self) -> Option<&'static str> {
+        self.outage.is_over(self.lent.arrivals().answers()).then_some(PEER)
     }
 
     fn poll(
