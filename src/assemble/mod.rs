@@ -8,8 +8,10 @@
 //! What this does not do: read a command line, print, or decide an exit status.
 
 mod connections;
+mod topics;
 
 pub use connections::{Creation, check_connections};
+pub use topics::await_topics;
 
 use std::{
     path::Path,
@@ -17,8 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
@@ -41,7 +42,7 @@ use crate::{
     record::{Destination, Record},
     transport::{
         Trouble,
-        kafka::{KafkaAdmin, KafkaSink, KafkaSource},
+        kafka::{KafkaSink, KafkaSource},
         split::Split,
     },
     verdict::Step,
@@ -49,9 +50,6 @@ use crate::{
 
 /// Dead letters go here; results to `pipeline::SINK`.
 const DEAD_LETTERS: Destination = Destination(1);
-
-/// Between two looks for a topic that is not there.
-const TOPIC_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often the hot thread looks whether figures are wanted; also bounds how long it parks.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
@@ -346,8 +344,9 @@ fn open_sinks(
     stop: &AtomicBool,
 ) -> Result<Split<KafkaSink>, StartError> {
     let (sink, dead) = (&settings.sink, &settings.dead_letters);
+    let wait = (settings.engine.start_timeout, stop);
     let open = |peer, client, topics: &[String]| {
-        let sink = KafkaSink::open_unless(peer, client, topics, clock.clone(), stop);
+        let sink = KafkaSink::open_unless(peer, client, topics, clock.clone(), wait);
         match stop.load(Ordering::Acquire) {
             true => Err(StartError::Stopped),
             false => sink.map_err(broker_error),
@@ -360,43 +359,6 @@ fn open_sinks(
     let results = open("sink", &sink.client, std::slice::from_ref(&sink.topic))?;
     let letters = open("dead_letters", &dead.client, std::slice::from_ref(&dead.topic))?;
     Ok(Split::two(results, DEAD_LETTERS, letters))
-}
-
-/// Waits until the source's brokers answer and its topics are there, at most
-/// `engine.start_timeout`.
-///
-/// # Errors
-///
-/// If they are not in time, will never be (a wrong password), or `stop` became true.
-pub fn await_topics(settings: &Settings, stop: &AtomicBool) -> Result<(), StartError> {
-    let source = &settings.source;
-    let timeout = settings.engine.start_timeout;
-    let deadline = Instant::now() + timeout;
-    let admin = KafkaAdmin::connect_unless("source", &source.client, timeout, stop);
-    if stop.load(Ordering::Acquire) {
-        return Err(StartError::Stopped);
-    }
-    let admin = admin.map_err(broker_error)?;
-    for topic in &source.topics {
-        let mut told = false;
-        while admin.partitions(topic).map_err(broker_error)?.is_none() {
-            if stop.load(Ordering::Acquire) {
-                return Err(StartError::Stopped);
-            }
-            if Instant::now() >= deadline {
-                return Err(StartError::Broker(format!(
-                    "topic {topic:?} is not on {} within engine.start_timeout of {timeout:?}; \
-                     make it, or run `hotspur check --connect --create`",
-                    source.client.brokers
-                )));
-            }
-            if !std::mem::replace(&mut told, true) {
-                tracing::warn!(event = "topic.missing", topic, "waiting for it to be made");
-            }
-            thread::park_timeout(TOPIC_PAUSE);
-        }
-    }
-    Ok(())
 }
 
 fn options(settings: &Settings) -> Options {

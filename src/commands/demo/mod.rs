@@ -192,7 +192,7 @@ fn send(
     let mut load = load.map_err(|it| Failure::usage(it.to_string()))?;
     let client = settings.source.client.for_writing();
     let topic = &settings.source.topics[..1];
-    let sink = KafkaSink::open_unless("load", &client, topic, clock.clone(), halt);
+    let sink = KafkaSink::open_unless("load", &client, topic, clock.clone(), (PATIENCE, halt));
     let mut generator = Generator::new(sink.map_err(trouble)?, progress);
     Ok(loadgen::run(&mut load, &mut generator, &clock, halt))
 }

@@ -110,9 +110,18 @@ impl KafkaAdmin {
 
     /// How many partitions the topic has; `None` if there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, Trouble> {
+        self.partitions_within(topic, self.timeout)
+    }
+
+    /// The same, waiting at most `timeout` for the answer.
+    pub fn partitions_within(
+        &self,
+        topic: &str,
+        timeout: Duration,
+    ) -> Result<Option<u32>, Trouble> {
         let unavailable = |code| unavailable(&self.client, code, format_args!("topic {topic:?}"));
         let handle = Topic::new(&self.client, &c_name(topic)).map_err(unavailable)?;
-        match metadata::describe(&self.client, &handle, self.timeout) {
+        match metadata::describe(&self.client, &handle, timeout) {
             Ok(partitions) => Ok(Some(partitions.max(0) as u32)),
             Err(
                 Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART

@@ -20,9 +20,6 @@ use super::{
 };
 use crate::{config::settings::KafkaClient, transport::Trouble};
 
-/// How long opening may wait for a broker, and for each topic's partitions.
-const WARM_UP_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long one question about a topic may take before the request to stop is looked at.
 const WARM_UP_LOOK: Duration = Duration::from_millis(200);
 
@@ -53,6 +50,9 @@ const OWNED: [(&str, &str); 4] = [
     ("delivery.report.only.error", "false"),
 ];
 
+/// How long to wait for a broker, and for each topic's partitions, and when not any more.
+type Wait<'a> = (Duration, &'a AtomicBool);
+
 /// A producer that has reached its brokers, with its topics' handles. Its batches are not larger
 /// than the smallest limit of these topics, which is read once: a broker that refuses a batch for
 /// its size refuses all of it.
@@ -61,10 +61,10 @@ pub(super) fn start(
     settings: &KafkaClient,
     topics: &[String],
     times: &Arc<AckTimes>,
-    stop: &AtomicBool,
+    wait: Wait<'_>,
 ) -> Result<(Arc<Client>, Vec<Topic>), Trouble> {
-    let client = start_client(peer, settings, &OWNED, times, stop)?;
-    let handles = open_topics(&client, topics, stop)?;
+    let client = start_client(peer, settings, &OWNED, times, wait)?;
+    let handles = open_topics(&client, topics, wait)?;
     let limit = batch_limit::smallest(&client, topics, LIMITS_TIMEOUT);
     let Some(limit) = limit.filter(|it| *it < batch_bytes(settings)) else {
         return Ok((client, handles));
@@ -73,8 +73,8 @@ pub(super) fn start(
     drop((handles, client));
     let limit = limit.max(1).to_string();
     let owned: Vec<_> = OWNED.into_iter().chain([(BATCH, limit.as_str())]).collect();
-    let client = start_client(peer, settings, &owned, times, stop)?;
-    let handles = open_topics(&client, topics, stop)?;
+    let client = start_client(peer, settings, &owned, times, wait)?;
+    let handles = open_topics(&client, topics, wait)?;
     Ok((client, handles))
 }
 
@@ -88,7 +88,7 @@ fn start_client(
     settings: &KafkaClient,
     owned: &[(&str, &str)],
     times: &Arc<AckTimes>,
-    stop: &AtomicBool,
+    wait: Wait<'_>,
 ) -> Result<Arc<Client>, Trouble> {
     let plan = Plan {
         peer,
@@ -100,23 +100,28 @@ fn start_client(
         watcher: Some(Arc::clone(times) as _),
     };
     let client = Client::start(settings, &plan)?;
-    metadata::reach_unless(&client, &settings.brokers, WARM_UP_TIMEOUT, stop)?;
+    let (timeout, stop) = wait;
+    metadata::reach_unless(&client, &settings.brokers, timeout, stop)?;
     Ok(client)
 }
 
 fn open_topics(
     client: &Arc<Client>,
     topics: &[String],
-    stop: &AtomicBool,
+    wait: Wait<'_>,
 ) -> Result<Vec<Topic>, Trouble> {
-    topics.iter().map(|name| open_topic(client, name, stop)).collect()
+    topics.iter().map(|name| open_topic(client, name, wait)).collect()
 }
 
 /// The topic's handle, once its partitions are known: the first result must not wait for them.
-fn open_topic(client: &Arc<Client>, name: &str, stop: &AtomicBool) -> Result<Topic, Trouble> {
+fn open_topic(
+    client: &Arc<Client>,
+    name: &str,
+    (timeout, stop): Wait<'_>,
+) -> Result<Topic, Trouble> {
     let unavailable = |code| unavailable(client, code, format_args!("topic {name:?}"));
     let topic = Topic::new(client, &c_name(name)).map_err(unavailable)?;
-    let deadline = Instant::now() + WARM_UP_TIMEOUT;
+    let deadline = Instant::now() + timeout;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let code = match metadata::describe(client, &topic, left.min(WARM_UP_LOOK)) {

@@ -37,6 +37,9 @@ use crate::{
     verdict::Sentence,
 };
 
+/// How long opening waits for a broker, and for each topic's partitions, if nobody says.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Events that one turn serves at most; each holds the reports of one request.
 const EVENTS_PER_TURN_MAX: usize = 64;
 
@@ -86,20 +89,22 @@ impl KafkaSink {
         topics: &[String],
         clock: TscClock,
     ) -> Result<KafkaSink, Trouble> {
-        KafkaSink::open_unless(peer, settings, topics, clock, &AtomicBool::new(false))
+        let wait = (OPEN_TIMEOUT, &AtomicBool::new(false));
+        KafkaSink::open_unless(peer, settings, topics, clock, wait)
     }
 
-    /// The same; once `stop` is true nothing is waited for any more.
+    /// The same; a broker, and each topic's partitions, are waited for at most so long, and once
+    /// the flag is true not any more.
     pub fn open_unless(
         peer: &'static str,
         settings: &KafkaClient,
         topics: &[String],
         clock: TscClock,
-        stop: &AtomicBool,
+        wait: (Duration, &AtomicBool),
     ) -> Result<KafkaSink, Trouble> {
         assert!(topics.len() <= DESTINATIONS_MAX, "`assemble` numbers at most that many");
         let times = AckTimes::new(clock);
-        let (client, topics) = producer::start(peer, settings, topics, &times, stop)?;
+        let (client, topics) = producer::start(peer, settings, topics, &times, wait)?;
         let wake = Wake::new().map_err(|it| {
             client.trouble(Code::RD_KAFKA_RESP_ERR__FAIL, &format!("a wake-up pipe: {it}"))
         })?;
