@@ -269,7 +269,7 @@ pub struct Running {
     pub intruders: Vec<String>,
     hot: HotThread,
     observer: ObserverHandle,
-    _tables: Vec<TableHandle>,
+    tables: Vec<TableHandle>,
 }
 
 /// A run that has ended.
@@ -287,6 +287,12 @@ impl Running {
     /// Has the histogram files written now, whenever it is called.
     pub fn file_writer(&self) -> impl Fn() + Send + 'static {
         self.observer.file_writer()
+    }
+
+    /// Has the files of tables read again, changed or not, whenever it is called.
+    pub fn table_rereader(&self) -> impl Fn() + Send + 'static {
+        let tables: Vec<_> = self.tables.iter().map(TableHandle::rereader).collect();
+        move || tables.iter().for_each(|reread| reread())
     }
 
     /// True once the group has answered.
@@ -334,7 +340,7 @@ pub fn start(
         Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
     })?;
     let intruders = machine.intruders(hot.id());
-    Ok(Running { stopper: Arc::new(stopper), intruders, hot, observer, _tables: handles })
+    Ok(Running { stopper: Arc::new(stopper), intruders, hot, observer, tables: handles })
 }
 
 /// One producer for results and dead letters, or two where their clusters or settings differ.

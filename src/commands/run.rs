@@ -88,6 +88,7 @@ pub(super) fn launch(
     let stopper = Arc::clone(&running.stopper);
     signals.on_stop(move || stopper.stop());
     signals.on_write(running.file_writer());
+    signals.on_reread(running.table_rereader());
     tracing::info!(event = "run.started", pid = std::process::id());
     Ok(running)
 }
