@@ -160,9 +160,7 @@ impl FileTable {
         }
         self.writer.sweep(self.generation);
         self.status.measure(&self.writer);
-        self.status.loaded(as_of);
-        let (table, entries, took) = (self.status.name(), self.writer.len(), as_of.elapsed());
-        tracing::info!(event = "table.loaded", table, entries, took = ?took);
+        self.status.loaded(as_of, as_of.elapsed());
     }
 
     /// Publishes, then waits until the reader has let go of enough; false if told to stop.

@@ -30,6 +30,9 @@ pub mod try_one;
 
 pub use exit::{Exit, Failure, Outcome};
 
+/// Warnings of the configuration that a log begins with.
+const WARNINGS_TOLD_MAX: usize = 2;
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "hotspur", version, about, propagate_version = true)]
@@ -185,8 +188,12 @@ fn loaded(line: &CommandLine) -> Result<Loaded, Failure> {
     let loaded = config::load_and(&sources(line), &assemble::problems)
         .map_err(|report| Failure::usage(report.to_string()))?;
     logging::set_up(Some(&loaded.settings.log), line.verbose, line.quiet);
-    for located in &loaded.warnings.problems {
+    let warnings = &loaded.warnings.problems;
+    for located in warnings.iter().take(WARNINGS_TOLD_MAX) {
         tracing::warn!(event = "config.doubtful", "{}", located.summary());
+    }
+    if let Some(more) = warnings.len().checked_sub(WARNINGS_TOLD_MAX).filter(|it| *it > 0) {
+        tracing::warn!(event = "config.doubtful", more, "`hotspur check` lists all");
     }
     tell_ignored(&loaded);
     Ok(loaded)

@@ -96,6 +96,19 @@ pub fn show_duration(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+/// About the same, for people: two digits at least, and one unit: `1.9s`, `35ms`, `288us`.
+pub fn show_about(duration: Duration) -> String {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
+    let Some((factor, unit)) = units.into_iter().find(|(factor, _)| nanos >= *factor) else {
+        return format!("{nanos}ns");
+    };
+    match nanos / factor {
+        whole @ 10.. => format!("{whole}{unit}"),
+        whole => format!("{whole}.{}{unit}", nanos % factor * 10 / factor),
+    }
+}
+
 /// A size: one whole number with `B`, `KiB`, `MiB` or `GiB`.
 ///
 /// # Errors
@@ -220,6 +233,9 @@ mod tests {
 
     #[test]
     fn rates_times_and_cores() {
+        let about = [7, 1_500, 288_137, 34_686_929, 1_999_999_999, 61_000_000_000];
+        let about = about.map(|nanos| show_about(Duration::from_nanos(nanos)));
+        assert_eq!(about, ["7ns", "1.5us", "288us", "34ms", "1.9s", "61s"]);
         assert_eq!(parse_rate("20k"), Ok(20_000));
         assert_eq!(parse_rate("1.5M"), Ok(1_500_000));
         assert_eq!(parse_rate("200"), Ok(200));
