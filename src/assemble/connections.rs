@@ -3,12 +3,16 @@
 //! It asks and, if told to, makes missing topics; it never joins the group or writes a record.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use super::{LoadedTables, StartError};
 use crate::{
+    cache::TableStatus,
     config::{
         Problem, Settings,
         problem::ConnectionReport,
@@ -39,17 +43,22 @@ pub enum Creation {
 
 /// Reaches brokers, topics, the group and tables.
 pub fn check_connections(settings: &Settings, creation: Creation) -> ConnectionReport {
-    let mut check = Check { report: ConnectionReport::default(), creation, source_partitions: 0 };
-    let patience = settings.engine.start_timeout.min(PATIENCE);
+    let mut check = Check {
+        report: ConnectionReport::default(),
+        creation,
+        source_partitions: 0,
+        patience: settings.engine.start_timeout.min(PATIENCE),
+        reached: Vec::new(),
+    };
     let source = &settings.source;
-    check.topics("source", "source.kafka.topics", &source.client, &source.topics, patience);
+    check.topics("source", "source.kafka.topics", &source.client, &source.topics);
     let sink = &settings.sink;
     let dead = &settings.dead_letters;
     let topic = std::slice::from_ref(&sink.topic);
-    check.topics("sink", "sink.kafka.topic", &sink.client, topic, patience);
+    check.topics("sink", "sink.kafka.topic", &sink.client, topic);
     let topic = std::slice::from_ref(&dead.topic);
-    check.topics("dead_letters", "dead_letters.topic", &dead.client, topic, patience);
-    check.group(source, patience);
+    check.topics("dead_letters", "dead_letters.topic", &dead.client, topic);
+    check.group(source);
     for table in &settings.tables {
         check.table(table);
     }
@@ -60,6 +69,9 @@ struct Check {
     report: ConnectionReport,
     creation: Creation,
     source_partitions: u32,
+    patience: Duration,
+    /// One connection for clients that want the same of their brokers; none where it failed.
+    reached: Vec<(KafkaClient, Option<KafkaAdmin>)>,
 }
 
 impl Check {
@@ -71,22 +83,13 @@ impl Check {
         self.report.problems.push(Problem::error(key, trouble.text.as_str()));
     }
 
-    fn topics(
-        &mut self,
-        peer: &'static str,
-        key: &str,
-        client: &KafkaClient,
-        topics: &[String],
-        patience: Duration,
-    ) {
-        let admin = match KafkaAdmin::connect(peer, client, patience) {
-            Ok(admin) => admin,
-            Err(trouble) => return self.problem("kafka.brokers", &trouble),
-        };
+    fn topics(&mut self, peer: &'static str, key: &str, client: &KafkaClient, topics: &[String]) {
+        let index = self.reach(peer, client);
         for topic in topics {
+            let Some(admin) = &self.reached[index].1 else { return };
             let found = admin.partitions(topic).and_then(|found| match found {
                 Some(partitions) => Ok(Some((partitions, "found"))),
-                None => self.create(&admin, topic),
+                None => self.create(admin, topic),
             });
             match found {
                 Ok(Some((partitions, how))) => {
@@ -102,6 +105,23 @@ impl Check {
                 Err(trouble) => self.problem(key, &trouble),
             }
         }
+    }
+
+    /// The place in `reached` of a client like that. Its trouble is told once.
+    fn reach(&mut self, peer: &'static str, client: &KafkaClient) -> usize {
+        let asking = client.for_asking();
+        if let Some(index) = self.reached.iter().position(|(it, _)| *it == asking) {
+            return index;
+        }
+        let admin = match KafkaAdmin::connect(peer, client, self.patience) {
+            Ok(admin) => Some(admin),
+            Err(trouble) => {
+                self.problem("kafka.brokers", &trouble);
+                None
+            }
+        };
+        self.reached.push((asking, admin));
+        self.reached.len() - 1
     }
 
     fn create(
@@ -124,12 +144,13 @@ impl Check {
         Ok(Some((partitions, "made")))
     }
 
-    fn group(&mut self, source: &settings::KafkaSource, patience: Duration) {
+    fn group(&mut self, source: &settings::KafkaSource) {
         if !self.report.problems.is_empty() {
             return;
         }
         let group = &source.group;
-        let lags = match KafkaAdmin::group_lag(&source.client, group, &source.topics, patience) {
+        let lags = KafkaAdmin::group_lag(&source.client, group, &source.topics, self.patience);
+        let lags = match lags {
             Ok(lags) => lags,
             Err(trouble) => return self.problem("source.kafka.group", &trouble),
         };
@@ -151,11 +172,26 @@ impl Check {
             TablePlace::Redis { shown, prefix, .. } => ("redis", format!("{shown}, {prefix}*")),
             TablePlace::File(path) => ("file", path.display().to_string()),
         };
-        let stop = Arc::new(AtomicBool::new(false));
-        match LoadedTables::open(std::slice::from_ref(table), &stop, |_| {}) {
+        let (stop, started) = (Arc::new(AtomicBool::new(false)), Instant::now());
+        let mut trouble = String::new();
+        // A copy may take its time, but one that does not begin is not waited for that long.
+        let give_up = |status: &TableStatus| {
+            let has_begun = status.entries() + status.expected_entries() > 0;
+            if started.elapsed() >= self.patience && !has_begun {
+                trouble = match status.last_error() {
+                    silence if silence.is_empty() => "it does not answer".to_owned(),
+                    error => error,
+                };
+                stop.store(true, Ordering::Release);
+            }
+        };
+        match LoadedTables::open(std::slice::from_ref(table), &stop, give_up) {
             Ok(loaded) => {
                 let entries: u64 = loaded.statuses().map(|it| it.entries()).sum();
                 self.say(format!("table {name}: {place}, entries {entries}"));
+            }
+            Err(StartError::Stopped) => {
+                self.report.problems.push(Problem::error(format!("tables.{name}.{key}"), trouble));
             }
             Err(StartError::Table(error)) => self
                 .report

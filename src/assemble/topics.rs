@@ -48,7 +48,7 @@ impl Wait<'_> {
         client: &KafkaClient,
         topics: &[String],
     ) -> Result<(), StartError> {
-        let asking = client.for_reading();
+        let asking = client.for_asking();
         let known = self.reached.iter().position(|(it, _)| *it == asking);
         let index = match known {
             Some(index) => index,

@@ -25,10 +25,10 @@ const TABLES_TOLD_MAX: usize = 4;
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Starts there: earliest, latest, a time, an age, topic:partition:offset
+    /// Starts there: earliest, latest, a time, an age, topic:partition:offset (not built yet)
     #[arg(long, value_name = "P")]
     pub from: Option<String>,
-    /// Ends there by itself; wants a group of its own
+    /// Ends there by itself; wants a group of its own (not built yet)
     #[arg(long, value_name = "P")]
     pub until: Option<String>,
     /// The consumer group, instead of the file's
@@ -37,9 +37,14 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// What they set in the configuration, as `-s` would.
+    pub fn sets(&self) -> impl Iterator<Item = String> {
+        self.group.iter().map(|group| format!("source.kafka.group={group}"))
+    }
+
     /// Refuses what is not built.
     pub fn check(&self) -> Result<(), Failure> {
-        let given = [("--from", &self.from), ("--until", &self.until), ("--group", &self.group)];
+        let given = [("--from", &self.from), ("--until", &self.until)];
         match given.iter().find(|(_, value)| value.is_some()) {
             Some((name, _)) => Err(Failure::not_built(&format!("`hotspur run {name}`"))),
             None => Ok(()),
@@ -48,8 +53,7 @@ impl Arguments {
 }
 
 /// Runs the command.
-pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
-    arguments.check()?;
+pub fn run(loaded: &Loaded) -> Outcome {
     let settings = &loaded.settings;
     let pipeline = assemble::compile(settings).map_err(|error| failure(error, Some(loaded)))?;
     let machine = Machine::prepare(&settings.engine).map_err(|it| failure(it, Some(loaded)))?;
