@@ -91,7 +91,12 @@ fn way_out(code: Code) -> &'static str {
 
 /// Trouble with a peer.
 pub(super) fn trouble(peer: &'static str, code: Code, text: &str) -> Trouble {
-    let text = if text.is_empty() { text_of(code) } else { text };
+    let text = match code {
+        // librdkafka's is "0/2 brokers are down", which counts what nobody asked for.
+        Code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN => "no broker can be reached",
+        code if text.is_empty() => text_of(code),
+        _ => text,
+    };
     Trouble {
         peer,
         code: name_of(code),
@@ -188,6 +193,13 @@ mod tests {
             assert!(!heals(code), "{}", name_of(code));
             assert!(refusal(code).fatal);
         }
+    }
+
+    #[test]
+    fn brokers_that_are_all_away_are_not_counted() {
+        let code = Code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
+        let trouble = trouble("sink", code, "0/2 brokers are down");
+        assert_eq!(trouble.text.as_str(), "no broker can be reached");
     }
 
     #[test]
