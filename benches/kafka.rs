@@ -11,6 +11,8 @@ mod broker;
 mod bulk;
 #[path = "rig/circumstances.rs"]
 mod circumstances;
+#[path = "../tests/support/cluster.rs"]
+mod cluster;
 #[path = "rig/log.rs"]
 mod log;
 #[path = "rig/open_loop.rs"]

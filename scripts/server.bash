@@ -63,12 +63,13 @@ launch() {
   echo "$!" >"$state/pid"
 }
 
-# await_line TEXT SECONDS: until the log has it. If the server ends first, or time is up, shows the
-# end of the log and fails.
+# await_line TEXT SECONDS: until the log has it. If the server that was just launched ends first, or
+# time is up, shows the end of the log and fails. `running` would not do: between fork and exec the
+# new process still has this script's command line.
 await_line() {
   local deadline=$((SECONDS + $2))
   until grep --quiet --fixed-strings -- "$1" "$state/log"; do
-    if ! running || [ "$SECONDS" -ge "$deadline" ]; then
+    if [ -z "$(jobs -r -p)" ] || [ "$SECONDS" -ge "$deadline" ]; then
       echo "$0: the server did not start; the end of $state/log:" >&2
       tail -n 20 "$state/log" >&2
       end_server

@@ -71,7 +71,7 @@ impl Clock for TscClock {
     #[inline]
     fn nanos(&self, from: Ticks, to: Ticks) -> u64 {
         let ticks = u128::from(to.0.saturating_sub(from.0));
-        (ticks * u128::from(self.nanos_per_tick) >> FRACTION_BITS) as u64
+        ((ticks * u128::from(self.nanos_per_tick)) >> FRACTION_BITS) as u64
     }
 
     fn ticks(&self, nanos: u64) -> u64 {

@@ -2,7 +2,7 @@
 
 mod cache_rig;
 
-use std::{fs, path::PathBuf};
+use std::{fs, io::Write, path::PathBuf};
 
 use cache_rig::{Opened, open, settings, until};
 use hotspur::{
@@ -107,6 +107,20 @@ fn a_change_in_place_and_a_rename_are_taken() {
     table.until("c", Some("3"));
     table.until("a", None);
     until("three loads", || table.handle.status().loads() == 3);
+}
+
+#[test]
+fn a_file_is_read_again_on_request_whatever_it_looks_like() {
+    let rig = Rig::new("{\"key\":\"a\",\"value\":\"1\"}\n");
+    let mut table = rig.open();
+    let changed = fs::metadata(&rig.path).unwrap().modified().unwrap();
+    // Another content of the same length and time: a look cannot tell.
+    let file = fs::OpenOptions::new().write(true).open(&rig.path).unwrap();
+    (&file).write_all(b"{\"key\":\"a\",\"value\":\"2\"}\n").unwrap();
+    file.set_modified(changed).unwrap();
+    table.handle.rereader()();
+    table.until("a", Some("2"));
+    until("a second load", || table.handle.status().loads() == 2);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #[path = "kafka_transport/member.rs"]
 mod member;
+#[path = "kafka_transport/rebalances.rs"]
+mod rebalances;
 
 use std::time::Duration;
 
@@ -91,83 +93,6 @@ fn what_was_not_taken_is_lent_again_first() {
 }
 
 #[test]
-fn a_second_member_gets_its_share_only_after_the_first_let_go() {
-    let kafka = broker("in", 2);
-    let mut first = Member::join(&kafka, Start::Earliest);
-    first.turn_until("both partitions", |it| it.owned() == [0, 1]);
-
-    let mut second = Member::join(&kafka, Start::Earliest);
-    let is_revoked = |it: &Member| it.said.iter().any(|it| matches!(it, Said::Revoked(_)));
-    until("a revocation", || {
-        first.turn();
-        second.turn();
-        is_revoked(&first)
-    });
-    let given_up: Vec<_> = first
-        .said
-        .iter()
-        .filter_map(|it| if let Said::Revoked(ids) = it { Some(ids.clone()) } else { None })
-        .flatten()
-        .collect();
-    assert_eq!(given_up.len(), 1);
-    let (topic, number) = first.source.partition(given_up[0]);
-    assert_eq!(topic, "in");
-
-    // Not released yet, so nobody else has it; what comes for it is not lent to the one that had.
-    produce(&kafka, "in", number, &["later"]);
-    for _ in 0..1000 {
-        first.turn();
-        second.turn();
-    }
-    assert!(second.owned().is_empty() && first.records.is_empty());
-    // The embedded broker may be at the next rebalance already, and then refuses for the moment.
-    if let Err(trouble) = first.commit(5, &[(given_up[0], 0)]) {
-        assert_eq!((trouble.code, trouble.heals), ("REBALANCE_IN_PROGRESS", true));
-    }
-
-    first.source.release(&given_up);
-    until("the hand-over", || {
-        first.turn();
-        second.turn();
-        second.owned() == [number] && second.values() == ["later"]
-    });
-    assert_eq!(first.owned(), [1 - number]);
-    produce(&kafka, "in", 1 - number, &["kept"]);
-    first.turn_until("records of what was kept", |it| it.values() == ["kept"]);
-
-    // And back again, when the second leaves.
-    second.commit(6, &[(partition_id(&second), 1)]).unwrap();
-    second.source.close();
-    first.turn_until("both partitions again", |it| it.owned() == [0, 1]);
-    produce(&kafka, "in", number, &["last"]);
-    first.turn_until("the last record", |it| it.values() == ["kept", "last"]);
-    first.source.close();
-}
-
-fn partition_id(member: &Member) -> PartitionId {
-    let mut ids = member.said.iter().filter_map(|it| match it {
-        Said::Assigned(ids) => ids.first().copied(),
-        _ => None,
-    });
-    ids.next().unwrap()
-}
-
-#[test]
-fn a_member_without_a_share_is_told_that_the_group_answered() {
-    let kafka = broker("in", 1);
-    let mut first = Member::join(&kafka, Start::Latest);
-    first.turn_until("the partition", |it| it.owned() == [0]);
-    let mut second = Member::join(&kafka, Start::Latest);
-    until("an empty assignment", || {
-        first.turn();
-        second.turn();
-        second.said.iter().any(|it| matches!(it, Said::Assigned(ids) if ids.is_empty()))
-    });
-    first.source.close();
-    second.turn_until("the partition", |it| it.owned() == [0]);
-}
-
-#[test]
 fn a_full_queue_is_full_until_acknowledgements_are_served() {
     let kafka = broker("out", 1);
     let settings = client_with(&kafka, &[("queue.buffering.max.messages", "10")]);
@@ -224,21 +149,65 @@ fn the_broker_and_the_client_refuse_by_name() {
 }
 
 #[test]
+fn a_refused_batch_is_divided_until_only_what_is_at_fault_is_refused() {
+    let kafka = broker("in", 1);
+    // All results in one batch, and a queue that a report of them would fill.
+    let settings =
+        client_with(&kafka, &[("linger.ms", "50"), ("queue.buffering.max.messages", "10")]);
+    let mut sink = KafkaSink::open(&settings, &["in".to_owned()], TscClock::new()).unwrap();
+    // Ten together, five, two, and the first by itself.
+    kafka.push_request_errors(Request::Produce, &[RequestError::MessageTooLarge; 4]);
+    let mut headers = Vec::new();
+    Headers::push(&mut headers, b"h", Some(b"1"));
+    let headers = Headers::from_bytes(&headers);
+    for number in 0..10u64 {
+        let value = number.to_string();
+        let output = Output { key: Some(b""), headers, ..output(value.as_bytes()) };
+        let timestamp_ms = Some(1_000 + number as i64);
+        sink.send(&Output { timestamp_ms, ..output }, Token(number)).unwrap();
+    }
+    let mut acks = Vec::new();
+    until("the first trouble", || {
+        sink.poll_acks(Ticks(1), &mut |ack| acks.push(ack));
+        sink.next_trouble().is_some()
+    });
+    assert_eq!(sink.send(&output(b"x"), Token(99)), Err(SendError::Full), "not between them");
+    acks.extend(settle(&mut sink));
+    assert_eq!(sink.next_trouble(), None, "said once");
+    let refused = acks.iter().filter(|it| it.result.is_err()).map(|it| it.token);
+    assert_eq!(refused.collect::<Vec<_>>(), [Token(0)]);
+    assert_eq!(acks.len(), 10);
+
+    let mut member = Member::join(&kafka, Start::Earliest);
+    member.turn_until("the others", |it| it.records.len() == 9);
+    for (record, number) in member.records.iter().zip(1..) {
+        assert_eq!(record.value, Some(format!("{number}").into_bytes()));
+        assert_eq!(
+            (record.key.as_deref(), record.timestamp_ms),
+            (Some(&b""[..]), Some(1_000 + number))
+        );
+        assert_eq!(record.headers, [(b"h".to_vec(), Some(b"1".to_vec()))]);
+    }
+    member.source.close();
+}
+
+#[test]
 fn a_lost_connection_is_not_the_results_fault() {
     let kafka = broker("out", 1);
     let mut sink = sink(&kafka, "out");
     kafka.set_down().unwrap();
-    let mut trouble = None;
     sink.send(&output(b"x"), Token(0)).unwrap();
     until("trouble", || {
         sink.poll_acks(Ticks(0), &mut |_| panic!("nobody can have acknowledged it"));
-        trouble = sink.next_trouble();
-        trouble.is_some()
+        sink.next_trouble().is_some_and(|trouble| {
+            assert_eq!((trouble.peer, trouble.heals), ("sink", true), "{trouble:?}");
+            trouble.code == "_ALL_BROKERS_DOWN"
+        })
     });
-    let trouble = trouble.unwrap();
-    assert_eq!((trouble.peer, trouble.heals), ("sink", true), "{trouble:?}");
+    assert_eq!(sink.next_recovery(), None);
     kafka.set_up().unwrap();
     assert!(settle(&mut sink)[0].result.is_ok());
+    assert_eq!((sink.next_recovery(), sink.next_recovery()), (Some("sink"), None));
 }
 
 #[test]
@@ -271,7 +240,7 @@ fn the_resolved_start_of_a_new_group_is_committed_before_it_is_assigned() {
     member.turn_until("both partitions", |it| it.owned() == [0, 1]);
     let committed: Vec<_> = lag(&kafka).iter().map(|it| it.committed).collect();
     assert_eq!(committed, [Some(2), Some(0)]);
-    // It crashes without a word; what came before it came back is still read.
+    // It goes without a commit of its own; what came before it came back is still read.
     drop(member);
     produce(&kafka, "in", 0, &["new"]);
     let mut member = Member::join(&kafka, Start::Latest);
@@ -366,8 +335,14 @@ fn brokers_that_go_away_and_come_back_are_trouble_that_heals() {
     let mut member = Member::join(&kafka, Start::Earliest);
     member.turn_until("the partition", |it| it.owned() == [0]);
     kafka.set_down().unwrap();
-    member.turn_until("trouble", |it| it.troubles().next().is_some());
+    member.turn_until("trouble", |it| it.troubles().any(|it| it.code == "_ALL_BROKERS_DOWN"));
+    assert_eq!(member.source.next_recovery(), None);
     kafka.set_up().unwrap();
+    until("an answer", || {
+        member.turn();
+        member.source.next_recovery() == Some("source")
+    });
+    assert_eq!(member.source.next_recovery(), None, "told once");
     produce(&kafka, "in", 0, &["x"]);
     member.turn_until("the record", |it| it.values() == ["x"]);
     assert!(member.troubles().all(|it| it.heals), "{:?}", member.said);

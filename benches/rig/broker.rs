@@ -1,19 +1,13 @@
 //! The real Kafka that is measured against, and plain clients to prepare and observe topics.
 
 use std::{
-    env,
-    future::Future,
-    pin::pin,
     process::Command,
-    sync::Arc,
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    thread,
     time::{Duration, Instant},
 };
 
 use rdkafka::{
-    ClientConfig,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
@@ -21,10 +15,7 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use super::records::KeyAndValue;
-
-/// Names a Kafka to use instead of `scripts/kafka`'s: `host:port`, and perhaps more after a comma.
-const VARIABLE: &str = "HOTSPUR_TEST_KAFKA";
+use super::{cluster, records::KeyAndValue};
 
 /// Longer than anything takes on a slow machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,9 +31,9 @@ pub(crate) struct Broker {
 impl Broker {
     /// The one that the environment names, or the one of `scripts/kafka`, started if need be.
     pub(crate) fn find() -> Broker {
-        let named = env::var(VARIABLE).ok().and_then(|it| it.split(',').next().map(str::to_owned));
+        let named = cluster::named().and_then(|it| it.into_iter().next());
         let (address, is_ours) = named.map_or_else(start, |address| (address, false));
-        let client = config(&address);
+        let client = cluster::config(&address);
         Broker {
             admin: client.create().expect("an admin client"),
             observer: client.clone().set("group.id", "bench").create().expect("a consumer"),
@@ -56,11 +47,7 @@ impl Broker {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let nanos = since_epoch.expect("a clock after 1970").as_nanos();
         let name = format!("bench-{what}-{nanos}");
-        let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
-        let made = block_on(self.admin.create_topics([&topic], &options()));
-        for result in made.expect("Kafka answers") {
-            result.unwrap_or_else(|(name, code)| panic!("topic {name} was not made: {code}"));
-        }
+        cluster::make_topic(&self.admin, &name, 1, &[], PATIENCE);
         let deadline = Instant::now() + PATIENCE;
         while !self.has_leader(&name) {
             assert!(Instant::now() < deadline, "topic {name} has no leader");
@@ -79,7 +66,8 @@ impl Broker {
     /// Gives the disk back.
     pub(crate) fn delete_topic(&self, name: &str) {
         // A topic that stays does no harm to a measurement.
-        let _ = block_on(self.admin.delete_topics(&[name], &options()));
+        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+        let _ = cluster::block_on(self.admin.delete_topics(&[name], &options));
     }
 
     /// The offset after a topic's last record.
@@ -89,7 +77,7 @@ impl Broker {
 
     /// Writes `count` records, in large batches, and waits until all are acknowledged.
     pub(crate) fn preload(&self, topic: &str, records: &[KeyAndValue], count: usize) {
-        let producer: BaseProducer = config(&self.address)
+        let producer: BaseProducer = cluster::config(&self.address)
             .set("linger.ms", "20")
             .set("acks", "all")
             .create()
@@ -119,13 +107,6 @@ impl Drop for Broker {
     }
 }
 
-/// A client's configuration with nothing but the address.
-pub(crate) fn config(address: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", address);
-    config
-}
-
 /// The address of `scripts/kafka`'s node, and whether it was started here.
 fn start() -> (String, bool) {
     let running = script("status").and_then(|it| address_in(&it));
@@ -143,26 +124,4 @@ fn script(action: &str) -> Option<String> {
 fn address_in(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("Kafka runs at ")?;
     rest.split_whitespace().next().map(str::to_owned)
-}
-
-fn options() -> AdminOptions {
-    AdminOptions::new().operation_timeout(Some(PATIENCE))
-}
-
-/// Waits for the answer of the admin client, whose own thread wakes this one.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Unpark>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => thread::park(),
-        }
-    }
 }

@@ -23,7 +23,8 @@ use rdkafka::{
 };
 
 use super::{
-    broker::{self, Broker, PATIENCE},
+    broker::{Broker, PATIENCE},
+    cluster,
     process::{Process, Reading},
     system::{Places, Steps, System},
 };
@@ -114,13 +115,13 @@ pub(crate) fn run(broker: &Broker, system: System, rate: u64, length: Duration) 
 }
 
 fn generator(brokers: &str) -> BaseProducer {
-    let mut config = broker::config(brokers);
+    let mut config = cluster::config(brokers);
     config.set("linger.ms", "0").set("acks", "all").set("enable.idempotence", "true");
     config.create().expect("a producer")
 }
 
 fn listen(brokers: &str, topic: &str) -> BaseConsumer {
-    let mut config = broker::config(brokers);
+    let mut config = cluster::config(brokers);
     config.set("group.id", format!("{topic}-listener")).set("enable.auto.commit", "false");
     let listener: BaseConsumer = config.create().expect("a consumer");
     let mut partitions = TopicPartitionList::new();

@@ -17,7 +17,7 @@ use rdkafka::{
 use serde_json::Value;
 
 use super::{
-    broker,
+    cluster,
     system::{ClientSettings, Places, Steps},
 };
 
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &[String]) -> ! {
         panic!("--peer STEPS SETTINGS BROKERS INPUT OUTPUT TABLE");
     };
     let is_ours = settings == ClientSettings::Ours.word();
-    let mut client = broker::config(brokers);
+    let mut client = cluster::config(brokers);
     let mut consumer = client.clone();
     if is_ours {
         OURS_CONSUMER.iter().for_each(|(name, value)| _ = consumer.set(*name, *value));

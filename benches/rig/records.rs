@@ -6,11 +6,14 @@ use hotspur::{
     clock::{Ticks, TscClock, WallOffset},
     loadgen::{self, Load, LoadSettings, Pace, Payload},
     record::Output,
-    transport::{Ack, SendError, Sink, Token, Trouble, WaitSet},
+    transport::{Ack, SendError, Sink, Token, Trouble, WaitSet, memory::Discard},
 };
 
 /// Skew of the keys.
 const ZIPF: f64 = 0.99;
+
+/// Records that a load hands over before it looks at acknowledgements, and some more.
+const ROOM: usize = 1024;
 
 /// A record's key and value.
 pub(crate) type KeyAndValue = (Vec<u8>, Vec<u8>);
@@ -32,39 +35,39 @@ pub(crate) fn prepared(
         seed: 1,
     };
     let mut load = Load::new(settings, wall).expect("a load that can be made");
-    let mut kept = Kept::default();
+    let mut kept = Kept { records: Vec::new(), taken: Discard::new(ROOM) };
     loadgen::run(&mut load, &mut kept, &TscClock::new(), &AtomicBool::new(false));
     kept.records
 }
 
 /// A sink that keeps what a load sends.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
     records: Vec<KeyAndValue>,
-    tokens: Vec<Token>,
+    taken: Discard,
 }
 
 impl Sink for Kept {
     fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {
+        self.taken.send(output, token)?;
         let bytes = |part: Option<&[u8]>| part.unwrap_or_default().to_vec();
         self.records.push((bytes(output.key), bytes(output.value)));
-        self.tokens.push(token);
         Ok(())
     }
 
     fn poll_acks(&mut self, now: Ticks, visit: &mut impl FnMut(Ack)) -> usize {
-        let count = self.tokens.len();
-        self.tokens.drain(..).for_each(|token| visit(Ack { token, at: now, result: Ok(()) }));
-        count
+        self.taken.poll_acks(now, visit)
     }
 
     fn next_trouble(&mut self) -> Option<Trouble> {
-        None
+        self.taken.next_trouble()
     }
 
     fn in_flight(&self) -> usize {
-        self.tokens.len()
+        self.taken.in_flight()
     }
 
-    fn wait_on(&mut self, _set: &mut WaitSet) {}
+    fn wait_on(&mut self, set: &mut WaitSet) {
+        self.taken.wait_on(set);
+    }
 }

@@ -3,12 +3,16 @@
 //! It asks and, if told to, makes missing topics; it never joins the group or writes a record.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use super::{LoadedTables, StartError};
 use crate::{
+    cache::TableStatus,
     config::{
         Problem, Settings,
         problem::ConnectionReport,
@@ -39,19 +43,24 @@ pub enum Creation {
 
 /// Reaches brokers, topics, the group and tables.
 pub fn check_connections(settings: &Settings, creation: Creation) -> ConnectionReport {
-    let mut check = Check { report: ConnectionReport::default(), creation, source_partitions: 0 };
-    let patience = settings.engine.start_timeout.min(PATIENCE);
+    let mut check = Check {
+        report: ConnectionReport::default(),
+        creation,
+        source_partitions: 0,
+        patience: settings.engine.start_timeout.min(PATIENCE),
+        reached: Vec::new(),
+    };
     let source = &settings.source;
     let key = "source.kafka.topics";
-    let readable = check.topics("source", key, &source.client, &source.topics, patience);
+    let readable = check.topics("source", key, &source.client, &source.topics);
     let sink = &settings.sink;
     let dead = &settings.dead_letters;
     let topic = std::slice::from_ref(&sink.topic);
-    check.topics("sink", "sink.kafka.topic", &sink.client, topic, patience);
+    check.topics("sink", "sink.kafka.topic", &sink.client, topic);
     let topic = std::slice::from_ref(&dead.topic);
-    check.topics("dead_letters", "dead_letters.topic", &dead.client, topic, patience);
+    check.topics("dead_letters", "dead_letters.topic", &dead.client, topic);
     if let Some(readable) = readable {
-        check.group(source, &readable, patience);
+        check.group(source, &readable);
     }
     for table in &settings.tables {
         check.table(table);
@@ -63,6 +72,9 @@ struct Check {
     report: ConnectionReport,
     creation: Creation,
     source_partitions: u32,
+    patience: Duration,
+    /// One connection for clients that want the same of their brokers; none where it failed.
+    reached: Vec<(KafkaClient, Option<KafkaAdmin>)>,
 }
 
 impl Check {
@@ -85,22 +97,16 @@ impl Check {
         key: &str,
         client: &KafkaClient,
         topics: &[String],
-        patience: Duration,
     ) -> Option<Vec<String>> {
-        let admin = match KafkaAdmin::connect(peer, client, patience) {
-            Ok(admin) => admin,
-            Err(trouble) => {
-                self.problem("kafka.brokers", &trouble);
-                return None;
-            }
-        };
+        let index = self.reach(peer, client);
         let mut usable = Vec::new();
         for topic in topics {
+            let Some(admin) = &self.reached[index].1 else { return None };
             let found = admin.partitions(topic).and_then(|found| match found {
                 Some(partitions) => {
-                    admin.require_right(topic).map(|()| Some((partitions, "found")))
+                    admin.require_right(peer, topic).map(|()| Some((partitions, "found")))
                 }
-                None => self.create(&admin, topic),
+                None => self.create(admin, topic),
             });
             match found {
                 Ok(Some((partitions, how))) => {
@@ -118,6 +124,23 @@ impl Check {
             }
         }
         Some(usable)
+    }
+
+    /// The place in `reached` of a client like that. Its trouble is told once.
+    fn reach(&mut self, peer: &'static str, client: &KafkaClient) -> usize {
+        let asking = client.for_asking();
+        if let Some(index) = self.reached.iter().position(|(it, _)| *it == asking) {
+            return index;
+        }
+        let admin = match KafkaAdmin::connect(peer, client, self.patience) {
+            Ok(admin) => Some(admin),
+            Err(trouble) => {
+                self.problem("kafka.brokers", &trouble);
+                None
+            }
+        };
+        self.reached.push((asking, admin));
+        self.reached.len() - 1
     }
 
     fn create(
@@ -140,9 +163,10 @@ impl Check {
         Ok(Some((partitions, "made")))
     }
 
-    fn group(&mut self, source: &settings::KafkaSource, topics: &[String], patience: Duration) {
+    fn group(&mut self, source: &settings::KafkaSource, topics: &[String]) {
         let group = &source.group;
-        let lags = match KafkaAdmin::group_lag(&source.client, group, topics, patience) {
+        let lags = KafkaAdmin::group_lag(&source.client, group, topics, self.patience);
+        let lags = match lags {
             Ok(lags) => lags,
             Err(trouble) => return self.problem("source.kafka.group", &trouble),
         };
@@ -167,11 +191,26 @@ impl Check {
             TablePlace::Redis { shown, prefix, .. } => ("redis", format!("{shown}, {prefix}*")),
             TablePlace::File(path) => ("file", path.display().to_string()),
         };
-        let stop = Arc::new(AtomicBool::new(false));
-        match LoadedTables::open(std::slice::from_ref(table), &stop, |_| {}) {
+        let (stop, started) = (Arc::new(AtomicBool::new(false)), Instant::now());
+        let mut trouble = String::new();
+        // A copy may take its time, but one that does not begin is not waited for that long.
+        let give_up = |status: &TableStatus| {
+            let has_begun = status.entries() + status.expected_entries() > 0;
+            if started.elapsed() >= self.patience && !has_begun {
+                trouble = match status.last_error() {
+                    silence if silence.is_empty() => "it does not answer".to_owned(),
+                    error => error,
+                };
+                stop.store(true, Ordering::Release);
+            }
+        };
+        match LoadedTables::open(std::slice::from_ref(table), &stop, give_up) {
             Ok(loaded) => {
                 let entries: u64 = loaded.statuses().map(|it| it.entries()).sum();
                 self.say(format!("table {name}: {place}, entries {entries}"));
+            }
+            Err(StartError::Stopped) => {
+                self.report.problems.push(Problem::error(format!("tables.{name}.{key}"), trouble));
             }
             Err(StartError::Table(error)) => self
                 .report

@@ -8,8 +8,10 @@
 //! What this does not do: read a command line, print, or decide an exit status.
 
 mod connections;
+mod topics;
 
 pub use connections::{Creation, check_connections};
+pub use topics::await_topics;
 
 use std::{
     path::Path,
@@ -17,8 +19,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
@@ -41,7 +42,7 @@ use crate::{
     record::{Destination, Record},
     transport::{
         Trouble,
-        kafka::{KafkaAdmin, KafkaSink, KafkaSource},
+        kafka::{KafkaSink, KafkaSource},
         split::Split,
     },
     verdict::Step,
@@ -49,9 +50,6 @@ use crate::{
 
 /// Dead letters go here; results to `pipeline::SINK`.
 const DEAD_LETTERS: Destination = Destination(1);
-
-/// Between two looks for a topic that is not there.
-const TOPIC_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often the hot thread looks whether figures are wanted; also bounds how long it parks.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
@@ -256,7 +254,7 @@ pub struct Running {
     pub intruders: Vec<String>,
     hot: HotThread,
     observer: ObserverHandle,
-    _tables: Vec<TableHandle>,
+    tables: Vec<TableHandle>,
 }
 
 /// A run that has ended.
@@ -274,6 +272,12 @@ impl Running {
     /// Has the histogram files written now, whenever it is called.
     pub fn file_writer(&self) -> impl Fn() + Send + 'static {
         self.observer.file_writer()
+    }
+
+    /// Has the files of tables read again, changed or not, whenever it is called.
+    pub fn table_rereader(&self) -> impl Fn() + Send + 'static {
+        let tables: Vec<_> = self.tables.iter().map(TableHandle::rereader).collect();
+        move || tables.iter().for_each(|reread| reread())
     }
 
     /// True once the group has answered.
@@ -297,17 +301,18 @@ impl Running {
 ///
 /// # Errors
 ///
-/// If a broker cannot be reached, or files cannot be written.
+/// If a broker cannot be reached, files cannot be written, or `stop` became true.
 pub fn start(
     settings: &Settings,
     machine: &Machine,
     pipeline: Pipeline,
     tables: LoadedTables,
+    stop: &AtomicBool,
 ) -> Result<Running, StartError> {
     let clock = TscClock::new();
     let wall = WallOffset::new(&clock);
     let topics = vec![settings.sink.topic.clone(), settings.dead_letters.topic.clone()];
-    let sinks = open_sinks(settings, &clock)?;
+    let sinks = open_sinks(settings, &clock, stop)?;
     let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone());
     let source = source.map_err(broker_error)?;
     let setup = Setup::new(settings, topics);
@@ -320,14 +325,23 @@ pub fn start(
         Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
     })?;
     let intruders = machine.intruders(hot.id());
-    Ok(Running { stopper: Arc::new(stopper), intruders, hot, observer, _tables: handles })
+    Ok(Running { stopper: Arc::new(stopper), intruders, hot, observer, tables: handles })
 }
 
 /// One producer for results and dead letters, or two where their clusters or settings differ.
-fn open_sinks(settings: &Settings, clock: &TscClock) -> Result<Split<KafkaSink>, StartError> {
+fn open_sinks(
+    settings: &Settings,
+    clock: &TscClock,
+    stop: &AtomicBool,
+) -> Result<Split<KafkaSink>, StartError> {
     let (sink, dead) = (&settings.sink, &settings.dead_letters);
+    let wait = (settings.engine.start_timeout, stop);
     let open = |peer, client, topics: &[String]| {
-        KafkaSink::open_as(peer, client, topics, clock.clone()).map_err(broker_error)
+        let sink = KafkaSink::open_unless(peer, client, topics, clock.clone(), wait);
+        match stop.load(Ordering::Acquire) {
+            true => Err(StartError::Stopped),
+            false => sink.map_err(broker_error),
+        }
     };
     if sink.client == dead.client {
         let both = [sink.topic.clone(), dead.topic.clone()];
@@ -336,44 +350,6 @@ fn open_sinks(settings: &Settings, clock: &TscClock) -> Result<Split<KafkaSink>,
     let results = open("sink", &sink.client, std::slice::from_ref(&sink.topic))?;
     let letters = open("dead_letters", &dead.client, std::slice::from_ref(&dead.topic))?;
     Ok(Split::two(results, DEAD_LETTERS, letters))
-}
-
-/// Waits until the source's brokers answer and its topics are there to be read, at most
-/// `engine.start_timeout`.
-///
-/// # Errors
-///
-/// If they are not in time, will never be (a wrong password, no right), or `stop` became true.
-pub fn await_topics(settings: &Settings, stop: &AtomicBool) -> Result<(), StartError> {
-    let source = &settings.source;
-    let timeout = settings.engine.start_timeout;
-    let deadline = Instant::now() + timeout;
-    let admin = KafkaAdmin::connect_unless("source", &source.client, timeout, stop);
-    if stop.load(Ordering::Acquire) {
-        return Err(StartError::Stopped);
-    }
-    let admin = admin.map_err(broker_error)?;
-    for topic in &source.topics {
-        let mut told = false;
-        while admin.partitions(topic).map_err(broker_error)?.is_none() {
-            if stop.load(Ordering::Acquire) {
-                return Err(StartError::Stopped);
-            }
-            if Instant::now() >= deadline {
-                return Err(StartError::Broker(format!(
-                    "topic {topic:?} is not on {} within engine.start_timeout of {timeout:?}; \
-                     make it, or run `hotspur check --connect --create`",
-                    source.client.brokers
-                )));
-            }
-            if !std::mem::replace(&mut told, true) {
-                tracing::warn!(event = "topic.missing", topic, "waiting for it to be made");
-            }
-            thread::park_timeout(TOPIC_PAUSE);
-        }
-        admin.require_right(topic).map_err(broker_error)?;
-    }
-    Ok(())
 }
 
 fn options(settings: &Settings) -> Options {

@@ -3,8 +3,8 @@
 //! The side thread looks at the file four times a second: its place on disk, size and time of
 //! change, so that a rename over it is seen as well. A change is read once it has stood still for
 //! two looks, as a whole and checked, before the table sees any of it: until then, and if it is
-//! refused, the old copy serves. Looking is enough here: a notification would say when, not whether
-//! the writer has finished. Left out: CSV.
+//! refused, the old copy serves. When told to, it is read whatever a look says. Looking is enough
+//! here: a notification would say when, not whether the writer has finished. Left out: CSV.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,10 @@ use std::{
     io::{self, BufRead, BufReader},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -60,6 +63,8 @@ pub(super) struct FileTable {
     writer: Writer,
     status: Arc<TableStatus>,
     stop: Stop,
+    /// Somebody wants it read again.
+    reread: Arc<AtomicBool>,
     generation: u32,
 }
 
@@ -69,10 +74,11 @@ impl FileTable {
         path: &Path,
         refuse_empty: bool,
         writer: Writer,
-        status: Arc<TableStatus>,
-        stop: Stop,
+        (status, stop): (Arc<TableStatus>, Stop),
+        reread: Arc<AtomicBool>,
     ) -> FileTable {
-        FileTable { path: path.to_owned(), refuse_empty, writer, status, stop, generation: 0 }
+        let path = path.to_owned();
+        FileTable { path, refuse_empty, writer, status, stop, reread, generation: 0 }
     }
 
     /// Runs until it is told to stop, or until the first load fails.
@@ -89,10 +95,14 @@ impl FileTable {
             self.stop.wait(LOOK_EVERY);
             let now = Instant::now();
             let look = Look::at(&self.path);
-            let stands_still = last == look;
+            let is_wanted = self.reread.swap(false, Ordering::AcqRel);
+            let stands_still = last == look || is_wanted;
             last = look.clone();
+            if is_wanted {
+                refused = None;
+            }
             match look {
-                Ok(look) if look == taken => {
+                Ok(look) if look == taken && !is_wanted => {
                     refused = None;
                     self.status.fresh_as_of(now);
                 }
@@ -150,9 +160,7 @@ impl FileTable {
         }
         self.writer.sweep(self.generation);
         self.status.measure(&self.writer);
-        self.status.loaded(as_of);
-        let (table, entries, took) = (self.status.name(), self.writer.len(), as_of.elapsed());
-        tracing::info!(event = "table.loaded", table, entries, took = ?took);
+        self.status.loaded(as_of, as_of.elapsed());
     }
 
     /// Publishes, then waits until the reader has let go of enough; false if told to stop.

@@ -8,7 +8,10 @@ use std::{
     fmt,
     hash::BuildHasher,
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -122,6 +125,7 @@ fn start(
 ) -> Result<TableHandle, CacheError> {
     let status = Arc::new(TableStatus::new(&settings.name));
     let (state, asked) = (status.clone(), stop.clone());
+    let reread = Arc::new(AtomicBool::new(false));
     let run: Box<dyn FnOnce() + Send> = match &settings.place {
         TablePlace::Redis { url, shown, prefix } => {
             let refresher = Refresher::new((url, shown, prefix), writer, state, asked);
@@ -133,7 +137,9 @@ fn start(
             Box::new(move || refresher.run())
         }
         TablePlace::File(path) => {
-            let file = FileTable::new(path, settings.fail_on_empty, writer, state, asked);
+            let watched = (state, asked);
+            let reread = reread.clone();
+            let file = FileTable::new(path, settings.fail_on_empty, writer, watched, reread);
             Box::new(move || file.run())
         }
     };
@@ -142,7 +148,7 @@ fn start(
         .spawn(run)
         .map_err(|source| CacheError::Thread { table: settings.name.clone(), source })?;
     let (settings, thread) = (settings.clone(), Some(thread));
-    Ok(TableHandle { settings, status, stop, thread, started: Instant::now() })
+    Ok(TableHandle { settings, status, stop, reread, thread, started: Instant::now() })
 }
 
 /// One table's side thread. Dropping it ends the thread.
@@ -150,6 +156,7 @@ pub struct TableHandle {
     settings: settings::Table,
     status: Arc<TableStatus>,
     stop: Stop,
+    reread: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     started: Instant,
 }
@@ -163,6 +170,12 @@ impl TableHandle {
     /// Its state, to keep and to read from any thread but the hot one.
     pub fn status(&self) -> &Arc<TableStatus> {
         &self.status
+    }
+
+    /// Has a file read again soon, changed or not, whenever it is called. A Redis is read anyway.
+    pub fn rereader(&self) -> impl Fn() + Send + Sync + 'static {
+        let reread = self.reread.clone();
+        move || reread.store(true, Ordering::Release)
     }
 
     /// Waits until the first copy is whole; `load_timeout` counts from `open`. Meanwhile the tables

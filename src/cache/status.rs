@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::table::Writer;
+use crate::config::units;
 
 /// How far the first load came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,7 @@ pub struct TableStatus {
     expected_entries: AtomicU64,
     foreign_keys: AtomicU64,
     loads: AtomicU64,
+    load_took: AtomicU64,
     failed_loads: AtomicU64,
     reconnects: AtomicU64,
     errors: AtomicU64,
@@ -64,6 +66,7 @@ impl TableStatus {
             expected_entries: AtomicU64::default(),
             foreign_keys: AtomicU64::default(),
             loads: AtomicU64::default(),
+            load_took: AtomicU64::default(),
             failed_loads: AtomicU64::default(),
             reconnects: AtomicU64::default(),
             errors: AtomicU64::default(),
@@ -128,6 +131,11 @@ impl TableStatus {
         self.loads.load(Relaxed)
     }
 
+    /// How long the last of them took.
+    pub fn load_took(&self) -> Duration {
+        Duration::from_nanos(self.load_took.load(Relaxed))
+    }
+
     /// Loads that broke off, or whose content was refused.
     pub fn failed_loads(&self) -> u64 {
         self.failed_loads.load(Relaxed)
@@ -159,12 +167,27 @@ impl TableStatus {
         result.unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
-    /// A copy is whole, and true as of that time.
-    pub(super) fn loaded(&self, as_of: Instant) {
-        self.loads.fetch_add(1, Relaxed);
+    /// A copy is whole, and true as of that time. The first is told by whoever waits for it.
+    pub(super) fn loaded(&self, as_of: Instant, took: Duration) {
+        self.load_took.store(took.as_nanos() as u64, Relaxed);
+        if self.loads.fetch_add(1, Relaxed) > 0 {
+            self.tell_loaded();
+        }
         self.fresh_as_of(as_of);
         *self.load() = Load::Done;
         self.load_changed.notify_all();
+    }
+
+    /// Writes the line that says so.
+    pub fn tell_loaded(&self) {
+        let foreign = Some(self.foreign_keys()).filter(|keys| *keys > 0);
+        tracing::info!(
+            event = "table.loaded",
+            table = self.name,
+            entries = self.entries(),
+            foreign,
+            took = units::show_about(self.load_took())
+        );
     }
 
     /// The first copy will never be whole.
@@ -229,7 +252,7 @@ mod tests {
         let status = TableStatus::new("users");
         assert_eq!(status.age(), None);
         let time = Instant::now();
-        status.loaded(time);
+        status.loaded(time, Duration::ZERO);
         assert!(status.is_loaded() && status.is_fresh());
         assert!(status.age().unwrap() <= time.elapsed() + Duration::from_nanos(1));
         let before = status.as_of.load(Relaxed);
@@ -247,7 +270,7 @@ mod tests {
         let failed = Load::Failed("no such password".to_owned());
         assert_eq!(status.wait_for_load(Duration::from_secs(60)), failed);
         let status = TableStatus::new("users");
-        status.loaded(Instant::now());
+        status.loaded(Instant::now(), Duration::ZERO);
         status.failed("too late".to_owned());
         assert!(status.is_loaded());
     }

@@ -55,7 +55,9 @@ struct Field {
 #[derive(Debug)]
 pub(super) enum Step {
     /// The name in quotes and a colon, as it is written where the field is made.
-    Name { json: Box<[u8]> },
+    Name {
+        json: Box<[u8]>,
+    },
     Index(usize),
 }
 

@@ -1,6 +1,8 @@
 //! `check`: reads the configuration and lists all its problems; on request also what is in force,
 //! and whether the peers can be reached.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
 use super::{Exit, Outcome, print, tell_ignored};
@@ -46,6 +48,8 @@ impl Arguments {
 /// All that was found.
 struct Findings {
     report: Report,
+    /// The file, if there is one, also where it cannot be used.
+    file: Option<PathBuf>,
     loaded: Option<Loaded>,
     connection: Option<(Vec<String>, Report)>,
 }
@@ -61,9 +65,10 @@ pub fn run(arguments: &Arguments, sources: &Sources) -> Outcome {
 }
 
 fn find(arguments: &Arguments, sources: &Sources) -> Findings {
+    let file = sources.path();
     let loaded = match config::load_and(sources, &assemble::problems) {
         Ok(loaded) => loaded,
-        Err(report) => return Findings { report, loaded: None, connection: None },
+        Err(report) => return Findings { report, file, loaded: None, connection: None },
     };
     tell_ignored(&loaded);
     let report = loaded.warnings.clone();
@@ -72,14 +77,13 @@ fn find(arguments: &Arguments, sources: &Sources) -> Findings {
         let found = assemble::check_connections(&loaded.settings, arguments.creation());
         (found.lines, loaded.locate(found.problems))
     });
-    Findings { report, loaded: Some(loaded), connection }
+    Findings { report, file, loaded: Some(loaded), connection }
 }
 
 impl Findings {
     fn exit(&self, arguments: &Arguments) -> Exit {
         let connection = self.connection.as_ref().map(|(_, report)| report);
-        let warnings = self.report.count(Severity::Warning)
-            + connection.map_or(0, |report| report.count(Severity::Warning));
+        let warnings = self.count(Severity::Warning);
         if self.report.has_errors() {
             Exit::Usage
         } else if connection.is_some_and(Report::has_errors) {
@@ -89,6 +93,12 @@ impl Findings {
         } else {
             Exit::Done
         }
+    }
+
+    /// Of the configuration, and of what it names.
+    fn count(&self, severity: Severity) -> usize {
+        let connection = self.connection.as_ref().map_or(0, |(_, report)| report.count(severity));
+        self.report.count(severity) + connection
     }
 
     fn effective(&self, arguments: &Arguments) -> &[Effective] {
@@ -117,20 +127,15 @@ impl Findings {
     }
 
     fn summary(&self) -> String {
-        let mut reports = vec![&self.report];
-        reports.extend(self.connection.as_ref().map(|(_, report)| report));
-        let count = |severity| reports.iter().map(|report| report.count(severity)).sum::<usize>();
-        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let (errors, warnings) = (self.count(Severity::Error), self.count(Severity::Warning));
         let plural = |count: usize, word: &str| match count {
             1 => format!("1 {word}"),
             _ => format!("{count} {word}s"),
         };
         let counts = format!("{}, {}", plural(errors, "error"), plural(warnings, "warning"));
-        match &self.loaded {
-            Some(loaded) if errors + warnings == 0 => {
-                format!("{}: no problems\n", loaded.file.display())
-            }
-            Some(loaded) => format!("{}: {counts}\n", loaded.file.display()),
+        match &self.file {
+            Some(file) if errors + warnings == 0 => format!("{}: no problems\n", file.display()),
+            Some(file) => format!("{}: {counts}\n", file.display()),
             None => format!("{counts}\n"),
         }
     }
@@ -142,9 +147,9 @@ impl Findings {
             .map(|it| json!({ "key": it.key, "value": it.value, "layer": it.layer }));
         let mut object = json!({
             "v": 1,
-            "file": self.loaded.as_ref().map(|loaded| loaded.file.display().to_string()),
-            "errors": self.report.count(Severity::Error),
-            "warnings": self.report.count(Severity::Warning),
+            "file": self.file.as_ref().map(|file| file.display().to_string()),
+            "errors": self.count(Severity::Error),
+            "warnings": self.count(Severity::Warning),
             "problems": self.report.to_json(),
         });
         if arguments.effective {

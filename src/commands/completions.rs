@@ -16,11 +16,16 @@ pub fn run(arguments: &Arguments) -> Outcome {
     print(&String::from_utf8_lossy(&text))
 }
 
-/// Prints the manual page.
+/// Prints the manual page, and behind it those of the commands that it names.
 pub fn manual() -> Outcome {
     let mut text = Vec::new();
-    clap_mangen::Man::new(description())
-        .render(&mut text)
-        .map_err(|error| Failure::unavailable(format!("failed to write the manual: {error}")))?;
+    let mut hotspur = description().disable_help_subcommand(true);
+    hotspur.build();
+    for command in std::iter::once(&hotspur).chain(hotspur.get_subcommands()) {
+        let page = clap_mangen::Man::new(command.clone());
+        page.render(&mut text).map_err(|error| {
+            Failure::unavailable(format!("failed to write the manual: {error}"))
+        })?;
+    }
     print(&String::from_utf8_lossy(&text))
 }

@@ -39,6 +39,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let Some(name) = &arguments.name else { return print(&list()) };
     match PIPELINES.iter().find(|(known, ..)| known == name) {
         Some((_, _, text)) => print(text),
+        None if name == "weather" => Err(Failure::not_built("`hotspur init weather`")),
         None => {
             let message = format!("there is no pipeline named \"{name}\"; there are\n{}", list());
             Err(Failure::usage(message))

@@ -15,13 +15,14 @@ use crate::{
 #[command(group = clap::ArgGroup::new("amount").required(true).args(["count", "rate"]))]
 pub struct Arguments {
     /// So many records, as fast as they are acknowledged
-    #[arg(long, value_name = "N", value_parser = units::parse_rate)]
+    #[arg(long, value_name = "N", value_parser = units::parse_count)]
     pub count: Option<u64>,
     /// Records per second, open loop
     #[arg(long, value_name = "N", requires = "duration", value_parser = units::parse_rate)]
     pub rate: Option<u64>,
     /// How long
-    #[arg(long = "for", value_name = "D", requires = "rate", value_parser = units::parse_duration)]
+    #[arg(long = "for", value_name = "D", requires = "rate", conflicts_with = "count",
+        value_parser = units::parse_duration)]
     pub duration: Option<Duration>,
     /// What they say: names, orders, or lines of a file
     #[arg(long, value_name = "names|orders|@FILE", default_value = "orders")]
@@ -31,7 +32,8 @@ pub struct Arguments {
         value_parser = clap::value_parser!(u64).range(1..))]
     pub keys: u64,
     /// Skew of the keys; 0: all alike
-    #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = parse_skew)]
+    #[arg(long, value_name = "S", default_value_t = 0.0, value_parser = parse_skew,
+        allow_negative_numbers = true)]
     pub zipf: f64,
     /// A header of every record; may be given again
     #[arg(long = "header", value_name = "K=V", value_parser = parse_header)]
@@ -87,6 +89,9 @@ impl Arguments {
             }
             _ => return Err(Failure::usage("load wants --count, or --rate and --for")),
         };
+        if self.payload == "weather" {
+            return Err(Failure::not_built("`hotspur load --payload weather`"));
+        }
         Ok(LoadSettings {
             count,
             pace,

@@ -30,6 +30,9 @@ pub mod try_one;
 
 pub use exit::{Exit, Failure, Outcome};
 
+/// Warnings of the configuration that a log begins with.
+const WARNINGS_TOLD_MAX: usize = 2;
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "hotspur", version, about, propagate_version = true)]
@@ -139,8 +142,12 @@ pub fn main() -> Exit {
 }
 
 fn dispatch(line: &CommandLine) -> Outcome {
+    refuse_useless(line)?;
     match &line.command {
-        Command::Run(arguments) => run::run(&loaded(line)?, arguments),
+        Command::Run(arguments) => {
+            arguments.check()?;
+            run::run(&loaded_and(line, arguments.sets())?)
+        }
         Command::Demo(arguments) => {
             logging::set_up(None, line.verbose, line.quiet);
             demo::run(arguments, line.profile.clone(), line.set.clone())
@@ -176,17 +183,51 @@ fn not_built(command: &str) -> Outcome {
     Err(Failure::not_built(&format!("`hotspur {command}`")))
 }
 
+/// An option that a command does not use is refused: it would be believed to do something.
+fn refuse_useless(line: &CommandLine) -> Result<(), Failure> {
+    let command = match &line.command {
+        Command::Demo(_) if line.config.is_some() => {
+            return Err(Failure::usage(
+                "`hotspur demo` has a configuration of its own: -s and -p change it, take -c out",
+            ));
+        }
+        Command::Init(_) => "init",
+        Command::Schema(_) => "schema",
+        Command::Profiles(_) => "profiles",
+        Command::Completions(_) => "completions",
+        Command::Man => "man",
+        _ => return Ok(()),
+    };
+    match line.config.is_some() || line.profile.is_some() || !line.set.is_empty() {
+        true => Err(Failure::usage(format!(
+            "`hotspur {command}` reads no configuration: take -c, -p and -s out"
+        ))),
+        false => Ok(()),
+    }
+}
+
 fn sources(line: &CommandLine) -> Sources {
     Sources::of_process(line.config.clone(), line.profile.clone(), line.set.clone())
 }
 
 /// The configuration, with logging set up as it says and its warnings logged.
 fn loaded(line: &CommandLine) -> Result<Loaded, Failure> {
-    let loaded = config::load_and(&sources(line), &assemble::problems)
+    loaded_and(line, std::iter::empty())
+}
+
+/// The same, with what a command's own options set.
+fn loaded_and(line: &CommandLine, sets: impl Iterator<Item = String>) -> Result<Loaded, Failure> {
+    let mut sources = sources(line);
+    sources.set.extend(sets);
+    let loaded = config::load_and(&sources, &assemble::problems)
         .map_err(|report| Failure::usage(report.to_string()))?;
     logging::set_up(Some(&loaded.settings.log), line.verbose, line.quiet);
-    for located in &loaded.warnings.problems {
+    let warnings = &loaded.warnings.problems;
+    for located in warnings.iter().take(WARNINGS_TOLD_MAX) {
         tracing::warn!(event = "config.doubtful", "{}", located.summary());
+    }
+    if let Some(more) = warnings.len().checked_sub(WARNINGS_TOLD_MAX).filter(|it| *it > 0) {
+        tracing::warn!(event = "config.doubtful", more, "`hotspur check` lists all");
     }
     tell_ignored(&loaded);
     Ok(loaded)

@@ -1,25 +1,34 @@
 //! `run`: the pipeline, until a signal.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{Exit, Failure, Outcome, print, signals::SignalActions};
 use crate::{
     assemble::{self, Finished, LoadedTables, Machine, Running, StartError},
     cache::TableStatus,
-    config::{Loaded, Settings, settings::Guarantee},
+    config::{Loaded, Settings, settings::Guarantee, units},
     engine::{Cause, Ending},
     observe::Summary,
     pipeline::Pipeline,
     verdict::{RejectClass, SkipClass},
 };
 
+/// When the first line about a table that is still loading comes.
+const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+
+/// Tables that have a line each at the start.
+const TABLES_TOLD_MAX: usize = 4;
+
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Starts there: earliest, latest, a time, an age, topic:partition:offset
+    /// Starts there: earliest, latest, a time, an age, topic:partition:offset (not built yet)
     #[arg(long, value_name = "P")]
     pub from: Option<String>,
-    /// Ends there by itself; wants a group of its own
+    /// Ends there by itself; wants a group of its own (not built yet)
     #[arg(long, value_name = "P")]
     pub until: Option<String>,
     /// The consumer group, instead of the file's
@@ -28,9 +37,14 @@ pub struct Arguments {
 }
 
 impl Arguments {
+    /// What they set in the configuration, as `-s` would.
+    pub fn sets(&self) -> impl Iterator<Item = String> {
+        self.group.iter().map(|group| format!("source.kafka.group={group}"))
+    }
+
     /// Refuses what is not built.
     pub fn check(&self) -> Result<(), Failure> {
-        let given = [("--from", &self.from), ("--until", &self.until), ("--group", &self.group)];
+        let given = [("--from", &self.from), ("--until", &self.until)];
         match given.iter().find(|(_, value)| value.is_some()) {
             Some((name, _)) => Err(Failure::not_built(&format!("`hotspur run {name}`"))),
             None => Ok(()),
@@ -39,8 +53,7 @@ impl Arguments {
 }
 
 /// Runs the command.
-pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
-    arguments.check()?;
+pub fn run(loaded: &Loaded) -> Outcome {
     let settings = &loaded.settings;
     let pipeline = assemble::compile(settings).map_err(|error| failure(error, Some(loaded)))?;
     let machine = Machine::prepare(&settings.engine).map_err(|it| failure(it, Some(loaded)))?;
@@ -77,7 +90,7 @@ pub(super) fn launch(
     announce(settings, machine);
     assemble::await_topics(settings, signals.stop_flag())?;
     let tables = load_tables(settings, signals)?;
-    let running = assemble::start(settings, machine, pipeline, tables)?;
+    let running = assemble::start(settings, machine, pipeline, tables, signals.stop_flag())?;
     if !running.intruders.is_empty() {
         tracing::warn!(
             event = "core.shared",
@@ -88,6 +101,7 @@ pub(super) fn launch(
     let stopper = Arc::clone(&running.stopper);
     signals.on_stop(move || stopper.stop());
     signals.on_write(running.file_writer());
+    signals.on_reread(running.table_rereader());
     tracing::info!(event = "run.started", pid = std::process::id());
     Ok(running)
 }
@@ -126,29 +140,44 @@ fn announce(settings: &Settings, machine: &Machine) {
         idle = machine.idle.name(),
         housekeeping = %machine.housekeeping
     );
-    for caveat in &machine.choice.caveats {
-        tracing::warn!(event = "core.caveat", "{caveat}");
+    if !machine.choice.caveats.is_empty() {
+        tracing::warn!(event = "core.caveat", "{}", machine.choice.caveats.join("; "));
     }
 }
 
-/// Loads all tables, telling progress once a second.
+/// Loads all tables, telling progress after one second, two, four and so on.
 fn load_tables(settings: &Settings, signals: &SignalActions) -> Result<LoadedTables, StartError> {
     let started = Instant::now();
-    let mut told = 0;
+    let mut next_line = PROGRESS_AFTER;
     let mut progress = |status: &TableStatus| {
-        let seconds = started.elapsed().as_secs();
-        if !status.is_loaded() && seconds > told {
-            told = seconds;
+        if !status.is_loaded() && started.elapsed() >= next_line {
+            next_line *= 2;
+            let trouble = Some(status.last_error()).filter(|it| !it.is_empty());
             tracing::info!(
                 event = "table.loading",
                 table = status.name(),
                 entries = status.entries(),
-                of_about = status.expected_entries(),
-                trouble = status.last_error()
+                of_about = Some(status.expected_entries()).filter(|it| *it > 0),
+                trouble
             );
         }
     };
-    LoadedTables::open(&settings.tables, signals.stop_flag(), &mut progress)
+    let tables = LoadedTables::open(&settings.tables, signals.stop_flag(), &mut progress)?;
+    tell_tables(&tables, started.elapsed());
+    Ok(tables)
+}
+
+/// A line for each table, or one for all where there are many: a start is a few lines.
+fn tell_tables(tables: &LoadedTables, took: Duration) {
+    if tables.statuses().count() <= TABLES_TOLD_MAX {
+        return tables.statuses().for_each(|it| it.tell_loaded());
+    }
+    tracing::info!(
+        event = "tables.loaded",
+        tables = tables.statuses().count(),
+        entries = tables.statuses().map(|it| it.entries()).sum::<u64>(),
+        took = units::show_about(took)
+    );
 }
 
 fn tell_end(finished: &Finished) {

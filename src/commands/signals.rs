@@ -28,6 +28,7 @@ pub struct SignalActions {
     stop: Arc<AtomicBool>,
     on_stop: Arc<Mutex<Option<Action>>>,
     on_write: Arc<Mutex<Option<Action>>>,
+    on_reread: Arc<Mutex<Option<Action>>>,
 }
 
 impl SignalActions {
@@ -41,6 +42,7 @@ impl SignalActions {
             stop: Arc::new(AtomicBool::new(false)),
             on_stop: Arc::default(),
             on_write: Arc::default(),
+            on_reread: Arc::default(),
         };
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGHUP])?;
         let heard = actions.clone();
@@ -71,16 +73,25 @@ impl SignalActions {
         *lock(&self.on_write) = Some(Box::new(action));
     }
 
+    /// What SIGHUP does.
+    pub fn on_reread(&self, action: impl Fn() + Send + 'static) {
+        *lock(&self.on_reread) = Some(Box::new(action));
+    }
+
     fn hear(&self, signal: i32) {
         match signal {
             SIGUSR1 => {
                 tracing::info!(event = "files.requested", "writing the histogram files");
                 call(&self.on_write);
             }
-            SIGHUP => tracing::info!(
-                event = "reload.requested",
-                "file tables are read again whenever they change; nothing else is"
-            ),
+            SIGHUP => {
+                tracing::info!(
+                    event = "reread.requested",
+                    "file tables are read again; the configuration is not, and to read ${{file:}} \
+                     secrets again is not built yet"
+                );
+                call(&self.on_reread);
+            }
             _ if self.stop.swap(true, Ordering::AcqRel) => {
                 tracing::warn!(event = "run.abandoned", "told to end a second time");
                 low_level::exit(SIGNALLED + signal);

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, BufWriter},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{Exit, Failure, Outcome};
@@ -26,8 +26,8 @@ pub struct Arguments {
     /// Says what each step saw and did
     #[arg(long)]
     pub explain: bool,
-    /// Fails if a record comes out like that: emitted, skipped, rejected
-    #[arg(long, value_name = "OUTCOME", value_parser = ["emitted", "skipped", "rejected"])]
+    /// Fails if a record comes out like that; nothing is held so far
+    #[arg(long, value_name = "OUTCOME", value_parser = ["emitted", "skipped", "rejected", "held"])]
     pub deny: Option<String>,
 }
 
@@ -40,8 +40,23 @@ fn parse_table(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+/// A folder can be opened, too, and fails only when it is read.
+fn open(path: &Path) -> Result<File, Failure> {
+    let unreadable = |why: &dyn std::fmt::Display| {
+        Failure::usage(format!("{}: cannot be read: {why}", path.display()))
+    };
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    match file.metadata() {
+        Ok(metadata) if metadata.is_dir() => Err(unreadable(&"it is a folder")),
+        _ => Ok(file),
+    }
+}
+
 /// Runs the command.
 pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
+    if arguments.deny.as_deref() == Some("held") {
+        return Err(Failure::not_built("holding records, and with it `hotspur try --deny held`,"));
+    }
     let options = TrialOptions {
         envelope: arguments.envelope,
         tables: arguments.tables.clone(),
@@ -50,9 +65,7 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
     };
     let input: Box<dyn BufRead> = match &arguments.file {
         None => Box::new(io::stdin().lock()),
-        Some(path) => Box::new(BufReader::new(File::open(path).map_err(|error| {
-            Failure::usage(format!("{}: cannot be read: {error}", path.display()))
-        })?)),
+        Some(path) => Box::new(BufReader::new(open(path)?)),
     };
     let output = BufWriter::new(io::stdout().lock());
     let summary = trial::run(&loaded.settings, input, output, io::stderr().lock(), &options);

@@ -42,7 +42,7 @@ impl Sources {
     }
 
     /// The file to read: `-c`, else `HOTSPUR_CONFIG`, else `./hotspur.toml`, if it is there.
-    fn path(&self) -> Option<PathBuf> {
+    pub fn path(&self) -> Option<PathBuf> {
         let variable = self.environment.get("HOTSPUR_CONFIG").filter(|path| !path.is_empty());
         let here = || Some(PathBuf::from("hotspur.toml")).filter(|path| path.exists());
         self.file.clone().or_else(|| variable.map(PathBuf::from)).or_else(here)

@@ -61,6 +61,11 @@ impl KafkaClient {
         self.without(Scope::Producer)
     }
 
+    /// The same cluster for a client that asks only: source and sink of one cluster ask alike.
+    pub fn for_asking(&self) -> KafkaClient {
+        self.for_reading().for_writing()
+    }
+
     fn without(&self, scope: Scope) -> KafkaClient {
         let concerns_it = |name: &str| librdkafka::find(name).is_some_and(|it| it.scope == scope);
         let kept = self.properties.iter().filter(|(name, _)| !concerns_it(name));

@@ -96,6 +96,19 @@ pub fn show_duration(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+/// About the same, for people: two digits at least, and one unit: `1.9s`, `35ms`, `288us`.
+pub fn show_about(duration: Duration) -> String {
+    let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
+    let Some((factor, unit)) = units.into_iter().find(|(factor, _)| nanos >= *factor) else {
+        return format!("{nanos}ns");
+    };
+    match nanos / factor {
+        whole @ 10.. => format!("{whole}{unit}"),
+        whole => format!("{whole}.{}{unit}", nanos % factor * 10 / factor),
+    }
+}
+
 /// A size: one whole number with `B`, `KiB`, `MiB` or `GiB`.
 ///
 /// # Errors
@@ -148,15 +161,27 @@ pub fn parse_time(text: &str) -> Result<i64, String> {
 ///
 /// A sentence that says what is wrong with the text.
 pub fn parse_rate(text: &str) -> Result<u64, String> {
-    const FORM: &str = "a rate is records per second, such as 200, 20k or 1.5M";
+    thousands(text, "a rate is records per second, such as 200, 20k or 1.5M")
+}
+
+/// A number of records: `k` and `M` allowed, as in a rate.
+///
+/// # Errors
+///
+/// A sentence that says what is wrong with the text.
+pub fn parse_count(text: &str) -> Result<u64, String> {
+    thousands(text, "a number of records is whole, such as 200, 20k or 1.5M")
+}
+
+fn thousands(text: &str, form: &str) -> Result<u64, String> {
     let trimmed = text.trim();
     let (number, factor) = match trimmed.strip_suffix(['k', 'K']) {
         Some(number) => (number, 1_000),
         None => trimmed.strip_suffix('M').map_or((trimmed, 1), |number| (number, 1_000_000)),
     };
     match scaled(number, factor) {
-        Some(0) | None => Err(format!("{FORM}, not \"{text}\"")),
-        Some(rate) => Ok(rate),
+        Some(0) | None => Err(format!("{form}, not \"{text}\"")),
+        Some(number) => Ok(number),
     }
 }
 
@@ -220,10 +245,15 @@ mod tests {
 
     #[test]
     fn rates_times_and_cores() {
+        let about = [7, 1_500, 288_137, 34_686_929, 1_999_999_999, 61_000_000_000];
+        let about = about.map(|nanos| show_about(Duration::from_nanos(nanos)));
+        assert_eq!(about, ["7ns", "1.5us", "288us", "34ms", "1.9s", "61s"]);
         assert_eq!(parse_rate("20k"), Ok(20_000));
         assert_eq!(parse_rate("1.5M"), Ok(1_500_000));
         assert_eq!(parse_rate("200"), Ok(200));
         assert!(parse_rate("0").is_err() && parse_rate("fast").is_err());
+        assert_eq!(parse_count("1.5k"), Ok(1_500));
+        assert!(parse_count("1.5").unwrap_err().starts_with("a number of records"));
         assert_eq!(parse_time("1970-01-01T00:00:01.5Z"), Ok(1500));
         assert!(parse_time("yesterday").is_err());
         assert_eq!(parse_cores("2,4-6,4"), Ok(vec![2, 4, 5, 6]));

@@ -102,6 +102,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 }
             }
         }
+        while let Some(peer) = self.source.next_recovery() {
+            count += 1;
+            self.meter.hot.tell(Notice::Recovered(peer));
+        }
         if let Some(trouble) = fatal {
             self.fail(trouble);
         }
@@ -117,6 +121,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             if !trouble.heals {
                 self.fail(trouble);
             }
+        }
+        while let Some(peer) = self.sink.next_recovery() {
+            count += 1;
+            self.meter.hot.tell(Notice::Recovered(peer));
         }
         count
     }

@@ -74,6 +74,7 @@ impl Announcer {
             }
             Notice::CommitFailed(trouble) => self.trouble(now, "commit.failed", trouble),
             Notice::Trouble(trouble) => self.trouble(now, "peer.trouble", trouble),
+            Notice::Recovered(peer) => self.recovered(peer),
             Notice::Rejected(sample) => self.sample(now, sample),
             Notice::Told { event, text, alarming: true } => tracing::warn!(event, "{text}"),
             Notice::Told { event, text, alarming: false } => tracing::info!(event, "{text}"),
@@ -132,6 +133,12 @@ impl Announcer {
     fn trouble(&mut self, now: Duration, event: &'static str, trouble: &PeerTrouble) {
         self.repeat(event, trouble, 1);
         self.remind(now);
+    }
+
+    /// What healed is told no more; should it come again, that is another change.
+    fn recovered(&mut self, peer: &'static str) {
+        self.troubles.retain(|[_, of, _], troubles| *of != peer || !troubles.latest.heals);
+        tracing::info!(event = "peer.back", peer, "a broker answers again");
     }
 
     fn repeat(&mut self, event: &'static str, trouble: &PeerTrouble, times: u64) {
@@ -285,6 +292,36 @@ mod tests {
         assert_eq!(told, expected);
         assert_eq!(lines[0]["fields"]["message"], "gone");
         assert_eq!(lines[0]["fields"]["event"], "peer.trouble");
+    }
+
+    #[test]
+    fn trouble_that_is_over_is_told_no_more_and_told_again_when_it_comes_again() {
+        let down = |peer| {
+            let (code, text) = ("_ALL_BROKERS_DOWN", "all are down".into());
+            Notice::Trouble(PeerTrouble { peer, code, text, heals: true })
+        };
+        let lines = lines_of(|announcer| {
+            for peer in ["sink", "sink", "source", "source"] {
+                announcer.hear(seconds(1), &down(peer));
+            }
+            announcer.hear(seconds(2), &Notice::Recovered("sink"));
+            announcer.hear(seconds(3), &down("sink"));
+            announcer.remind(seconds(61));
+        });
+        let told = lines.iter().map(|line| {
+            let fields = &line["fields"];
+            let text = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
+            (text("event"), text("peer"))
+        });
+        let expected = [
+            ("peer.trouble", "sink"),
+            ("peer.trouble", "source"),
+            ("peer.back", "sink"),
+            ("peer.trouble", "sink"),
+            ("peer.trouble", "source"),
+        ];
+        let expected = expected.map(|(event, peer)| (event.to_owned(), peer.to_owned()));
+        assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 
     #[test]

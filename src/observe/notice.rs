@@ -36,6 +36,8 @@ pub enum Notice {
     CommitFailed(PeerTrouble),
     /// Something is wrong with a peer.
     Trouble(PeerTrouble),
+    /// A peer answers again, after trouble that is over with it.
+    Recovered(&'static str),
     /// One of the records that are being rejected.
     Rejected(RejectSample),
     /// Anything else that changes the state of the run.

@@ -30,6 +30,11 @@ pub trait Source {
     /// The next thing that `serve` learned, oldest first.
     fn next_event(&mut self) -> Option<SourceEvent<'_>>;
 
+    /// The peer whose connections were all lost, as trouble told, and that has answered again.
+    fn next_recovery(&mut self) -> Option<&'static str> {
+        None
+    }
+
     /// Lends up to `records_max` records to `take`, in partition order. A record for which `take`
     /// returns false stays here and is the first of the next call. Records of partitions that were
     /// released are dropped. Returns how many were taken. Never blocks.
@@ -103,6 +108,11 @@ pub trait Sink {
 
     /// The next error that is not about one result, oldest first.
     fn next_trouble(&mut self) -> Option<Trouble>;
+
+    /// As a source's: the peer that has answered again.
+    fn next_recovery(&mut self) -> Option<&'static str> {
+        None
+    }
 
     /// Results taken whose token has not been returned.
     fn in_flight(&self) -> usize;

@@ -51,6 +51,11 @@ impl<K: Sink> Sink for Split<K> {
         self.first.next_trouble().or_else(|| second(&mut self.second))
     }
 
+    fn next_recovery(&mut self) -> Option<&'static str> {
+        let second = |it: &mut Option<(_, K)>| it.as_mut()?.1.next_recovery();
+        self.first.next_recovery().or_else(|| second(&mut self.second))
+    }
+
     fn in_flight(&self) -> usize {
         self.first.in_flight() + self.second.as_ref().map_or(0, |(_, it)| it.in_flight())
     }

@@ -23,8 +23,20 @@ fn the_demo_runs_and_says_what_happened() {
     let counts = ended.counts();
     counts.assert_balanced();
     assert_eq!(counts.polled, 1_500);
-    assert!(counts.emitted > 0 && counts.skipped > 0 && counts.rejected > 0, "{counts:?}");
+    assert!(counts.emitted > 0 && counts.skipped > 0, "{counts:?}");
+    assert_eq!(counts.rejected, 3, "some orders are none");
     assert_eq!(files_in(&out, ".hlog").len(), 1);
     assert_eq!(files_in(&out, ".end_to_end.hgrm").len(), 1);
     assert!(ended.output.contains("demo-out"), "{}", ended.output);
+}
+
+#[test]
+fn a_rate_beyond_the_machine_is_missed_and_nothing_is_lost() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let hotspur = Hotspur::start(folder.path(), &["demo", "--rate", "300k", "--for", "1s"]);
+    let ended = hotspur.wait();
+    assert_eq!(ended.status, Some(0), "{}\n{}", ended.output, ended.log);
+    let counts = ended.counts();
+    counts.assert_balanced();
+    assert_eq!((counts.polled, counts.rejected), (300_000, 600));
 }

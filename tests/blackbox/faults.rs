@@ -49,6 +49,25 @@ fn a_missing_topic_ends_the_start() {
 }
 
 #[test]
+fn brokers_and_topics_of_the_sink_have_as_long_as_those_of_the_source() {
+    let kafka = Kafka::shared();
+    let pipeline = Pipeline::names(kafka);
+    kafka.create_topic(&pipeline.input, 1);
+    kafka.create_topic(&pipeline.dead, 1);
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let elsewhere =
+        Pipeline::names(kafka).set("sink.kafka.brokers", &nobody).set("engine.start_timeout", "2s");
+    kafka.create_topic(&elsewhere.input, 1);
+    assert_missing(&elsewhere.run().wait(), &[&nobody, "within 2s"]);
+
+    let hotspur = pipeline.run();
+    assert_eq!(hotspur.await_event("topic.missing").text("topic"), pipeline.output);
+    kafka.create_topic(&pipeline.output, 1);
+    hotspur.await_assigned();
+    hotspur.stop();
+}
+
+#[test]
 fn an_absent_redis_ends_the_start_before_anything_is_consumed() {
     let (kafka, mut redis) = (Kafka::shared(), Redis::start());
     let pipeline = Pipeline::orders(kafka, &redis).set("tables.users.load_timeout", "2s");
@@ -116,7 +135,15 @@ fn a_broker_that_is_killed_and_comes_back_does_not_end_the_run() {
     kafka.restart();
     kafka.produce(&pipeline.input, &named(100..200));
     kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
-    let counts = hotspur.stop().counts();
+    let ended = hotspur.stop();
+    for peer in ["source", "sink"] {
+        let is_told = |event: &str| {
+            let (event, peer) = (format!("\"event\":\"{event}\""), format!("\"peer\":\"{peer}\""));
+            ended.log.lines().any(|line| line.contains(&event) && line.contains(&peer))
+        };
+        assert!(is_told("peer.trouble") && is_told("peer.back"), "{peer}:\n{}", ended.log);
+    }
+    let counts = ended.counts();
     assert_eq!((counts.polled, counts.emitted), (200, 200));
     assert_each_once(&kafka.read(&pipeline.output), &(0..200).collect::<Vec<_>>());
 }

@@ -114,3 +114,24 @@ fn a_log_is_lines_of_json_and_none_is_about_a_single_record() {
     let about_class = ended.log.lines().filter(|line| line.contains("not_json")).count();
     assert!((1..=4).contains(&about_class), "{}", ended.log);
 }
+
+#[test]
+fn a_start_is_told_in_a_dozen_lines_at_most() {
+    let kafka = Kafka::shared();
+    let folder = tempfile::tempdir().expect("a folder");
+    // Each is loaded for nothing, which is a warning each, too.
+    let pipeline = (0..10).fold(Pipeline::names(kafka), |pipeline, number| {
+        let file = folder.path().join(format!("{number}.jsonl"));
+        fs::write(&file, "{\"key\":\"a\",\"value\":1}\n").expect("a file that can be written");
+        pipeline.set(&format!("tables.table{number}.file"), file.to_str().expect("a path in UTF-8"))
+    });
+    pipeline.create_topics(kafka, 1);
+    let hotspur = pipeline.run();
+    hotspur.await_assigned();
+    let ended = hotspur.stop();
+    let lines: Vec<&str> = ended.log.lines().collect();
+    let started = lines.iter().position(|line| line.contains("\"event\":\"run.started\""));
+    assert!(started.expect("a start") < 12, "{}", ended.log);
+    let tables = lines.iter().find(|line| line.contains("\"event\":\"tables.loaded\""));
+    assert!(tables.is_some_and(|line| line.contains("\"tables\":10")), "{}", ended.log);
+}

@@ -8,6 +8,7 @@ mod support;
 
 mod payload;
 
+mod batches;
 mod cores;
 mod dead_letters;
 mod demo;

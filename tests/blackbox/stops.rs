@@ -1,11 +1,14 @@
 //! The end that an operator asks for: what is in flight is finished, or told to come again.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::{
+    net::TcpListener,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
 
 use crate::{
     payload::{assert_each_once, assert_none_lost, fates, mixed_orders, name},
     support::{
-        clients::Load, free_port, hotspur::Hotspur, kafka::Kafka, message::Message,
+        await_true, clients::Load, free_port, hotspur::Hotspur, kafka::Kafka, message::Message,
         names::RUN_STOPPING, pipeline::Pipeline, redis::Redis,
     },
 };
@@ -116,6 +119,26 @@ fn a_signal_during_the_start_ends_it_at_once_as_asked() {
     hotspur.await_event("run.path");
     hotspur.signal("TERM");
     assert_eq!(hotspur.wait().status, Some(0));
+}
+
+#[test]
+fn a_signal_while_the_producer_waits_for_its_broker_ends_the_start_too() {
+    // It takes connections, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    silent.set_nonblocking(true).expect("a socket");
+    let address = silent.local_addr().expect("its address").to_string();
+    let kafka = Kafka::shared();
+    let pipeline = Pipeline::names(kafka).set("sink.kafka.brokers", address);
+    pipeline.create_topics(kafka, 1);
+    let hotspur = pipeline.run();
+    let mut connection = None;
+    await_true("the producer to connect", || {
+        connection = silent.accept().ok();
+        connection.is_some()
+    });
+    hotspur.signal("TERM");
+    let ended = hotspur.wait();
+    assert_eq!(ended.status, Some(0), "{}", ended.log);
 }
 
 #[test]

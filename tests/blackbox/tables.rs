@@ -109,6 +109,22 @@ fn a_deleted_key_is_skipped_from_then_on() {
 }
 
 #[test]
+fn a_file_is_read_again_when_asked_for() {
+    let kafka = Kafka::shared();
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(&file, "{\"key\":\"a\",\"value\":1}\n").expect("a file that can be written");
+    let path = file.path().to_str().expect("a path in UTF-8");
+    let pipeline = Pipeline::names(kafka).set("tables.users.file", path);
+    pipeline.create_topics(kafka, 1);
+    let hotspur = pipeline.run();
+    hotspur.await_assigned();
+    hotspur.await_events(TABLE_LOADED, 1);
+    hotspur.signal("HUP");
+    hotspur.await_events(TABLE_LOADED, 2);
+    hotspur.stop();
+}
+
+#[test]
 fn the_table_serves_while_redis_is_away_and_catches_up_when_it_is_back() {
     let (kafka, mut redis) = (Kafka::shared(), Redis::start());
     redis.set("user:user1", "gold");

@@ -144,6 +144,15 @@ impl Member {
         numbers
     }
 
+    /// What the group has asked for back so far.
+    pub(crate) fn revoked(&self) -> Vec<PartitionId> {
+        let revoked = self.said.iter().filter_map(|it| match it {
+            Said::Revoked(ids) => Some(ids),
+            _ => None,
+        });
+        revoked.flatten().copied().collect()
+    }
+
     pub(crate) fn commit(
         &mut self,
         ticket: u64,

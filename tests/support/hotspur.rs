@@ -76,6 +76,16 @@ impl Hotspur {
         self.await_matching(name, |event| event.name() == name)
     }
 
+    /// Waits until there were that many events of that name.
+    #[track_caller]
+    pub(crate) fn await_events(&self, name: &str, count: usize) {
+        let are_there = self.log.await_or_end(|lines| {
+            let events = lines.iter().filter_map(|line| Event::read(line));
+            (events.filter(|it| it.name() == name).count() >= count).then_some(())
+        });
+        assert!(are_there.is_some(), "not {count} of {name} in:\n{}", self.log.text());
+    }
+
     /// Waits until the group has given it at least one partition.
     #[track_caller]
     pub(crate) fn await_assigned(&self) {
@@ -153,10 +163,14 @@ impl Log {
 
     /// `None`: it ended, or time was over, before there was such a line.
     fn await_line_or_end<T>(&self, find: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.await_or_end(|lines| lines.iter().find_map(|line| find(line)))
+    }
+
+    fn await_or_end<T>(&self, look: impl Fn(&[String]) -> Option<T>) -> Option<T> {
         let deadline = Instant::now() + PATIENCE;
         let mut state = self.state();
         loop {
-            let found = state.lines.iter().find_map(|line| find(line));
+            let found = look(&state.lines);
             let left = deadline.saturating_duration_since(Instant::now());
             if found.is_some() || state.closed || left.is_zero() {
                 return found;

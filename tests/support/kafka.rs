@@ -4,20 +4,15 @@
 //! program; a test that ends or freezes brokers starts its own.
 
 use std::{
-    env,
     fs::{self, File},
-    future::Future,
     path::{Path, PathBuf},
-    pin::pin,
     process::Stdio,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    sync::OnceLock,
 };
 
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
 };
@@ -27,9 +22,10 @@ use super::{
     PATIENCE, await_true,
     child::Process,
     clients::{Reader, Writer},
+    cluster::{self, KAFKA_VARIABLE},
     free_port,
     message::Message,
-    names::{KAFKA_VARIABLE, SASL_PASSWORD, SASL_USER},
+    names::{SASL_PASSWORD, SASL_USER},
 };
 
 /// A Kafka that answers.
@@ -55,13 +51,13 @@ impl Kafka {
     /// The one that all tests share: `HOTSPUR_TEST_KAFKA`, or one that is started for them.
     pub(crate) fn shared() -> &'static Kafka {
         static SHARED: OnceLock<Kafka> = OnceLock::new();
-        SHARED.get_or_init(|| match env::var(KAFKA_VARIABLE) {
-            Ok(addresses) => {
-                let mut addresses = addresses.split(',').map(str::to_owned);
+        SHARED.get_or_init(|| match cluster::named() {
+            Some(addresses) => {
+                let mut addresses = addresses.into_iter();
                 let plain = addresses.next().unwrap_or_default();
                 Kafka { plain, sasl: addresses.next(), node: None }
             }
-            Err(_) => Kafka::start(),
+            None => Kafka::start(),
         })
     }
 
@@ -121,15 +117,25 @@ impl Kafka {
 
     /// Makes a topic and waits until it can be used.
     pub(crate) fn create_topic(&self, name: &str, partitions: i32) {
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-        let made = block_on(self.admin().create_topics([&topic], &options));
-        for result in made.expect("Kafka answers") {
-            result.unwrap_or_else(|(name, code)| panic!("topic {name} was not made: {code}"));
-        }
+        self.create_topic_with(name, partitions, &[]);
+    }
+
+    /// The same with settings of the topic, such as `max.message.bytes`.
+    pub(crate) fn create_topic_with(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        cluster::make_topic(&self.admin(), name, partitions, settings, PATIENCE);
         await_true(format_args!("topic {name}"), || {
             self.partitions(name) == partitions && !self.end_offsets(name).is_empty()
         });
+    }
+
+    /// Changes a setting of a topic.
+    pub(crate) fn set_topic(&self, name: &str, key: &str, value: &str) {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(name)).set(key, value);
+        let changed =
+            cluster::block_on(self.admin().alter_configs([&change], &AdminOptions::new()));
+        for result in changed.expect("Kafka answers") {
+            result.unwrap_or_else(|(_, code)| panic!("topic {name} was not changed: {code}"));
+        }
     }
 
     /// How many partitions a topic has; 0 if there is none.
@@ -226,9 +232,7 @@ impl Kafka {
     }
 
     fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.plain);
-        config
+        cluster::config(&self.plain)
     }
 }
 
@@ -294,22 +298,4 @@ fn java(folder: &Path, heap: &str, class: &[&str], arguments: &[&str]) -> Proces
 
 fn log(folder: &Path) -> String {
     fs::read_to_string(folder.join("log")).unwrap_or_default()
-}
-
-/// Waits for the answer of the admin client, whose own thread wakes this one.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Unpark>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(answer) => return answer,
-            Poll::Pending => thread::park(),
-        }
-    }
 }

@@ -7,6 +7,7 @@
 pub(crate) mod certificates;
 pub(crate) mod child;
 pub(crate) mod clients;
+pub(crate) mod cluster;
 pub(crate) mod hotspur;
 pub(crate) mod kafka;
 pub(crate) mod message;

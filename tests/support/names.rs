@@ -42,10 +42,6 @@ pub(crate) const SKIPPED: &str = "skipped";
 /// Records dead-lettered.
 pub(crate) const REJECTED: &str = "rejected";
 
-/// Names the Kafka to use instead of starting one: `host:port`, or two of them with a comma in
-/// between, the second with SCRAM-SHA-256.
-pub(crate) const KAFKA_VARIABLE: &str = "HOTSPUR_TEST_KAFKA";
-
 /// The user of the SASL listener.
 pub(crate) const SASL_USER: &str = "hotspur";
 

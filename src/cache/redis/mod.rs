@@ -120,11 +120,8 @@ impl Refresher {
         match progress {
             Progress::Whole(as_of) => {
                 self.status.found_foreign(self.mirror.foreign());
-                self.status.loaded(as_of);
-                let (table, entries) = (self.status.name(), self.status.entries());
-                let (took, foreign) = (self.mirror.began().elapsed(), self.mirror.foreign());
+                self.status.loaded(as_of, self.mirror.began().elapsed());
                 self.is_trouble_told = false;
-                tracing::info!(event = "table.loaded", table, entries, foreign, took = ?took);
             }
             Progress::Fresh(as_of) => self.status.fresh_as_of(as_of),
             Progress::Behind if self.mirror.is_loading() => self.status.stale(),

@@ -4,6 +4,7 @@
 //! that are no orders, and the engine on its pinned thread. The broker is librdkafka's mock cluster
 //! in this very process, and says so: its latencies are a demonstration, not a measurement.
 
+mod generator;
 mod table;
 
 use std::{
@@ -14,7 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::table::{DemoTable, ENTRIES};
+use self::{
+    generator::{Generator, Progress},
+    table::{DemoTable, ENTRIES},
+};
 use super::{
     Exit, Failure, Outcome,
     init::PIPELINES,
@@ -24,21 +28,17 @@ use super::{
 };
 use crate::{
     assemble::{self, Machine, Running, StartError},
-    clock::{Clock, TscClock, WallOffset},
+    clock::{TscClock, WallOffset},
     config::{self, Loaded, Settings, Sources, units},
     loadgen::{self, Load, LoadReport, LoadSettings, Pace, Payload},
-    record::{Destination, Headers, Output},
     transport::{
-        Sink, Token, Trouble,
+        Trouble,
         kafka::{EmbeddedKafka, KafkaAdmin, KafkaSink},
     },
 };
 
 /// Keys that orders are drawn from; `ENTRIES` of them are in the table.
 const KEYS: u64 = 1000;
-
-/// One of this many records is no order.
-const POISON_EVERY: u64 = 500;
 
 /// How long the group may take to answer, and to catch up at the end.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -141,16 +141,32 @@ fn drive(
     table: &mut DemoTable,
     stop: &AtomicBool,
 ) -> Result<LoadReport, Failure> {
-    await_that("the group to answer", stop, || running.is_assigned() || running.is_finished())?;
-    let done = AtomicBool::new(false);
+    let is_over = || running.is_finished() || stop.load(Ordering::Acquire);
+    await_that("the group to answer", || running.is_assigned() || is_over())?;
+    let (done, halt, is_sent) =
+        (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+    let progress = Progress::default();
     thread::scope(|scope| {
         scope.spawn(|| {
             if let Err(error) = keep_changing(table, &done) {
                 tracing::warn!(event = "demo.table", "the table changes no more: {error}");
             }
         });
-        let report = send(arguments, settings, stop);
-        let caught_up = catch_up(settings, running, stop);
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                halt.fetch_or(is_over(), Ordering::AcqRel);
+                thread::park_timeout(PAUSE);
+            }
+        });
+        scope.spawn(|| {
+            if let Err(trouble) = follow_group(settings, &progress, &is_sent, &done) {
+                tracing::warn!(event = "demo.group", "{}", trouble.text);
+                halt.store(true, Ordering::Release);
+            }
+        });
+        let report = send(arguments, settings, &progress, &halt);
+        is_sent.store(true, Ordering::Release);
+        let caught_up = await_that("the group to catch up", || progress.behind() == 0 || is_over());
         done.store(true, Ordering::Release);
         caught_up.and(report)
     })
@@ -159,13 +175,12 @@ fn drive(
 fn send(
     arguments: &Arguments,
     settings: &Settings,
-    stop: &AtomicBool,
+    progress: &Progress,
+    halt: &AtomicBool,
 ) -> Result<LoadReport, Failure> {
     let clock = TscClock::new();
-    let count = (arguments.rate as f64 * arguments.duration.as_secs_f64()).round() as u64;
-    let poison = count / POISON_EVERY;
     let orders = LoadSettings {
-        count: count - poison,
+        count: (arguments.rate as f64 * arguments.duration.as_secs_f64()).round() as u64,
         pace: Pace::PerSecond(arguments.rate),
         payload: Payload::parse("orders").map_err(|it| Failure::usage(it.to_string()))?,
         keys: KEYS,
@@ -177,53 +192,34 @@ fn send(
     let mut load = load.map_err(|it| Failure::usage(it.to_string()))?;
     let client = settings.source.client.for_writing();
     let topic = &settings.source.topics[..1];
-    let mut sink = KafkaSink::open(&client, topic, clock.clone()).map_err(trouble)?;
-    send_poison(&mut sink, poison, &clock, stop)?;
-    Ok(loadgen::run(&mut load, &mut sink, &clock, stop))
+    let sink = KafkaSink::open_unless("load", &client, topic, clock.clone(), (PATIENCE, halt));
+    let mut generator = Generator::new(sink.map_err(trouble)?, progress);
+    Ok(loadgen::run(&mut load, &mut generator, &clock, halt))
 }
 
-/// Records that are no orders: no JSON, and one without a key.
-fn send_poison(
-    sink: &mut KafkaSink,
-    count: u64,
-    clock: &TscClock,
-    stop: &AtomicBool,
-) -> Result<(), Failure> {
-    let poison = [&b"nonsense"[..], br#"{"id":"1","value":7}"#];
-    for number in 0..count {
-        let output = Output {
-            destination: Destination(0),
-            partition_number: None,
-            timestamp_ms: None,
-            key: None,
-            value: Some(poison[number as usize % poison.len()]),
-            headers: Headers::NONE,
-        };
-        let sent = sink.send(&output, Token(number));
-        sent.map_err(|it| Failure::unavailable(format!("a record was not taken: {it:?}")))?;
-    }
-    await_that("the broker's answer", stop, || {
-        sink.poll_acks(clock.now(), &mut |_| {});
-        sink.in_flight() == 0
-    })
-}
-
-/// Waits until the group has committed everything.
-fn catch_up(settings: &Settings, running: &Running, stop: &AtomicBool) -> Result<(), Failure> {
+/// Learns how far the group is where the load has to know it, until told to end.
+fn follow_group(
+    settings: &Settings,
+    progress: &Progress,
+    is_sent: &AtomicBool,
+    done: &AtomicBool,
+) -> Result<(), Trouble> {
     let source = &settings.source;
-    await_that("the group to catch up", stop, || {
-        let lags = KafkaAdmin::group_lag(&source.client, &source.group, &source.topics, PATIENCE);
-        running.is_finished() || lags.is_ok_and(|it| it.iter().all(|it| it.lag() == Some(0)))
-    })
+    let admin = KafkaAdmin::connect_for_group(&source.client, &source.group, PATIENCE)?;
+    while !done.load(Ordering::Acquire) {
+        if progress.is_far_ahead() || is_sent.load(Ordering::Acquire) {
+            let lags = admin.lag(&source.group, &source.topics)?;
+            let committed: i64 = lags.iter().filter_map(|it| it.committed).sum();
+            progress.pass(committed.unsigned_abs());
+        }
+        thread::park_timeout(PAUSE);
+    }
+    Ok(())
 }
 
-fn await_that(
-    what: &str,
-    stop: &AtomicBool,
-    mut is_so: impl FnMut() -> bool,
-) -> Result<(), Failure> {
+fn await_that(what: &str, is_so: impl Fn() -> bool) -> Result<(), Failure> {
     let deadline = Instant::now() + PATIENCE;
-    while !is_so() && !stop.load(Ordering::Acquire) {
+    while !is_so() {
         if Instant::now() >= deadline {
             return Err(Failure::unavailable(format!("waited {PATIENCE:?} for {what}")));
         }

@@ -6,9 +6,8 @@
 //! below `limits::IN_FLIGHT_MAX`. Results that share an index share the last of their times.
 
 use std::{
-    ffi::{c_char, c_void},
+    ffi::{c_char, c_int, c_void},
     mem::ManuallyDrop,
-    ptr::{self, NonNull},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,10 +16,7 @@ use std::{
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
-use super::{
-    client::{Watcher, interceptor_name},
-    native::OK,
-};
+use super::{interceptor::Watch, native::OK, outage::Answers};
 use crate::{
     clock::{Clock, Ticks, TscClock},
     limits::IN_FLIGHT_MAX,
@@ -30,12 +26,19 @@ use crate::{
 /// One word of ticks for each possible index.
 pub(super) struct AckTimes {
     clock: TscClock,
+    answers: Answers,
     ticks: Box<[AtomicU64]>,
 }
 
 impl AckTimes {
     pub(super) fn new(clock: TscClock) -> Arc<AckTimes> {
-        Arc::new(AckTimes { clock, ticks: zeroes(IN_FLIGHT_MAX) })
+        let (answers, ticks) = (Answers::default(), zeroes(IN_FLIGHT_MAX));
+        Arc::new(AckTimes { clock, answers, ticks })
+    }
+
+    /// What brokers answered, acknowledgements or else.
+    pub(super) fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// When the result's acknowledgement arrived; `now` if that was not seen.
@@ -69,38 +72,38 @@ fn zeroes(len: usize) -> Box<[AtomicU64]> {
 
 const _: () = assert!(align_of::<AtomicU64>() == align_of::<u64>());
 
-impl Watcher for AckTimes {
-    fn install(&self, configuration: NonNull<rd::rd_kafka_conf_t>) {
-        let state = ptr::from_ref(self).cast_mut().cast::<c_void>();
-        // SAFETY: the configuration is live; the caller keeps `self` for longer than the client,
-        // whose threads and callers are the only ones that use `state`.
+impl Watch for AckTimes {
+    unsafe fn add(client: *mut rd::rd_kafka_t, name: *const c_char, state: *mut c_void) -> Code {
+        // SAFETY: the caller's.
         unsafe {
-            rd::rd_kafka_conf_interceptor_add_on_new(
-                configuration.as_ptr(),
-                interceptor_name().as_ptr(),
-                Some(on_new),
+            let seen = Some(on_response as _);
+            rd::rd_kafka_interceptor_add_on_response_received(client, name, seen, state);
+            rd::rd_kafka_interceptor_add_on_acknowledgement(
+                client,
+                name,
+                Some(on_acknowledgement),
                 state,
-            );
+            )
         }
     }
 }
 
-unsafe extern "C" fn on_new(
-    client: *mut rd::rd_kafka_t,
-    _configuration: *const rd::rd_kafka_conf_t,
+unsafe extern "C" fn on_response(
+    _client: *mut rd::rd_kafka_t,
+    _socket: c_int,
+    _broker: *const c_char,
+    _broker_id: i32,
+    _api_key: i16,
+    _api_version: i16,
+    _correlation: i32,
+    _len_bytes: usize,
+    _round_trip: i64,
+    code: Code,
     state: *mut c_void,
-    _text: *mut c_char,
-    _text_bytes: usize,
 ) -> Code {
-    // SAFETY: called by librdkafka with the client under construction and the state of `install`.
-    unsafe {
-        rd::rd_kafka_interceptor_add_on_acknowledgement(
-            client,
-            interceptor_name().as_ptr(),
-            Some(on_acknowledgement),
-            state,
-        )
-    }
+    // SAFETY: `state` is the `AckTimes` of `add`, which outlives the client.
+    unsafe { &*state.cast::<AckTimes>() }.answers.count(code);
+    OK
 }
 
 unsafe extern "C" fn on_acknowledgement(
@@ -109,7 +112,7 @@ unsafe extern "C" fn on_acknowledgement(
     state: *mut c_void,
 ) -> Code {
     // SAFETY: the message is live during the call, its private word is the token that `send` gave,
-    // and `state` is the `AckTimes` of `install`, which outlives the client.
+    // and `state` is the `AckTimes` of `add`, which outlives the client.
     unsafe { (*state.cast::<AckTimes>()).note(Token((*message)._private as u64)) };
     OK
 }

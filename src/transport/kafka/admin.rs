@@ -111,9 +111,18 @@ impl KafkaAdmin {
 
     /// How many partitions the topic has; `None` if there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, Trouble> {
+        self.partitions_within(topic, self.timeout)
+    }
+
+    /// The same, waiting at most `timeout` for the answer.
+    pub fn partitions_within(
+        &self,
+        topic: &str,
+        timeout: Duration,
+    ) -> Result<Option<u32>, Trouble> {
         let unavailable = |code| unavailable(&self.client, code, format_args!("topic {topic:?}"));
         let handle = Topic::new(&self.client, &c_name(topic)).map_err(unavailable)?;
-        match metadata::describe(&self.client, &handle, self.timeout) {
+        match metadata::describe(&self.client, &handle, timeout) {
             Ok(partitions) => Ok(Some(partitions.max(0) as u32)),
             Err(
                 Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
@@ -123,9 +132,9 @@ impl KafkaAdmin {
         }
     }
 
-    /// Fails if the user may not read the topic, where this is the source, or else write to it.
-    pub fn require_right(&self, topic: &str) -> Result<(), Trouble> {
-        rights::require_topic(&self.client, topic)
+    /// Fails if the user may not read the topic, where the peer is the source, or else write to it.
+    pub fn require_right(&self, peer: &'static str, topic: &str) -> Result<(), Trouble> {
+        rights::require_topic(&self.client, peer, topic)
     }
 
     /// Makes a topic. One that is there already is left as it is, which is no error.
@@ -190,6 +199,15 @@ impl KafkaAdmin {
         }
     }
 
+    /// Reaches a broker to ask about a group, without joining it.
+    pub fn connect_for_group(
+        settings: &KafkaClient,
+        group: &str,
+        timeout: Duration,
+    ) -> Result<KafkaAdmin, Trouble> {
+        KafkaAdmin::start("source", settings, Some(group), (timeout, &AtomicBool::new(false)))
+    }
+
     /// How far `group` is behind in every partition of `topics`, without joining it. Fails if the
     /// user may not join it.
     pub fn group_lag(
@@ -198,13 +216,17 @@ impl KafkaAdmin {
         topics: &[String],
         timeout: Duration,
     ) -> Result<Vec<PartitionLag>, Trouble> {
-        let wait = (timeout, &AtomicBool::new(false));
-        let admin = KafkaAdmin::start("source", settings, Some(group), wait)?;
+        let admin = KafkaAdmin::connect_for_group(settings, group, timeout)?;
         rights::require_group(&admin.client, group)?;
+        admin.lag(group, topics)
+    }
+
+    /// The same again over one connection: the group is that of `connect_for_group`.
+    pub fn lag(&self, group: &str, topics: &[String]) -> Result<Vec<PartitionLag>, Trouble> {
         let mut lags = Vec::new();
         for topic in topics {
-            let partitions = admin.partitions(topic)?.unwrap_or(0);
-            lags.extend(admin.topic_lag(group, topic, partitions as i32)?);
+            let partitions = self.partitions(topic)?.unwrap_or(0);
+            lags.extend(self.topic_lag(group, topic, partitions as i32)?);
         }
         Ok(lags)
     }

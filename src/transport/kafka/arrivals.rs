@@ -13,7 +13,6 @@
 use std::{
     ffi::{c_char, c_int, c_void},
     hint,
-    ptr::{self, NonNull},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -24,8 +23,9 @@ use crossbeam_queue::ArrayQueue;
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
-    client::{Watcher, interceptor_name},
+    interceptor::Watch,
     native::{OK, Queue},
+    outage::Answers,
 };
 use crate::clock::{Clock, Ticks, TscClock};
 
@@ -52,6 +52,7 @@ struct Response {
 /// What broker threads write and the hot thread reads.
 pub(super) struct Arrivals {
     clock: TscClock,
+    answers: Answers,
     /// Odd while a poll is under way.
     polls: AtomicU64,
     /// Messages that came out of the data queue so far.
@@ -66,11 +67,17 @@ impl Arrivals {
     pub(super) fn new(clock: TscClock) -> Arc<Arrivals> {
         Arc::new(Arrivals {
             clock,
+            answers: Answers::default(),
             polls: AtomicU64::new(0),
             polled: AtomicU64::new(0),
             responses: ArrayQueue::new(RESPONSES_MAX),
             data: Mutex::new(None),
         })
+    }
+
+    /// What brokers answered, fetches or else.
+    pub(super) fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// Says which queue the records come through; `None` before that queue goes away.
@@ -111,37 +118,11 @@ impl Arrivals {
     }
 }
 
-impl Watcher for Arrivals {
-    fn install(&self, configuration: NonNull<rd::rd_kafka_conf_t>) {
-        let state = ptr::from_ref(self).cast_mut().cast::<c_void>();
-        // SAFETY: the configuration is live; the caller keeps `self` for longer than the client,
-        // whose threads are the only ones that use `state`.
-        unsafe {
-            rd::rd_kafka_conf_interceptor_add_on_new(
-                configuration.as_ptr(),
-                interceptor_name().as_ptr(),
-                Some(on_new),
-                state,
-            );
-        }
-    }
-}
-
-unsafe extern "C" fn on_new(
-    client: *mut rd::rd_kafka_t,
-    _configuration: *const rd::rd_kafka_conf_t,
-    state: *mut c_void,
-    _text: *mut c_char,
-    _text_bytes: usize,
-) -> Code {
-    // SAFETY: called by librdkafka with the client under construction and the state of `install`.
-    unsafe {
-        rd::rd_kafka_interceptor_add_on_response_received(
-            client,
-            interceptor_name().as_ptr(),
-            Some(on_response),
-            state,
-        )
+impl Watch for Arrivals {
+    unsafe fn add(client: *mut rd::rd_kafka_t, name: *const c_char, state: *mut c_void) -> Code {
+        let seen = Some(on_response as _);
+        // SAFETY: the caller's.
+        unsafe { rd::rd_kafka_interceptor_add_on_response_received(client, name, seen, state) }
     }
 }
 
@@ -155,12 +136,14 @@ unsafe extern "C" fn on_response(
     _correlation: i32,
     len_bytes: usize,
     _round_trip: i64,
-    _code: Code,
+    code: Code,
     state: *mut c_void,
 ) -> Code {
+    // SAFETY: `state` is the `Arrivals` of `add`, which outlives the client.
+    let arrivals = unsafe { &*state.cast::<Arrivals>() };
+    arrivals.answers.count(code);
     if api_key == FETCH {
-        // SAFETY: `state` is the `Arrivals` of `install`, which outlives the client.
-        unsafe { &*state.cast::<Arrivals>() }.note(len_bytes);
+        arrivals.note(len_bytes);
     }
     OK
 }

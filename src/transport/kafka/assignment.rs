@@ -37,7 +37,6 @@ struct Slot {
 pub(super) struct Assignment {
     slots: Vec<Slot>,
     by_place: HashMap<Place, PartitionId, foldhash::fast::FixedState>,
-    revoked_len: usize,
 }
 
 impl Assignment {
@@ -47,7 +46,6 @@ impl Assignment {
             slots: Vec::with_capacity(PARTITIONS_MAX),
             // Twice what can be in it: replaced places then never make it grow.
             by_place: HashMap::with_capacity_and_hasher(2 * PARTITIONS_MAX, hasher),
-            revoked_len: 0,
         }
     }
 
@@ -102,30 +100,32 @@ impl Assignment {
         })
     }
 
-    /// The group takes it back. Returns its number if it had been announced.
+    /// The group takes it back. Returns its number if whoever was told of it must be told now; one
+    /// that is lost while it is being finished needs finishing no more.
     pub(super) fn revoke(&mut self, place: Place, is_lost: bool) -> Option<PartitionId> {
         let partition = self.find(place)?;
         let before = self.state(partition);
-        let after = match before {
-            State::Owned if !is_lost => State::Revoked,
-            State::Revoked if !is_lost => State::Revoked,
-            _ => State::Free,
+        let (after, is_news) = match before {
+            State::Owned if !is_lost => (State::Revoked, true),
+            State::Revoked if !is_lost => (State::Revoked, false),
+            State::Owned | State::Revoked => (State::Free, true),
+            State::Starting | State::Free => (State::Free, false),
         };
-        self.revoked_len -= usize::from(before == State::Revoked);
-        self.revoked_len += usize::from(after == State::Revoked);
         self.slot(partition).state = after;
-        (before == State::Owned).then_some(partition)
+        is_news.then_some(partition)
     }
 
-    /// It has been finished. Returns true if it was the last that the group is waiting for.
-    pub(super) fn release(&mut self, partition: PartitionId) -> bool {
+    /// True while it is being finished.
+    pub(super) fn is_revoked(&self, place: Place) -> bool {
+        self.find(place).is_some_and(|it| self.state(it) == State::Revoked)
+    }
+
+    /// It has been finished.
+    pub(super) fn release(&mut self, partition: PartitionId) {
         let slot = self.slot(partition);
-        if slot.state != State::Revoked {
-            return false;
+        if slot.state == State::Revoked {
+            slot.state = State::Free;
         }
-        slot.state = State::Free;
-        self.revoked_len -= 1;
-        self.revoked_len == 0
     }
 
     pub(super) fn commit_entry(&self, partition: PartitionId) -> Option<u32> {
@@ -154,8 +154,8 @@ mod tests {
         assert_eq!(book.start((0, 3)), None, "announced once");
         assert_eq!(book.revoke((0, 3), false), Some(first));
         assert_eq!(book.state(first), State::Revoked);
-        assert!(book.release(first));
-        assert!(!book.release(first));
+        book.release(first);
+        assert_eq!(book.state(first), State::Free);
         assert_eq!(book.begin((1, 3)), Some(PartitionId(1)));
         assert_eq!(book.begin((0, 3)), Some(first));
         assert_eq!(book.place(first), (0, 3));
@@ -177,19 +177,28 @@ mod tests {
         book.start((0, 0));
         assert_eq!(book.revoke((0, 0), true), Some(partition));
         assert_eq!(book.state(partition), State::Free);
-        assert!(!book.release(partition));
+        assert_eq!(book.revoke((0, 0), true), None, "told once");
     }
 
     #[test]
-    fn the_last_release_says_so() {
+    fn one_that_is_lost_while_it_is_finished_is_told_of_and_needs_no_release() {
         let mut book = Assignment::new();
-        let both = [0, 1].map(|number| {
-            book.begin((0, number));
-            book.start((0, number)).unwrap()
-        });
-        assert_eq!([0, 1].map(|number| book.revoke((0, number), false)), both.map(Some));
-        assert!(!book.release(both[1]));
-        assert!(book.release(both[0]));
+        let partition = book.begin((0, 0)).unwrap();
+        book.start((0, 0));
+        assert_eq!(book.revoke((0, 0), false), Some(partition));
+        assert_eq!(book.revoke((0, 0), false), None, "told once");
+        assert!(book.is_revoked((0, 0)));
+        assert_eq!(book.revoke((0, 0), true), Some(partition));
+        assert!(!book.is_revoked((0, 0)));
+    }
+
+    #[test]
+    fn a_release_is_of_what_is_being_finished_only() {
+        let mut book = Assignment::new();
+        let partition = book.begin((0, 0)).unwrap();
+        book.start((0, 0));
+        book.release(partition);
+        assert_eq!(book.state(partition), State::Owned);
     }
 
     #[test]

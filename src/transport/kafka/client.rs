@@ -6,9 +6,8 @@
 //! own, which a side thread empties, so that the hot thread never formats one.
 
 use std::{
-    any::Any,
     collections::BTreeMap,
-    ffi::{CString, c_char, c_int},
+    ffi::{c_char, c_int},
     fs::File,
     ptr::{self, NonNull},
     sync::{
@@ -23,7 +22,8 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
     faults,
-    native::{Event, c_name, millis, text_at},
+    interceptor::Watcher,
+    native::{Event, PartitionEntry, c_name, millis, text_at},
 };
 use crate::{config::settings::KafkaClient, transport::Trouble, verdict::Sentence};
 
@@ -45,13 +45,6 @@ pub(super) enum Role {
     Consumer,
     /// Writes.
     Producer,
-}
-
-/// What watches the client's inside from librdkafka's own threads.
-pub(super) trait Watcher: Any + Send + Sync {
-    /// Adds its interceptors to a configuration. The caller keeps `self` alive for longer than the
-    /// client.
-    fn install(&self, configuration: NonNull<rd::rd_kafka_conf_t>);
 }
 
 /// How to start a client.
@@ -132,6 +125,19 @@ impl Client {
     pub(super) fn trouble_of(&self, event: &Event) -> Trouble {
         let trouble = self.trouble(event.code(), event.text());
         Trouble { heals: trouble.heals && !event.is_fatal(), ..trouble }
+    }
+
+    /// Why a commit failed: all of it, or that one partition's part.
+    pub(super) fn commit_trouble(&self, code: Code, entry: Option<&PartitionEntry>) -> Trouble {
+        let text = faults::text_of(code);
+        let text = match entry {
+            Some(it) => {
+                let (topic, number) = (it.topic().to_str().unwrap_or_default(), it.partition());
+                Sentence::format(format_args!("committing {topic}[{number}]: {text}"))
+            }
+            None => Sentence::format(format_args!("committing: {text}")),
+        };
+        self.trouble(code, text.as_str())
     }
 
     /// Why this client is of no more use.
@@ -340,11 +346,6 @@ impl Drop for LogThread {
         // SAFETY: nobody polls the queue any more, and the client is still there.
         unsafe { rd::rd_kafka_queue_destroy(self.queue.0.as_ptr()) };
     }
-}
-
-/// An interceptor's name: all of ours have one.
-pub(super) fn interceptor_name() -> CString {
-    c_name("hotspur")
 }
 
 /// Trouble of a client that could not do what its opening needs.

@@ -52,6 +52,8 @@ pub enum RequestError {
     UnknownMember,
     /// This user may not.
     TopicAuthorization,
+    /// There is no such topic (any more).
+    UnknownTopic,
 }
 
 impl RequestError {
@@ -63,6 +65,7 @@ impl RequestError {
             RequestError::NotLeader => Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
             RequestError::UnknownMember => Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
             RequestError::TopicAuthorization => Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+            RequestError::UnknownTopic => Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
         }
     }
 }

@@ -147,7 +147,12 @@ pub(super) fn trouble(peer: &'static str, code: Code, text: &str) -> Trouble {
 
 /// Trouble with a peer that needs this right. A text that is too long is cut before its way out.
 pub(super) fn trouble_with(peer: &'static str, right: Right, code: Code, text: &str) -> Trouble {
-    let text = if text.is_empty() { text_of(code) } else { text };
+    let text = match code {
+        // librdkafka's is "0/2 brokers are down", which counts what nobody asked for.
+        Code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN => "no broker can be reached",
+        code if text.is_empty() => text_of(code),
+        _ => text,
+    };
     let way_out = way_out(right, code, text);
     let (before, after) = plain(text);
     let whole = Sentence::format(format_args!("{before}{after}"));
@@ -271,6 +276,13 @@ mod tests {
             let expected = format!("topic \"t\" (grant this user {right} on the topic)");
             assert_eq!(told.as_str(), expected);
         }
+    }
+
+    #[test]
+    fn brokers_that_are_all_away_are_not_counted() {
+        let code = Code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
+        let trouble = trouble("sink", code, "0/2 brokers are down");
+        assert_eq!(trouble.text.as_str(), "no broker can be reached");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, ptr, sync::Arc};
 use rdkafka::bindings::rd_kafka_message_t;
 
 use super::{
-    arrivals::Matching,
+    arrivals::{Arrivals, Matching},
     native::{Message, Queue},
 };
 use crate::clock::Ticks;
@@ -40,6 +40,11 @@ impl Lent {
     /// The queue that they come from.
     pub(super) fn queue(&self) -> &Queue {
         &self.data
+    }
+
+    /// What watches the client that they come from.
+    pub(super) fn arrivals(&self) -> &Arrivals {
+        self.matching.arrivals()
     }
 
     /// The oldest message.

@@ -1,6 +1,10 @@
 //! What it takes to be a member of a group: the client's settings, the topics, the subscription.
 
-use std::{ffi::CString, sync::Arc};
+use std::{
+    ffi::CString,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::bindings as rd;
 
@@ -8,7 +12,7 @@ use super::{
     arrivals::Arrivals,
     assignment::Place,
     client::{Client, Plan, Role, unavailable},
-    native::{self, Event, Message, OK, PartitionList, Topic},
+    native::{self, Event, Message, OK, PartitionList, Queue, Topic},
 };
 use crate::{
     config::settings::{self, OnGap},
@@ -17,6 +21,9 @@ use crate::{
 
 /// Who is in trouble when the source is.
 pub(super) const PEER: &str = "source";
+
+/// How long leaving the group may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What suits this program; a user's properties go over these.
 const DEFAULTS: &[(&str, &str)] = &[
@@ -87,6 +94,28 @@ pub(super) fn subscribe(client: &Client, names: &[CString]) -> Result<(), Troubl
     match unsafe { rd::rd_kafka_subscribe(client.handle(), list.handle()) } {
         OK => Ok(()),
         code => Err(unavailable(client, code, format_args!("subscribing"))),
+    }
+}
+
+/// Gives everything back and waits for the group to let us go.
+pub(super) fn leave(client: &Client, events: &Queue, is_owed_an_answer: bool) {
+    let deadline = Instant::now() + CLOSE_TIMEOUT;
+    let client = client.handle();
+    // SAFETY: the client is live.
+    let has_left = || unsafe { rd::rd_kafka_consumer_closed(client) } != 0;
+    // While the consumer closes, any assignment is taken as giving everything back, and answers
+    // every rebalance that is open. Only where the group waits for an answer: a group that is
+    // gone would never return from the call.
+    // SAFETY: the client is live.
+    let give_back = || unsafe { rd::rd_kafka_assign(client, std::ptr::null()) };
+    if is_owed_an_answer {
+        give_back();
+    }
+    while !has_left() && Instant::now() < deadline {
+        let event = events.next_event(Duration::from_millis(50));
+        if event.is_some_and(|it| it.kind() == rd::RD_KAFKA_EVENT_REBALANCE) && !has_left() {
+            give_back();
+        }
     }
 }
 

@@ -26,12 +26,7 @@ const SILENCE: &str = "connections stay silent or are closed without a word (che
                        security.protocol is what the brokers' port wants)";
 
 /// Waits for the first answer of any broker. Errors that never heal end the wait; else the last
-/// one is the reason when the time is over.
-pub(super) fn reach(client: &Arc<Client>, brokers: &str, timeout: Duration) -> Result<(), Trouble> {
-    reach_unless(client, brokers, timeout, &AtomicBool::new(false))
-}
-
-/// The same; the wait also ends, as if the time were over, once `stop` is true.
+/// one is the reason when the time is over, or `stop` became true.
 pub(super) fn reach_unless(
     client: &Arc<Client>,
     brokers: &str,
@@ -74,6 +69,19 @@ pub(super) fn reach_unless(
 /// The number of the broker that answers, or a negative one if it has not told; `None` if there is
 /// no answer in time.
 pub(super) fn answering_broker(client: &Client, timeout: Duration) -> Option<i32> {
+    brokers(client, timeout).map(|(answering, _)| answering)
+}
+
+/// True if the cluster's controller is one of its brokers. The embedded broker has none, and would
+/// let a question to it wait.
+pub(super) fn has_controller(client: &Client, timeout: Duration) -> bool {
+    // SAFETY: the client is live; what it learned last is enough.
+    let controller = unsafe { rd::rd_kafka_controllerid(client.handle(), 0) };
+    brokers(client, timeout).is_some_and(|(_, all)| all.contains(&controller))
+}
+
+/// The broker that answers, and all of them.
+fn brokers(client: &Client, timeout: Duration) -> Option<(i32, Vec<i32>)> {
     let mut metadata = ptr::null();
     // SAFETY: the client is live; no topic is asked for; the answer is ours to read and destroy.
     unsafe {
@@ -81,9 +89,11 @@ pub(super) fn answering_broker(client: &Client, timeout: Duration) -> Option<i32
         if rd::rd_kafka_metadata(client, 0, ptr::null_mut(), &mut metadata, wait) != OK {
             return None;
         }
-        let number = (*metadata).orig_broker_id;
+        let (start, len) = ((*metadata).brokers, (*metadata).broker_cnt.max(0) as usize);
+        let all = (0..len).map(|it| (*start.add(it)).id).collect();
+        let answering = (*metadata).orig_broker_id;
         rd::rd_kafka_metadata_destroy(metadata);
-        Some(number)
+        Some((answering, all))
     }
 }
 

@@ -201,6 +201,12 @@ impl Event {
         unsafe { entries(rd::rd_kafka_event_topic_partition_list(self.handle.as_ptr())) }
     }
 
+    /// How many messages it still holds.
+    pub(super) fn message_count(&self) -> usize {
+        // SAFETY: the event is live.
+        unsafe { rd::rd_kafka_event_message_count(self.handle.as_ptr()) }
+    }
+
     /// Fills `array` with the event's next messages; they live as long as the event.
     pub(super) fn messages(&mut self, array: &mut [*const rd::rd_kafka_message_t]) -> usize {
         // SAFETY: librdkafka writes at most `array.len()` pointers.
@@ -469,10 +475,12 @@ impl Drop for Message {
     }
 }
 
+/// Nothing where there is no start: absent, which is not empty.
+///
 /// # Safety
 ///
 /// `start` is null, or points to `len` bytes that live for `'a`.
-unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
+pub(super) unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
     // SAFETY: the caller's.
     (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast(), len) })
 }

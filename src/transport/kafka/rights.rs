@@ -13,7 +13,7 @@ use rdkafka::bindings::{
 };
 
 use super::{
-    client::{Client, unavailable},
+    client::Client,
     faults, metadata,
     native::{OK, Queue, c_name, millis, outcome},
 };
@@ -70,9 +70,13 @@ impl Right {
     }
 }
 
-/// Fails if the user may not do with the topic what this client's peer does with its topics.
-pub(super) fn require_topic(client: &Arc<Client>, topic: &str) -> Result<(), Trouble> {
-    let (name, right) = (c_name(topic), Right::of_peer(client.peer()));
+/// Fails if the user may not do with the topic what this peer does with its topics.
+pub(super) fn require_topic(
+    client: &Arc<Client>,
+    peer: &'static str,
+    topic: &str,
+) -> Result<(), Trouble> {
+    let (name, right) = (c_name(topic), Right::of_peer(peer));
     let options = Options::new(client, Request::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
     if !options.ask_any_broker(client) {
         return Ok(());
@@ -104,7 +108,10 @@ pub(super) fn require_topic(client: &Arc<Client>, topic: &str) -> Result<(), Tro
         }
     }
     match is_denied {
-        true => Err(unavailable(client, denied, format_args!("topic {topic:?}"))),
+        true => {
+            let text = format!("topic {topic:?}: {}", faults::text_of(denied));
+            Err(faults::trouble(peer, denied, &text))
+        }
         false => Ok(()),
     }
 }

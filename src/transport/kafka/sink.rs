@@ -4,44 +4,41 @@
 //! handed over together share requests, because only so many requests are in flight. Delivery
 //! reports come as events in batches, and are collected when the caller asks; their time was noted
 //! when they arrived (`acknowledgements`). A lost connection is librdkafka's to mend: nothing times
-//! out, nothing is produced twice, and a result that is refused is refused for good.
+//! out, and nothing is written twice. A batch that is refused is divided (`resend`); a result that
+//! is refused by itself is refused for good.
 
 use std::{
     collections::VecDeque,
     ffi::c_void,
     ptr,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 
-use rdkafka::bindings::{
-    self as rd, rd_kafka_message_t, rd_kafka_resp_err_t as Code, rd_kafka_vtype_t as Kind,
-    rd_kafka_vu_s__bindgen_ty_1 as Field, rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 as Bytes,
-    rd_kafka_vu_t as Named,
-};
+use rdkafka::bindings::{self as rd, rd_kafka_message_t, rd_kafka_resp_err_t as Code};
 
 use super::{
     acknowledgements::AckTimes,
-    client::{Client, Plan, Role, unavailable},
-    faults, metadata,
-    native::{ANY_PARTITION, OK, Queue, Topic, c_name, outcome, text_at},
-    rights,
+    client::{Client, unavailable},
+    faults,
+    fields::{Fields, OwnHeaders, parts},
+    native::{ANY_PARTITION, Event, OK, Queue, Topic, text_at},
+    outage::Outage,
+    producer,
+    resend::{Resend, is_divisible},
     wake::Wake,
 };
 use crate::{
     clock::{Ticks, TscClock},
     config::settings::KafkaClient,
     limits::DESTINATIONS_MAX,
-    record::{Headers, Output},
+    record::Output,
     transport::{Ack, Refusal, SendError, Sink, Token, Trouble, WaitSet},
+    verdict::Sentence,
 };
 
-/// How long opening may wait for a broker, and for each topic's partitions.
-const WARM_UP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long to wait before a topic that has no leader yet is asked for again.
-const WARM_UP_PAUSE: Duration = Duration::from_millis(50);
+/// How long opening waits for a broker, and for each topic's partitions, if nobody says.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Events that one turn serves at most; each holds the reports of one request.
 const EVENTS_PER_TURN_MAX: usize = 64;
@@ -52,23 +49,6 @@ const REPORTS_MAX: usize = 1024;
 /// Trouble that waits for `next_trouble`; past it none is told again.
 const TROUBLES_MAX: usize = 64;
 
-/// What suits this program; a user's properties go over these.
-/// The broker says what is too large, not the client; a request still ends at `batch.size`.
-const DEFAULTS: &[(&str, &str)] = &[
-    ("linger.ms", "0"),
-    ("message.max.bytes", "100000000"),
-    ("partitioner", "murmur2_random"),
-    ("reconnect.backoff.max.ms", "1000"),
-];
-
-/// What the promises on data rest on.
-const OWNED: &[(&str, &str)] = &[
-    ("acks", "all"),
-    ("enable.idempotence", "true"),
-    ("message.timeout.ms", "0"),
-    ("delivery.report.only.error", "false"),
-];
-
 /// A sink that writes to topics, each of which is one destination.
 pub struct KafkaSink {
     client: Arc<Client>,
@@ -78,6 +58,10 @@ pub struct KafkaSink {
     reports: Box<[*const rd_kafka_message_t]>,
     troubles: VecDeque<Trouble>,
     in_flight: usize,
+    resend: Resend,
+    /// It was said that a batch was refused.
+    has_held: bool,
+    outage: Outage,
     wake: Wake,
     is_armed: bool,
     is_signalling: bool,
@@ -105,30 +89,35 @@ impl KafkaSink {
         topics: &[String],
         clock: TscClock,
     ) -> Result<KafkaSink, Trouble> {
+        let wait = (OPEN_TIMEOUT, &AtomicBool::new(false));
+        KafkaSink::open_unless(peer, settings, topics, clock, wait)
+    }
+
+    /// The same; a broker, and each topic's partitions, are waited for at most so long, and once
+    /// the flag is true not any more.
+    pub fn open_unless(
+        peer: &'static str,
+        settings: &KafkaClient,
+        topics: &[String],
+        clock: TscClock,
+        wait: (Duration, &AtomicBool),
+    ) -> Result<KafkaSink, Trouble> {
         assert!(topics.len() <= DESTINATIONS_MAX, "`assemble` numbers at most that many");
         let times = AckTimes::new(clock);
-        let plan = Plan {
-            peer,
-            label: peer,
-            role: Role::Producer,
-            defaults: DEFAULTS,
-            owned: OWNED,
-            events: rd::RD_KAFKA_EVENT_DR,
-            watcher: Some(Arc::clone(&times) as _),
-        };
-        let client = Client::start(settings, &plan)?;
+        let (client, topics) = producer::start(peer, settings, topics, &times, wait)?;
         let wake = Wake::new().map_err(|it| {
             client.trouble(Code::RD_KAFKA_RESP_ERR__FAIL, &format!("a wake-up pipe: {it}"))
         })?;
-        metadata::reach(&client, &settings.brokers, WARM_UP_TIMEOUT)?;
-        let open = |name: &String| open_topic(&client, name);
         Ok(KafkaSink {
-            topics: topics.iter().map(open).collect::<Result<_, _>>()?,
+            topics,
             events: Queue::main(&client),
             times,
             reports: vec![ptr::null(); REPORTS_MAX].into_boxed_slice(),
             troubles: VecDeque::with_capacity(TROUBLES_MAX),
             in_flight: 0,
+            resend: Resend::new(),
+            has_held: false,
+            outage: Outage::default(),
             wake,
             is_armed: false,
             is_signalling: false,
@@ -158,36 +147,50 @@ impl KafkaSink {
 
     /// The whole way, with headers and a timestamp.
     fn produce_with(&self, topic: &Topic, output: &Output<'_>, token: Token) -> Result<(), Code> {
-        let headers = copy_headers(output.headers);
-        let mut fields = [
-            Named { vtype: Kind::RD_KAFKA_VTYPE_RKT, u: Field { rkt: topic.handle() } },
-            Named {
-                vtype: Kind::RD_KAFKA_VTYPE_PARTITION,
-                u: Field { i32_: output.partition_number.unwrap_or(ANY_PARTITION) },
-            },
-            Named { vtype: Kind::RD_KAFKA_VTYPE_MSGFLAGS, u: Field { i: rd::RD_KAFKA_MSG_F_COPY } },
-            memory(Kind::RD_KAFKA_VTYPE_VALUE, output.value),
-            memory(Kind::RD_KAFKA_VTYPE_KEY, output.key),
-            Named { vtype: Kind::RD_KAFKA_VTYPE_OPAQUE, u: Field { ptr: token.0 as *mut c_void } },
-            // 0 is the client's own clock.
-            Named {
-                vtype: Kind::RD_KAFKA_VTYPE_TIMESTAMP,
-                u: Field { i64_: output.timestamp_ms.unwrap_or(0) },
-            },
-            Named { vtype: Kind::RD_KAFKA_VTYPE_HEADERS, u: Field { headers } },
-        ];
-        let len = fields.len() - usize::from(headers.is_null());
-        // SAFETY: the fields are initialised and live during the call; with F_COPY the bytes are
-        // read before it returns; the error is ours. Headers become the message's on success and
-        // stay ours otherwise.
-        unsafe {
-            let client = self.client.handle();
-            let result = outcome(rd::rd_kafka_produceva(client, fields.as_mut_ptr(), len));
-            if result.is_err() && !headers.is_null() {
-                rd::rd_kafka_headers_destroy(headers);
-            }
-            result.map_err(|(code, _)| code)
+        let fields = Fields {
+            topic: topic.handle(),
+            partition: output.partition_number.unwrap_or(ANY_PARTITION),
+            value: output.value,
+            key: output.key,
+            token,
+            timestamp_ms: output.timestamp_ms.unwrap_or(0),
+        };
+        // SAFETY: the topic is live and of this client.
+        unsafe { fields.produce(&self.client, &mut OwnHeaders::copy(output.headers)) }
+    }
+
+    /// Keeps a refused batch for another try, and says so the first time.
+    fn hold(&mut self, report: Event) {
+        if !std::mem::replace(&mut self.has_held, true) {
+            let (results, code) = (report.message_count(), faults::refusal(report.code()).code);
+            let text = Sentence::format(format_args!(
+                "the broker refused a batch of {results} results ({code}); they are sent again in \
+                 smaller batches, so that only those at fault become dead letters. If the topic's \
+                 limit was lowered, a restart goes by the new one"
+            ));
+            let peer = self.client.peer();
+            self.tell(Trouble { peer, code, text, heals: true });
         }
+        self.resend.hold(report);
+    }
+
+    /// Goes on with refused batches once nothing else is on its way. Returns how many results got
+    /// an answer by that.
+    fn send_again(&mut self, unanswered: usize, now: Ticks, visit: &mut impl FnMut(Ack)) -> usize {
+        if unanswered > self.resend.len() {
+            return 0;
+        }
+        let (mut refused, KafkaSink { client, resend, .. }) = (0, self);
+        resend.hand_over(|again| match again.produce(client) {
+            Ok(()) => true,
+            Err(Code::RD_KAFKA_RESP_ERR__QUEUE_FULL) => false,
+            Err(code) => {
+                visit(Ack { token: again.token, at: now, result: Err(faults::refusal(code)) });
+                refused += 1;
+                true
+            }
+        });
+        refused
     }
 
     fn tell(&mut self, trouble: Trouble) {
@@ -230,6 +233,9 @@ impl KafkaSink {
 impl Sink for KafkaSink {
     #[inline]
     fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {
+        if self.resend.is_active() {
+            return Err(SendError::Full);
+        }
         let topic = &self.topics[usize::from(output.destination.0)];
         let topic_handle = topic.handle();
         let is_plain = output.headers.is_empty() && output.timestamp_ms.is_none();
@@ -257,6 +263,7 @@ impl Sink for KafkaSink {
         for _ in 0..EVENTS_PER_TURN_MAX {
             let Some(mut event) = self.events.next_event(Duration::ZERO) else { break };
             match event.kind() {
+                rd::RD_KAFKA_EVENT_DR if is_divisible(&event) => self.hold(event),
                 rd::RD_KAFKA_EVENT_DR => loop {
                     let len = event.messages(&mut self.reports);
                     for index in 0..len {
@@ -270,10 +277,14 @@ impl Sink for KafkaSink {
                     }
                 },
                 rd::RD_KAFKA_EVENT_ERROR => {
+                    self.outage.hear(event.code(), self.times.answers());
                     self.tell(self.client.trouble_of(&event));
                 }
                 _ => {}
             }
+        }
+        if self.resend.is_active() {
+            acks += self.send_again(self.in_flight - acks, now, visit);
         }
         self.in_flight -= acks;
         acks
@@ -281,6 +292,10 @@ impl Sink for KafkaSink {
 
     fn next_trouble(&mut self) -> Option<Trouble> {
         self.troubles.pop_front()
+    }
+
+    fn next_recovery(&mut self) -> Option<&'static str> {
+        self.outage.is_over(self.times.answers()).then_some(self.client.peer())
     }
 
     fn in_flight(&self) -> usize {
@@ -312,55 +327,5 @@ impl std::fmt::Debug for KafkaSink {
             .field("client", &self.client)
             .field("in_flight", &self.in_flight)
             .finish_non_exhaustive()
-    }
-}
-
-/// The topic's handle, once its partitions are known: the first result must not wait for them. A
-/// topic that may not be written to is refused before a record is consumed.
-fn open_topic(client: &Arc<Client>, name: &str) -> Result<Topic, Trouble> {
-    let unavailable = |code| unavailable(client, code, format_args!("topic {name:?}"));
-    let topic = Topic::new(client, &c_name(name)).map_err(unavailable)?;
-    let deadline = Instant::now() + WARM_UP_TIMEOUT;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match metadata::describe(client, &topic, left) {
-            Ok(_) => {
-                rights::require_topic(client, name)?;
-                return Ok(topic);
-            }
-            // Auto-created a moment ago.
-            Err(Code::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) if !left.is_zero() => {
-                thread::sleep(WARM_UP_PAUSE);
-            }
-            Err(code) => return Err(unavailable(code)),
-        }
-    }
-}
-
-/// Start and length; null is absent, and an empty slice's start is not null.
-fn parts(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
-    bytes.map_or((ptr::null_mut(), 0), |it| (it.as_ptr().cast_mut().cast(), it.len()))
-}
-
-fn memory(vtype: Kind, bytes: Option<&[u8]>) -> Named {
-    let (ptr, size) = parts(bytes);
-    Named { vtype, u: Field { mem: Bytes { ptr, size } } }
-}
-
-/// librdkafka's own copy; null if there are none. Its other way wants names that end in NUL.
-fn copy_headers(headers: Headers<'_>) -> *mut rd::rd_kafka_headers_t {
-    if headers.is_empty() {
-        return ptr::null_mut();
-    }
-    // SAFETY: the list is new; names and values are copied with their lengths.
-    unsafe {
-        let list = rd::rd_kafka_headers_new(8);
-        for (name, value) in headers {
-            let (value, value_len) = parts(value);
-            let name_len = name.len() as isize;
-            let name = name.as_ptr().cast();
-            rd::rd_kafka_header_add(list, name, name_len, value, value_len as isize);
-        }
-        list
     }
 }

@@ -3,16 +3,10 @@
 //! The group's events and the records come through queues of their own: the first is served every
 //! turn, or the group would expel us; the second only when there is room, so that backpressure
 //! loses nothing that was fetched. A rebalance is a state machine over turns (`assignment`), and
-//! what blocks in it is a side thread's (`offsets`). Dropping a source without `close` is vanishing
-//! from the group, which notices when the session ends.
+//! what blocks in it is a side thread's (`offsets`). Dropping a source closes it: librdkafka would
+//! wait for ever for the answer to an assignment that comes while its client ends.
 
-use std::{
-    collections::VecDeque,
-    ffi::c_void,
-    ops::Range,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, ffi::c_void, ops::Range, sync::Arc, time::Duration};
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
@@ -22,9 +16,12 @@ use super::{
     client::Client,
     faults,
     lent::Lent,
-    membership::{PEER, SourceTopic, open_topics, place_of, places, start_client, subscribe},
-    native::{self, Event, OK, PartitionEntry, PartitionList, Queue, c_name, outcome},
+    membership::{
+        PEER, SourceTopic, leave, open_topics, place_of, places, start_client, subscribe,
+    },
+    native::{self, Event, OK, PartitionList, Queue, c_name, outcome},
     offsets::{Answer, Ground, Job, Offsets},
+    outage::Outage,
     start,
     wake::Wake,
 };
@@ -46,9 +43,6 @@ const EVENTS_MAX: usize = 64;
 /// Bytes of headers of one record that fit without growing the buffer.
 const HEADER_BYTES: usize = 4096;
 
-/// How long leaving the group may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// A source that reads topics as a member of a group.
 #[derive(Debug)]
 pub struct KafkaSource {
@@ -62,8 +56,8 @@ pub struct KafkaSource {
     header_block: Vec<u8>,
     /// The last message's topic, partition and number: mostly the next one's, too.
     latest: Option<(*const rd::rd_kafka_topic_t, i32, PartitionId)>,
-    /// The event of the revocation that the engine is finishing.
-    revoking: Option<Event>,
+    /// Rebalances that the group waits for an answer to, oldest first.
+    owed: VecDeque<Event>,
     commits: PartitionList,
     commit_entries: Vec<u32>,
     is_committing: bool,
@@ -74,6 +68,7 @@ pub struct KafkaSource {
     is_armed: bool,
     is_signalling: bool,
     is_closed: bool,
+    outage: Outage,
 }
 
 // SAFETY: the kept address of a topic is compared, never followed; all else may move.
@@ -122,7 +117,7 @@ impl KafkaSource {
             lent: Lent::new(data, Matching::new(arrivals)),
             header_block: Vec::with_capacity(HEADER_BYTES),
             latest: None,
-            revoking: None,
+            owed: VecDeque::with_capacity(EVENTS_PER_TURN_MAX),
             commits: PartitionList::new(),
             commit_entries: Vec::with_capacity(PARTITIONS_MAX),
             is_committing: false,
@@ -132,6 +127,7 @@ impl KafkaSource {
             is_armed: false,
             is_signalling: false,
             is_closed: false,
+            outage: Outage::default(),
             client,
         };
         subscribe(&source.client, &names)?;
@@ -145,46 +141,67 @@ impl KafkaSource {
                 self.take_answers();
                 self.on_rebalance(event);
             }
-            rd::RD_KAFKA_EVENT_ERROR => self.tell_trouble(self.client.trouble_of(&event)),
+            rd::RD_KAFKA_EVENT_ERROR => {
+                self.outage.hear(event.code(), self.lent.arrivals().answers());
+                self.tell_trouble(self.client.trouble_of(&event));
+            }
             _ => {}
         }
     }
 
     fn on_rebalance(&mut self, event: Event) {
-        if event.code() == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            let assignment = &mut self.assignment;
-            let refused = places(&self.topics, &event)
-                .filter(|place| assignment.begin(*place).is_none())
-                .count();
-            if refused > 0 {
-                let text = format_args!("more than {PARTITIONS_MAX} partitions in one process");
-                let (code, text) = ("TOO_MANY_PARTITIONS", Sentence::format(text));
-                self.tell_trouble(Trouble { peer: PEER, code, text, heals: false });
-            }
-            self.ask(Job::Assign(event));
-        } else {
-            self.on_revoke(event);
+        if event.code() != Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.on_revoke(&event);
         }
+        self.owed.push_back(event);
+        self.answer_group();
     }
 
-    fn on_revoke(&mut self, event: Event) {
+    fn on_revoke(&mut self, event: &Event) {
         // SAFETY: the client is live.
         let is_lost = unsafe { rd::rd_kafka_assignment_lost(self.client.handle()) } != 0;
         let from = self.named.len();
-        for place in places(&self.topics, &event) {
+        for place in places(&self.topics, event) {
             self.named.extend(self.assignment.revoke(place, is_lost));
         }
         self.forget_records();
         let range = from..self.named.len();
-        if range.is_empty() {
-            self.ask(Job::Unassign(event));
-        } else if is_lost {
-            self.events.push_back(Told::Lost(range));
-            self.revoking = None;
-            self.ask(Job::Unassign(event));
-        } else {
-            self.events.push_back(Told::Revoked(range));
-            self.revoking = Some(event);
+        if !range.is_empty() {
+            self.events.push_back(match is_lost {
+                true => Told::Lost(range),
+                false => Told::Revoked(range),
+            });
+        }
+    }
+
+    /// Answers the group's rebalances, each once and in their order: one waits while what it takes
+    /// back is being finished, and those behind it wait with it. Another one can come meanwhile:
+    /// partitions of a deleted topic are taken back whatever else is under way.
+    fn answer_group(&mut self) {
+        while let Some(event) = self.owed.front() {
+            if places(&self.topics, event).any(|it| self.assignment.is_revoked(it)) {
+                return;
+            }
+            let Some(event) = self.owed.pop_front() else { return };
+            if event.code() == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+                self.begin(&event);
+                self.ask(Job::Assign(event));
+            } else {
+                self.ask(Job::Unassign(event));
+            }
+        }
+    }
+
+    fn begin(&mut self, event: &Event) {
+        // A number that nobody has any more may go to another partition.
+        self.latest = None;
+        let assignment = &mut self.assignment;
+        let refused =
+            places(&self.topics, event).filter(|place| assignment.begin(*place).is_none()).count();
+        if refused > 0 {
+            let text = format_args!("more than {PARTITIONS_MAX} partitions in one process");
+            let (code, text) = ("TOO_MANY_PARTITIONS", Sentence::format(text));
+            self.tell_trouble(Trouble { peer: PEER, code, text, heals: false });
         }
     }
 
@@ -250,9 +267,9 @@ impl KafkaSource {
         let result = match reply.code() {
             OK => reply.partitions().iter().try_for_each(|entry| match entry.code() {
                 OK => Ok(()),
-                code => Err(commit_trouble(&self.client, code, Some(entry))),
+                code => Err(self.client.commit_trouble(code, Some(entry))),
             }),
-            code => Err(commit_trouble(&self.client, code, None)),
+            code => Err(self.client.commit_trouble(code, None)),
         };
         self.events.push_back(Told::Committed(reply.number(), result));
         1
@@ -307,6 +324,10 @@ impl Source for KafkaSource {
         })
     }
 
+    fn next_recovery(&mut self) -> Option<&'static str> {
+        self.outage.is_over(self.lent.arrivals().answers()).then_some(PEER)
+    }
+
     fn poll(
         &mut self,
         now: Ticks,
@@ -351,18 +372,15 @@ impl Source for KafkaSource {
         self.is_committing = code == OK;
         if code != OK {
             self.events
-                .push_back(Told::Committed(ticket, Err(commit_trouble(&self.client, code, None))));
+                .push_back(Told::Committed(ticket, Err(self.client.commit_trouble(code, None))));
         }
     }
 
     fn release(&mut self, partitions: &[PartitionId]) {
         for &partition in partitions {
-            if self.assignment.release(partition)
-                && let Some(event) = self.revoking.take()
-            {
-                self.ask(Job::Unassign(event));
-            }
+            self.assignment.release(partition);
         }
+        self.answer_group();
     }
 
     fn partition(&self, partition: PartitionId) -> (&str, i32) {
@@ -389,7 +407,8 @@ impl Source for KafkaSource {
         }
         // The side thread is joined: nobody else answers the group from here on.
         let is_unheard = self.offsets.take().is_some_and(Offsets::end);
-        let is_owed_an_answer = self.revoking.take().is_some() || is_unheard;
+        let is_owed_an_answer = !self.owed.is_empty() || is_unheard;
+        self.owed.clear();
         self.lent.close();
         let events = Queue::new(&self.client);
         // SAFETY: client and queue are live; the error is ours.
@@ -398,7 +417,7 @@ impl Source for KafkaSource {
             outcome(rd::rd_kafka_consumer_close_queue(client, events.handle()))
         };
         if closing.is_ok() {
-            self.leave(&events, is_owed_an_answer);
+            leave(&self.client, &events, is_owed_an_answer);
         }
     }
 }
@@ -454,47 +473,14 @@ impl KafkaSource {
         }
         taken
     }
-
-    /// Gives everything back and waits for the group to let us go.
-    fn leave(&self, events: &Queue, is_owed_an_answer: bool) {
-        let deadline = Instant::now() + CLOSE_TIMEOUT;
-        let client = self.client.handle();
-        // While the consumer closes, any assignment is taken as giving everything back. Only where
-        // the group waits for an answer: a group that is gone would never return from the call.
-        // SAFETY: the client is live.
-        let give_back = || unsafe { rd::rd_kafka_assign(client, std::ptr::null()) };
-        if is_owed_an_answer {
-            give_back();
-        }
-        // SAFETY: the client is live.
-        while unsafe { rd::rd_kafka_consumer_closed(client) } == 0 && Instant::now() < deadline {
-            let event = events.next_event(Duration::from_millis(50));
-            if event.is_some_and(|it| it.kind() == rd::RD_KAFKA_EVENT_REBALANCE) {
-                give_back();
-            }
-        }
-    }
 }
 
 impl Drop for KafkaSource {
     fn drop(&mut self) {
+        self.close();
         for queue in [&self.group, &self.replies, self.lent.queue()] {
             // Before the descriptor goes.
             queue.signal_to_none();
         }
-        self.offsets = None;
-        self.lent.close();
     }
-}
-
-fn commit_trouble(client: &Client, code: Code, entry: Option<&PartitionEntry>) -> Trouble {
-    let text = faults::text_of(code);
-    let text = match entry {
-        Some(it) => {
-            let (topic, number) = (it.topic().to_str().unwrap_or_default(), it.partition());
-            Sentence::format(format_args!("committing {topic}[{number}]: {text}"))
-        }
-        None => Sentence::format(format_args!("committing: {text}")),
-    };
-    client.trouble(code, text.as_str())
 }

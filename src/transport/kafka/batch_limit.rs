@@ -1,0 +1,75 @@
+//! What a batch for a topic may hold at most, by the topic's own settings. Waits for the answer:
+//! not for the hot thread.
+
+use std::{ffi::CString, ptr, slice, sync::Arc, time::Duration};
+
+use rdkafka::bindings::{self as rd, rd_kafka_ResourceType_t as ResourceType};
+
+use super::{
+    client::Client,
+    metadata,
+    native::{Event, OK, Queue, c_name, text_at},
+};
+
+/// The topic's setting.
+const SETTING: &str = "max.message.bytes";
+
+/// The smallest limit of these topics, in bytes of a whole batch. `None` where nobody says: a user
+/// may be allowed to write and not to see settings, and the embedded broker has none.
+pub(super) fn smallest(client: &Arc<Client>, topics: &[String], timeout: Duration) -> Option<u64> {
+    if !metadata::has_controller(client, timeout) {
+        return None;
+    }
+    let replies = Queue::new(client);
+    let names: Vec<_> = topics.iter().map(|it| c_name(it)).collect();
+    // SAFETY: the names are copied; the request takes its own copies of the resources; no options
+    // are the defaults.
+    unsafe {
+        let new = |name: &CString| {
+            let kind = ResourceType::RD_KAFKA_RESOURCE_TOPIC;
+            rd::rd_kafka_ConfigResource_new(kind, name.as_ptr())
+        };
+        let mut resources: Vec<_> = names.iter().map(new).collect();
+        let (start, len) = (resources.as_mut_ptr(), resources.len());
+        rd::rd_kafka_DescribeConfigs(client.handle(), start, len, ptr::null(), replies.handle());
+        rd::rd_kafka_ConfigResource_destroy_array(start, len);
+    }
+    limits(&replies.next_event(timeout)?).into_iter().min()
+}
+
+fn limits(reply: &Event) -> Vec<u64> {
+    // SAFETY: the reply is live, and all that it holds lives as long.
+    unsafe {
+        let result = rd::rd_kafka_event_DescribeConfigs_result(reply.handle());
+        if result.is_null() {
+            return Vec::new();
+        }
+        let mut len = 0;
+        let resources = rd::rd_kafka_DescribeConfigs_result_resources(result, &mut len);
+        let known =
+            list(resources, len).iter().filter(|&&it| rd::rd_kafka_ConfigResource_error(it) == OK);
+        known.filter_map(|&it| limit(it)).collect()
+    }
+}
+
+/// # Safety
+///
+/// The resource is live.
+unsafe fn limit(resource: *const rd::rd_kafka_ConfigResource_t) -> Option<u64> {
+    // SAFETY: the caller's; the entries live as long as the resource.
+    unsafe {
+        let mut len = 0;
+        let entries = rd::rd_kafka_ConfigResource_configs(resource, &mut len);
+        let is_limit = |entry| text_at(rd::rd_kafka_ConfigEntry_name(entry)) == SETTING;
+        let entry = list(entries, len).iter().find(|&&it| is_limit(it))?;
+        text_at(rd::rd_kafka_ConfigEntry_value(*entry)).parse().ok()
+    }
+}
+
+/// # Safety
+///
+/// `start` is null, or points to `len` elements that live for `'a`.
+unsafe fn list<'a, T>(start: *mut T, len: usize) -> &'a [T] {
+    // SAFETY: the caller's.
+    if start.is_null() { &[] } else { unsafe { slice::from_raw_parts(start, len) } }
+}

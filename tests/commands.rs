@@ -1,0 +1,194 @@
+//! The command line as a new user meets it: no server, an empty folder, statuses and sentences.
+
+use std::{
+    fs,
+    io::Write,
+    net::TcpListener,
+    process::{Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+const ORDERS: &str = include_str!("../tuning/pipelines/orders.toml");
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn empty() -> Folder {
+        Folder(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn with(self, name: &str, text: &str) -> Folder {
+        fs::write(self.0.path().join(name), text).expect("a file that can be written");
+        self
+    }
+
+    fn run(&self, words: &[&str]) -> Answer {
+        self.run_on(words, "")
+    }
+
+    /// The answer of `hotspur`, with that on its standard input.
+    fn run_on(&self, words: &[&str], input: &str) -> Answer {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hotspur"));
+        let ours = std::env::vars().map(|(name, _)| name).filter(|it| it.starts_with("HOTSPUR_"));
+        ours.for_each(|name| _ = command.env_remove(name));
+        let mut child = command
+            .args(words)
+            .current_dir(self.0.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // It may not be interested.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        Answer::new(words, child.wait_with_output().expect("the program ends"))
+    }
+}
+
+struct Answer {
+    words: String,
+    status: Option<i32>,
+    output: String,
+    errors: String,
+}
+
+impl Answer {
+    fn new(words: &[&str], output: Output) -> Answer {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        Answer {
+            words: words.join(" "),
+            status: output.status.code(),
+            output: text(&output.stdout),
+            errors: text(&output.stderr),
+        }
+    }
+
+    /// Expects this status, and these words in what it said.
+    #[track_caller]
+    fn is(self, status: i32, words: &[&str]) -> Answer {
+        let Answer { words: of, output, errors, .. } = &self;
+        let said = format!("hotspur {of}\n{output}\n{errors}");
+        assert_eq!(self.status, Some(status), "{said}");
+        for word in words {
+            assert!(said.contains(word), "no {word:?} in {said}");
+        }
+        self
+    }
+}
+
+fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").to_string()
+}
+
+#[test]
+fn every_command_that_is_planned_says_that_it_is_not_built() {
+    let folder = Folder::empty();
+    for command in [
+        "test", "measure", "report", "dead", "replay", "doctor", "jitter", "table", "graph", "top",
+        "tap", "pause", "resume",
+    ] {
+        let sentence = format!("`hotspur {command}` is not built yet");
+        folder.run(&[command, "--some", "thing"]).is(2, &[&sentence]);
+    }
+    for what in ["cases", "slow", "measure", "try"] {
+        folder.run(&["schema", what]).is(2, &["is not built yet"]);
+    }
+    folder.run(&["init", "weather"]).is(2, &["`hotspur init weather` is not built yet"]);
+    let folder = folder.with("hotspur.toml", ORDERS);
+    folder.run(&["run", "--from", "earliest"]).is(2, &["--from` is not built yet"]);
+    folder.run(&["run", "--until", "1h"]).is(2, &["--until` is not built yet"]);
+    folder.run(&["load", "--count", "1", "--payload", "weather"]).is(2, &["is not built yet"]);
+    folder.run(&["try", "--deny", "held"]).is(2, &["is not built yet"]);
+    folder.run(&["run", "--help"]).is(0, &["(not built yet)"]);
+}
+
+#[test]
+fn what_a_command_does_not_use_is_refused() {
+    let folder = Folder::empty().with("hotspur.toml", ORDERS);
+    for command in [&["init"][..], &["schema"], &["profiles"], &["completions", "bash"], &["man"]] {
+        folder.run(command).is(0, &[]);
+        for option in [["-c", "hotspur.toml"], ["-p", "laptop"], ["-s", "name=x"]] {
+            let words = [&option[..], command].concat();
+            folder.run(&words).is(2, &["reads no configuration"]);
+        }
+    }
+    folder.run(&["-c", "hotspur.toml", "demo"]).is(2, &["a configuration of its own"]);
+    folder.run(&["load", "--count", "1", "--for", "1s"]).is(2, &["--for", "--count"]);
+}
+
+#[test]
+fn wrong_arguments_are_named_for_what_they_are() {
+    let folder = Folder::empty().with("hotspur.toml", ORDERS);
+    folder.run(&["rum"]).is(2, &["run"]);
+    folder.run(&["load", "--count", "1.5"]).is(2, &["a number of records is whole"]);
+    folder.run(&["load", "--rate", "x", "--for", "1s"]).is(2, &["a rate is records per second"]);
+    folder.run(&["load", "--count", "1", "--zipf", "-1"]).is(2, &["a skew is a number"]);
+    folder.run(&["load", "--count", "1", "--payload", "@none"]).is(2, &["none: cannot be read"]);
+    folder.run(&["init", "order"]).is(2, &["orders-spliced"]);
+    folder.run(&["profiles", "lowlatency"]).is(2, &["low-latency"]);
+    folder.run(&["try", "."]).is(2, &[".: cannot be read: it is a folder"]);
+    folder.run(&["try", "none"]).is(2, &["none: cannot be read"]);
+}
+
+#[test]
+fn without_a_configuration_the_way_out_is_said() {
+    let folder = Folder::empty();
+    for command in [&["run"][..], &["check"], &["try"], &["load", "--count", "1"]] {
+        folder.run(command).is(2, &["`hotspur init orders > hotspur.toml`, or `hotspur demo`"]);
+    }
+    folder.run(&["-c", "none.toml", "run"]).is(2, &["none.toml", "No such file"]);
+}
+
+#[test]
+fn check_names_the_file_and_counts_all_problems() {
+    let folder = Folder::empty().with("hotspur.toml", ORDERS).with("broken.toml", "[tables.users");
+    folder.run(&["check"]).is(0, &["hotspur.toml: no problems"]);
+    folder.run(&["-c", "broken.toml", "check"]).is(2, &["broken.toml: 1 error, 0 warnings"]);
+    let answer = folder.run(&["-c", "broken.toml", "check", "--json"]).is(2, &[]);
+    let json: serde_json::Value = serde_json::from_str(&answer.output).expect("JSON");
+    assert_eq!((&json["file"], &json["errors"]), (&"broken.toml".into(), &1.into()));
+}
+
+#[test]
+fn check_tells_of_an_absent_broker_once_and_does_not_wait_for_long() {
+    let (kafka, redis) = (nobody(), nobody());
+    let folder = Folder::empty().with("hotspur.toml", ORDERS);
+    let sets = [
+        format!("kafka.brokers={kafka}"),
+        format!("tables.users.redis=redis://{redis}/0"),
+        "engine.start_timeout=1s".to_owned(),
+        // Far more than the test's patience: a table that does not begin is not waited for.
+        "tables.users.load_timeout=10h".to_owned(),
+    ];
+    let sets = sets.iter().flat_map(|it| ["-s", it.as_str()]);
+    let words: Vec<&str> = sets.chain(["check", "--connect", "--json"]).collect();
+    let answer = folder.run(&words).is(3, &[]);
+    let json: serde_json::Value = serde_json::from_str(&answer.output).expect("JSON");
+    assert_eq!((&json["errors"], &json["warnings"]), (&2.into(), &0.into()), "{json:#}");
+    let problems = json["connection"]["problems"].as_array().expect("problems");
+    let keys: Vec<_> = problems.iter().map(|it| &it["key"]).collect();
+    assert_eq!(keys, ["kafka.brokers", "tables.users.redis"]);
+}
+
+#[test]
+fn the_group_of_a_run_can_be_chosen() {
+    let folder = Folder::empty().with("hotspur.toml", ORDERS);
+    let brokers = format!("kafka.brokers={}", nobody());
+    let words = ["-s", &brokers, "-s", "engine.start_timeout=1s", "-s", "log.format=text"];
+    let words = [&words[..], &["run", "--group", "another"]].concat();
+    folder.run(&words).is(3, &["group=another"]);
+}
+
+#[test]
+fn the_manual_holds_the_pages_that_it_names() {
+    let page = Folder::empty().run(&["man"]).is(0, &[]).output;
+    for command in ["run", "demo", "init", "check", "schema", "try", "load", "profiles"] {
+        assert!(page.contains(&format!(".TH hotspur-{command} 1")), "{command}");
+        assert!(page.contains(&format!("hotspur\\-{command}(1)")), "{command}");
+    }
+    assert!(page.contains("\\-\\-deny\\-warnings"), "options of commands");
+}
