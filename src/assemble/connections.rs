@@ -102,12 +102,13 @@ impl Check {
         let mut usable = Vec::new();
         for topic in topics {
             let Some(admin) = &self.reached[index].1 else { return None };
-            let found = admin.partitions(topic).and_then(|found| match found {
-                Some(partitions) => {
-                    admin.require_right(peer, topic).map(|()| Some((partitions, "found")))
-                }
-                None => self.create(admin, topic),
-            });
+            let found =
+                admin.partitions_for(peer, topic, self.patience).and_then(|found| match found {
+                    Some(partitions) => {
+                        admin.require_right(peer, topic).map(|()| Some((partitions, "found")))
+                    }
+                    None => self.create(admin, topic),
+                });
             match found {
                 Ok(Some((partitions, how))) => {
                     if peer == "source" {

@@ -80,7 +80,7 @@ impl Wait<'_> {
     ) -> Result<(), StartError> {
         let mut told = false;
         loop {
-            let found = admin.partitions_within(topic, LOOK);
+            let found = admin.partitions_for(peer, topic, LOOK);
             self.unless_stopped()?;
             let is_late = Instant::now() >= self.deadline;
             match found {

@@ -111,16 +111,18 @@ impl KafkaAdmin {
 
     /// How many partitions the topic has; `None` if there is no such topic.
     pub fn partitions(&self, topic: &str) -> Result<Option<u32>, Trouble> {
-        self.partitions_within(topic, self.timeout)
+        self.partitions_for(self.client.peer(), topic, self.timeout)
     }
 
-    /// The same, waiting at most `timeout` for the answer.
-    pub fn partitions_within(
+    /// The same for a peer that may be another than the one that connected, waiting at most
+    /// `timeout` for the answer.
+    pub fn partitions_for(
         &self,
+        peer: &'static str,
         topic: &str,
         timeout: Duration,
     ) -> Result<Option<u32>, Trouble> {
-        let unavailable = |code| unavailable(&self.client, code, format_args!("topic {topic:?}"));
+        let unavailable = |code| faults::unavailable(peer, code, format_args!("topic {topic:?}"));
         let handle = Topic::new(&self.client, &c_name(topic)).map_err(unavailable)?;
         match metadata::describe(&self.client, &handle, timeout) {
             Ok(partitions) => Ok(Some(partitions.max(0) as u32)),

@@ -145,6 +145,16 @@ pub(super) fn trouble(peer: &'static str, code: Code, text: &str) -> Trouble {
     trouble_with(peer, Right::of_peer(peer), code, text)
 }
 
+/// Trouble with something that a peer needs, in front of what the code says.
+pub(super) fn unavailable(
+    peer: &'static str,
+    code: Code,
+    what: std::fmt::Arguments<'_>,
+) -> Trouble {
+    let text = Sentence::format(format_args!("{what}: {}", text_of(code)));
+    trouble(peer, code, text.as_str())
+}
+
 /// Trouble with a peer that needs this right. A text that is too long is cut before its way out.
 pub(super) fn trouble_with(peer: &'static str, right: Right, code: Code, text: &str) -> Trouble {
     let text = match code {

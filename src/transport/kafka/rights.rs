@@ -108,10 +108,7 @@ pub(super) fn require_topic(
         }
     }
     match is_denied {
-        true => {
-            let text = format!("topic {topic:?}: {}", faults::text_of(denied));
-            Err(faults::trouble(peer, denied, &text))
-        }
+        true => Err(faults::unavailable(peer, denied, format_args!("topic {topic:?}"))),
         false => Ok(()),
     }
 }
