@@ -192,3 +192,12 @@ fn the_manual_holds_the_pages_that_it_names() {
     }
     assert!(page.contains("\\-\\-deny\\-warnings"), "options of commands");
 }
+
+#[test]
+fn shells_and_help_know_the_commands() {
+    let folder = Folder::empty();
+    for words in [&["completions", "bash"][..], &["completions", "zsh"], &["--help"], &["help"]] {
+        folder.run(words).is(0, &["completions", "check", "demo"]);
+    }
+    folder.run(&[]).is(2, &["hotspur init orders > hotspur.toml"]);
+}

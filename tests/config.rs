@@ -278,33 +278,6 @@ fn variables_that_mean_nothing_are_named_on_request() {
     assert_eq!(error, "");
 }
 
-#[test]
-fn what_is_not_built_says_so() {
-    for arguments in [
-        &["measure", "--rate", "5"][..],
-        &["top"],
-        &["test", "a.toml", "--bless"],
-        &["schema", "cases"],
-        &["run", "-c", "accepted-defaults.toml", "--from", "earliest"],
-    ] {
-        let (status, output, error) = hotspur(arguments, &[]);
-        assert_eq!((status, output.as_str()), (2, ""), "{arguments:?}");
-        assert!(error.contains("is not built yet"), "{error}");
-    }
-    assert_eq!(hotspur(&["init", "unknown"], &[]).0, 2);
-    assert_eq!(hotspur(&["nonsense"], &[]).0, 2);
-    assert_eq!(hotspur(&["--help"], &[]).0, 0);
-}
-
-#[test]
-fn shells_and_man_know_the_commands() {
-    for arguments in [&["completions", "bash"][..], &["completions", "zsh"], &["man"]] {
-        let (status, output, _) = hotspur(arguments, &[]);
-        assert_eq!(status, 0);
-        assert!(output.contains("completions") && output.contains("check"), "{arguments:?}");
-    }
-}
-
 /// The schema's answer to one file, as far as keys and single values go.
 fn schema_problems(
     schema: &serde_json::Value,
