@@ -212,14 +212,15 @@ fn show_usage(cases: &[(Case, Work)], plan: &Plan) -> bool {
 }
 
 /// Every record once. Then more of them until the kernel has looked twice through the memory for
-/// what could be a huge page: whoever touches a page that is being moved into one faults and sleeps.
+/// what could be a huge page: whoever touches a page that moves into one faults and sleeps.
 fn warm_up(engines: &mut [memory::MemoryEngine], plan: &Plan) {
     let scans = huge_pages::scans();
     let deadline = Instant::now() + plan.warm_up_max;
     loop {
         engines.iter_mut().for_each(|engine| memory::run(engine, plan.prepared));
-        let looked_twice = scans.zip(huge_pages::scans()).is_none_or(|(old, new)| new >= old + 2);
-        if looked_twice || Instant::now() >= deadline {
+        let seen = scans.zip(huge_pages::scans());
+        let has_looked_twice = seen.is_none_or(|(first, now)| now >= first + 2);
+        if has_looked_twice || Instant::now() >= deadline {
             return;
         }
     }
