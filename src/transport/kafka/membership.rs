@@ -25,8 +25,12 @@ pub(super) const PEER: &str = "source";
 /// How long leaving the group may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What suits this program; a user's properties go over these.
+/// What suits this program; a user's properties go over these. A short queue is used again while it
+/// is near: with librdkafka's own 64 MiB and 100,000 records a tenth of the process's time in bulk
+/// went into fresh memory. Filled again within a millisecond, a short one is never empty for long.
 const DEFAULTS: &[(&str, &str)] = &[
+    ("queued.max.messages.kbytes", "8192"),
+    ("queued.min.messages", "16384"),
     ("fetch.queue.backoff.ms", "1"),
     ("fetch.error.backoff.ms", "10"),
     ("reconnect.backoff.max.ms", "1000"),
