@@ -8,6 +8,7 @@ mod support;
 
 mod payload;
 
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux pins threads"))]
 mod cores;
 mod dead_letters;
 mod demo;
