@@ -143,24 +143,25 @@ impl Invariants {
         Invariants { alone: compile(), together: compile(), hot: None }
     }
 
-    /// Panics if a record of `input` does not end as it must.
+    /// Panics if a record of `input` does not end as it must, under a guarantee that its length
+    /// decides.
     pub(crate) fn check(&mut self, input: &[u8]) {
-        for order in [Order::ProcessThenCommit, Order::CommitThenProcess] {
-            let logs = logs(input);
-            let broker = Broker::new(logs.clone());
-            let mut fates = self.run(&broker, order);
-            for (partition, log) in logs.iter().enumerate() {
-                assert_eq!(broker.committed()[partition].unwrap_or(0), log.len() as i64);
-                for (offset, stored) in log.iter().enumerate() {
-                    let name = format!("{partition}:{offset}");
-                    let id = (b"id".to_vec(), Some(name.into_bytes()));
-                    let is_its_own = |fate: &mut Fate| fate.headers.first() == Some(&id);
-                    let its_own: Vec<_> = fates.extract_if(.., is_its_own).collect();
-                    self.check_fate(stored, (partition, offset), &its_own);
-                }
+        let is_even = input.len().is_multiple_of(2);
+        let order = if is_even { Order::ProcessThenCommit } else { Order::CommitThenProcess };
+        let logs = logs(input);
+        let broker = Broker::new(logs.clone());
+        let mut fates = self.run(&broker, order);
+        for (partition, log) in logs.iter().enumerate() {
+            assert_eq!(broker.committed()[partition].unwrap_or(0), log.len() as i64);
+            for (offset, stored) in log.iter().enumerate() {
+                let name = format!("{partition}:{offset}");
+                let id = (b"id".to_vec(), Some(name.into_bytes()));
+                let is_its_own = |fate: &mut Fate| fate.headers.first() == Some(&id);
+                let its_own: Vec<_> = fates.extract_if(.., is_its_own).collect();
+                self.check_fate(stored, (partition, offset), &its_own);
             }
-            assert!(fates.is_empty(), "results of no record: {fates:?}");
         }
+        assert!(fates.is_empty(), "results of no record: {fates:?}");
     }
 
     /// All that came out of an engine that had time to finish.
