@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-/// librdkafka's allocations go here too: the `override` feature replaces `malloc` at link time.
+/// On Linux librdkafka's allocations go here too: the `override` feature replaces `malloc` at link
+/// time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

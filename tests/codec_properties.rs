@@ -3,16 +3,18 @@
 
 #[path = "support/codec_invariants.rs"]
 mod codec_invariants;
+#[path = "support/naive_event.rs"]
+mod naive_event;
 #[path = "support/pipeline_settings.rs"]
 mod pipeline_settings;
 
 use std::{cell::RefCell, fs};
 
-use codec_invariants::{Invariants, NoTables, record_of};
+use codec_invariants::{Invariants, record_of};
 use hotspur::{
     codec::{Event, Node, Parser, push_text},
     config::settings::{OnMiss, Operator},
-    pipeline::{Pipeline, Results},
+    pipeline::{Found, Lookup, Pipeline, Results},
     verdict::Verdict,
 };
 use pipeline_settings::settings;
@@ -55,7 +57,8 @@ fn space() -> impl Strategy<Value = &'static str> {
 
 /// Names that the pipeline under test writes come often, and twice.
 fn name() -> impl Strategy<Value = String> {
-    let known = prop_oneof!["a", "b", "c", "hash", "copy"].prop_map(|name| format!("\"{name}\""));
+    let known =
+        prop_oneof!["a", "b", "c", "d", "hash", "copy"].prop_map(|name| format!("\"{name}\""));
     prop_oneof![3 => known, 2 => quoted()]
 }
 
@@ -150,6 +153,15 @@ proptest! {
             let twice = |name| after.fields(Node::ROOT).filter(|(it, _)| *it == name).count();
             prop_assert_eq!([twice("hash"), twice("a")], [1, 1]);
         }
+    }
+}
+
+/// Never finds anything.
+struct NoTables;
+
+impl Lookup for NoTables {
+    fn lookup(&mut self, _table: usize, _key: &[u8]) -> Found<'_> {
+        Found::Miss
     }
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "../../tests/support/codec_invariants.rs"]
 mod codec_invariants;
+#[path = "../../tests/support/naive_event.rs"]
+mod naive_event;
 #[path = "../../tests/support/pipeline_settings.rs"]
 mod pipeline_settings;
 

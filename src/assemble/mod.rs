@@ -36,7 +36,7 @@ use crate::{
         idle::IdleStrategy,
         runner::{self, HotThread},
     },
-    host::{self, CoreChoice, Cores, CpuList, HostError, Housekeeping, ThreadUsage},
+    host::{self, CoreChoice, Cores, CpuList, HostError, Housekeeping, NO_AFFINITY, ThreadUsage},
     observe::{ObserveError, Observer, ObserverHandle, Setup, Summary},
     pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
     record::{Destination, Record},
@@ -89,8 +89,9 @@ pub struct Machine {
     pub housekeeping: CpuList,
     /// What follows a turn without work.
     pub idle: IdleStrategy,
-    /// While it lives, threads that are started run on the housekeeping cores.
-    _guard: Housekeeping,
+    /// While it lives, threads that are started run on the housekeeping cores. None where the
+    /// system does not know of such.
+    _guard: Option<Housekeeping>,
 }
 
 impl Machine {
@@ -100,11 +101,20 @@ impl Machine {
     ///
     /// If a core that was named cannot be had.
     pub fn prepare(engine: &settings::Engine) -> Result<Machine, StartError> {
-        let cores = Cores::read(Path::new("/"));
-        let choice = host::choose_core(engine.core, &cores, &host::core_lock::folder())?;
+        Machine::among(&Cores::read(Path::new("/")), engine)
+    }
+
+    fn among(cores: &Cores, engine: &settings::Engine) -> Result<Machine, StartError> {
+        let mut choice = host::choose_core(engine.core, cores, &host::core_lock::folder())?;
         let wanted = engine.housekeeping_cores.as_deref();
-        let housekeeping = host::housekeeping_cores(wanted, &cores, choice.core);
-        let guard = Housekeeping::enter(&housekeeping)?;
+        let housekeeping = host::housekeeping_cores(wanted, cores, choice.core);
+        let guard = if housekeeping.is_empty() {
+            let unmet = wanted.map(|_| format!("engine.housekeeping_cores: {NO_AFFINITY}"));
+            choice.caveats.extend(unmet);
+            None
+        } else {
+            Some(Housekeeping::enter(&housekeeping)?)
+        };
         let idle = match engine.idle {
             Idle::Auto if choice.isolated => IdleStrategy::Spin,
             Idle::Auto | Idle::Park => IdleStrategy::Park,
@@ -373,4 +383,29 @@ fn options(settings: &Settings) -> Options {
 
 fn broker_error(trouble: Trouble) -> StartError {
     StartError::Broker(format!("{}: {}", trouble.peer, trouble.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_system_that_keeps_no_thread_on_a_core_runs_unpinned_and_says_so() {
+        let second = Duration::from_secs(1);
+        let engine = settings::Engine {
+            core: settings::Core::Auto,
+            idle: Idle::Auto,
+            housekeeping_cores: Some(vec![0]),
+            start_timeout: second,
+            drain_timeout: second,
+        };
+        let machine = Machine::among(&Cores::default(), &engine).unwrap();
+        assert_eq!(machine.choice.core, None);
+        assert_eq!(machine.idle.name(), "park");
+        let told = [
+            "the hot thread is not pinned: this system does not keep threads on cores",
+            "engine.housekeeping_cores: this system does not keep threads on cores",
+        ];
+        assert_eq!(machine.choice.caveats, told);
+    }
 }

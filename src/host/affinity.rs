@@ -53,7 +53,7 @@ impl Drop for Housekeeping {
 }
 
 fn unsupported() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "this system does not keep threads on cores")
+    io::Error::new(io::ErrorKind::Unsupported, super::NO_AFFINITY)
 }
 
 /// The calling thread's mask; `None` where the system has none.

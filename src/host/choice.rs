@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::{
     config::settings,
     host::{
-        CoreLock, Cores, CpuList, HostError,
+        CoreLock, Cores, CpuList, HostError, NO_AFFINITY,
         core_lock::{Attempt, attempt},
     },
 };
@@ -50,12 +50,15 @@ pub fn choose_core(
 }
 
 /// Cores for everything but the hot thread: as configured, else those of the mask that are neither
-/// the hot core nor isolated, else whatever there is. Never empty unless the mask is.
+/// the hot core nor isolated, else whatever there is. Empty only where the mask is: there is none.
 pub fn housekeeping_cores(
     wanted: Option<&[usize]>,
     cores: &Cores,
     hot_core: Option<usize>,
 ) -> CpuList {
+    if cores.allowed.is_empty() {
+        return CpuList::default();
+    }
     if let Some(wanted) = wanted {
         let usable = wanted.iter().copied().collect::<CpuList>().and(&cores.reachable());
         if !usable.is_empty() {
@@ -74,6 +77,9 @@ pub fn housekeeping_cores(
 
 fn choose_number(core: usize, cores: &Cores, folder: &Path) -> Result<CoreChoice, HostError> {
     let usable = cores.reachable();
+    if cores.allowed.is_empty() {
+        return Err(HostError::CoreUnknown { core });
+    }
     if !usable.contains(core) {
         return Err(HostError::CoreUnusable { core, usable });
     }
@@ -90,6 +96,9 @@ fn choose_number(core: usize, cores: &Cores, folder: &Path) -> Result<CoreChoice
 }
 
 fn choose_best(cores: &Cores, folder: &Path) -> CoreChoice {
+    if cores.allowed.is_empty() {
+        return CoreChoice::unpinned(vec![format!("the hot thread is not pinned: {NO_AFFINITY}")]);
+    }
     let mut caveats = Vec::new();
     for core in candidates(cores) {
         match attempt(folder, core) {
@@ -101,13 +110,11 @@ fn choose_best(cores: &Cores, folder: &Path) -> CoreChoice {
             }
         }
     }
-    caveats.push(if cores.allowed.is_empty() {
-        "the hot thread is not pinned: this system does not keep threads on cores".to_owned()
-    } else {
+    caveats.push(
         "the hot thread is not pinned: no isolated core is free (isolcpus= or a cpuset makes \
          some; engine.core = N pins to one that others use, too)"
-            .to_owned()
-    });
+            .to_owned(),
+    );
     CoreChoice::unpinned(caveats)
 }
 
@@ -193,7 +200,7 @@ mod tests {
         let (core, _, said) = auto(&cores("0", "", "", "0"));
         assert_eq!(core, None);
         assert!(said.contains("not pinned"), "{said}");
-        let (core, _, said) = auto(&cores("", "", "", ""));
+        let (core, _, said) = auto(&cores("0-3", "3", "3", ""));
         assert_eq!(core, None);
         assert!(said.contains("does not keep threads on cores"), "{said}");
     }
@@ -232,6 +239,11 @@ mod tests {
         let error = choose_core(Core::Number(4), &cores, folder.path()).unwrap_err().to_string();
         let expected = "engine.core = 4: this process may run on cores 0-3; choose one of them";
         assert_eq!(error, expected);
+        let unmasked = Cores { allowed: CpuList::default(), ..cores.clone() };
+        let nowhere = choose_core(Core::Number(0), &unmasked, folder.path()).unwrap_err();
+        let expected = "engine.core = 0: this system does not keep threads on cores; choose \
+                        \"auto\" or \"none\"";
+        assert_eq!(nowhere.to_string(), expected);
         assert_eq!(choose_core(Core::None, &cores, folder.path()).unwrap().core, None);
     }
 
@@ -247,5 +259,6 @@ mod tests {
         assert_eq!(housekeeping_cores(None, &narrow, Some(3)).to_string(), "0-2");
         let single = cores("0", "", "", "0");
         assert_eq!(housekeeping_cores(None, &single, Some(0)).to_string(), "0");
+        assert!(housekeeping_cores(Some(&[1]), &cores("0-1", "", "", ""), None).is_empty());
     }
 }

@@ -27,6 +27,9 @@ pub use cpu_list::CpuList;
 pub use threads::{ThreadInfo, intruders, threads};
 pub use usage::{ProcessMemory, ThreadUsage};
 
+/// Said wherever something was asked of cores that this system cannot give.
+pub(crate) const NO_AFFINITY: &str = "this system does not keep threads on cores";
+
 /// Why a core could not be had, or a thread not be moved.
 #[derive(Debug, Error)]
 pub enum HostError {
@@ -37,6 +40,12 @@ pub enum HostError {
         core: usize,
         /// What there is.
         usable: CpuList,
+    },
+    /// The system has no notion of a thread's cores.
+    #[error("engine.core = {core}: {NO_AFFINITY}; choose \"auto\" or \"none\"")]
+    CoreUnknown {
+        /// As configured.
+        core: usize,
     },
     /// Another hot thread runs on the configured core.
     #[error("engine.core = {core}: {holder}; choose another core, or stop that process")]

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-#[test]
+#[cfg_attr(target_os = "linux", test)]
 fn no_other_thread_of_the_process_may_run_on_the_hot_core() {
     let kafka = Kafka::shared();
     // The last core: the other test here wants the first.
@@ -42,7 +42,7 @@ fn no_other_thread_of_the_process_may_run_on_the_hot_core() {
     assert_eq!(told_shared, cores == 1);
 }
 
-#[test]
+#[cfg_attr(target_os = "linux", test)]
 fn without_an_isolated_core_the_hot_thread_is_not_pinned_and_that_is_said() {
     let isolated = fs::read_to_string("/sys/devices/system/cpu/isolated").unwrap_or_default();
     let tickless = fs::read_to_string("/sys/devices/system/cpu/nohz_full").unwrap_or_default();
@@ -58,7 +58,7 @@ fn without_an_isolated_core_the_hot_thread_is_not_pinned_and_that_is_said() {
     assert_eq!(core == "none", !has_some, "isolated {isolated:?}, tickless {tickless:?}");
 }
 
-#[test]
+#[cfg_attr(target_os = "linux", test)]
 fn a_core_that_another_hot_thread_runs_on_is_refused() {
     let kafka = Kafka::shared();
     let pipeline = Pipeline::names(kafka).set("engine.core", 0);
