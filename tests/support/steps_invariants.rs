@@ -1,8 +1,9 @@
 //! What holds for every text that a user may write as a path, a template or an expression: shared
 //! by the properties, the corpus and the fuzz target.
 //!
-//! The input is cut into a key to look up, where that goes, where a template goes, the template, the
-//! result's key, and the record. The texts are refused in sentences, or make steps whose result is JSON.
+//! The input is cut into a key to look up, where that goes, where a template goes, the template,
+//! the result's key, and the record. The texts are refused in sentences, or make steps whose result
+//! is JSON.
 
 use hotspur::{
     clock::Ticks,
