@@ -103,6 +103,8 @@ pub(crate) enum SlotStage {
 /// No slot: the end of a chain.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 const ABSENT: u32 = u32::MAX;
+/// A lap is at least this part of the arena.
+const LAPS_MAX: usize = 8;
 const NO_TIMESTAMP: i64 = i64::MIN;
 
 const FREE: Slot = Slot {
@@ -243,16 +245,25 @@ impl Ring {
         Some(index)
     }
 
-    /// Where `bytes` fit in one piece: at the end, or at the beginning of the arena.
+    /// Where `bytes` fit in one piece: at the end, or at the beginning of the arena. The beginning
+    /// is taken again as soon as a lap was long enough for what is in flight: a stream that is
+    /// never at rest then walks through little more memory than it needs, and not through all of
+    /// the arena, most of which would be out of the cache. What a short lap leaves out at the end
+    /// cannot be used before the lap is freed.
     fn find_room(&self, bytes: usize) -> Option<Place> {
         let Place { start, at } = self.arena_end;
         let left = self.arena.len() - at;
-        let place = match bytes <= left {
-            true => self.arena_end,
-            false => Place { start: start + left as u64, at: 0 },
-        };
-        let used = place.start + bytes as u64 - self.arena_start;
-        (used <= self.arena.len() as u64).then_some(place)
+        let beginning = Place { start: start + left as u64, at: 0 };
+        let in_flight = (start - self.arena_start) as usize;
+        let is_long = at >= self.arena.len() / LAPS_MAX + 2 * in_flight;
+        if bytes > left || is_long && self.fits(beginning, bytes) {
+            return Some(beginning).filter(|it| self.fits(*it, bytes));
+        }
+        Some(self.arena_end).filter(|it| self.fits(*it, bytes))
+    }
+
+    fn fits(&self, place: Place, bytes: usize) -> bool {
+        place.start + bytes as u64 - self.arena_start <= self.arena.len() as u64
     }
 
     /// The record of a slot, its bytes as they arrived. Topic and partition number are the source's
@@ -367,6 +378,26 @@ mod tests {
             free(&mut ring, index);
         }
         assert_eq!((ring.len(), ring.bytes_len()), (0, 0));
+    }
+
+    #[test]
+    fn a_stream_that_never_rests_stays_in_few_bytes() {
+        let arena_bytes = 1 << 20;
+        let mut ring = Ring::new(64, arena_bytes);
+        let bytes = [7_u8; 1000];
+        let record = record(None, Some(&bytes), &[]);
+        let mut in_flight = std::collections::VecDeque::new();
+        let mut farthest = 0;
+        for _ in 0..5_000 {
+            if in_flight.len() == 32 {
+                free(&mut ring, in_flight.pop_front().unwrap());
+            }
+            let index = ring.admit(&record, 0, Ticks(0)).expect("there is always room");
+            in_flight.push_back(index);
+            farthest = farthest.max(ring.slot(index).place.at);
+            assert!(in_flight.iter().all(|it| ring.record(*it, "t", 0).value == Some(&bytes[..])));
+        }
+        assert!(farthest < arena_bytes / LAPS_MAX + 3 * 32 * 1000, "{farthest}");
     }
 
     #[test]
