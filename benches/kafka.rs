@@ -3,7 +3,8 @@
 //! Bulk first (a full topic, both pipelines), then open loop at several rates. Systems take turns
 //! within a round and medians are taken over rounds, because machines drift. Uses the Kafka of
 //! `HOTSPUR_TEST_KAFKA`, else `scripts/kafka`'s, which it starts and stops if it does not run.
-//! Prints Markdown. `-- --quick` takes under two minutes; `-- bulk` or `-- loop` does one half.
+//! Prints Markdown. `-- --quick` takes under two minutes; `-- bulk` or `-- loop` does one half;
+//! `-- pairs` compares the parked engine with the plain loop in the open loop many times over.
 
 #[path = "rig/broker.rs"]
 mod broker;
@@ -17,6 +18,8 @@ mod cluster;
 mod log;
 #[path = "rig/open_loop.rs"]
 mod open_loop;
+#[path = "rig/pairs.rs"]
+mod pairs;
 #[path = "rig/peer.rs"]
 mod peer;
 #[path = "rig/process.rs"]
@@ -46,6 +49,7 @@ struct Plan {
     bulk_records: usize,
     bulk_rounds: usize,
     loop_rounds: usize,
+    pair_rounds: usize,
     loop_length: Duration,
     rates: &'static [u64],
 }
@@ -54,6 +58,7 @@ const WHOLE: Plan = Plan {
     bulk_records: 1_000_000,
     bulk_rounds: 3,
     loop_rounds: 3,
+    pair_rounds: 15,
     loop_length: Duration::from_secs(6),
     rates: &[200, 1_000, 2_000],
 };
@@ -61,6 +66,7 @@ const QUICK: Plan = Plan {
     bulk_records: 200_000,
     bulk_rounds: 1,
     loop_rounds: 1,
+    pair_rounds: 1,
     loop_length: Duration::from_secs(2),
     rates: &[200, 2_000],
 };
@@ -91,6 +97,9 @@ fn main() {
     let plan = if has("--quick") { QUICK } else { WHOLE };
     let broker = Broker::find();
     println!("# Real Kafka\n\n{}", circumstances::circumstances());
+    if has("pairs") {
+        return show_pairs(&broker, &plan);
+    }
     if !has("loop") {
         show_bulk(&broker, &plan);
     }
@@ -187,6 +196,18 @@ fn show_loops(broker: &Broker, plan: &Plan) {
         show_loop(broker, &LOOP, rate, plan.loop_rounds, plan.loop_length);
     }
     show_loop(broker, &AT_COLLAPSE, COLLAPSE, plan.loop_rounds, plan.loop_length);
+}
+
+fn show_pairs(broker: &Broker, plan: &Plan) {
+    println!("## Open loop, pairs\n");
+    println!(
+        "{} pairs of {:?} after one second of warm-up, in turns.\n",
+        plan.pair_rounds, plan.loop_length
+    );
+    let of = [System::PARK, System::Plain(ClientSettings::Ours)];
+    for &rate in plan.rates {
+        pairs::show(broker, of, rate, plan.pair_rounds, plan.loop_length);
+    }
 }
 
 fn show_loop(broker: &Broker, systems: &[System], rate: u64, rounds: usize, length: Duration) {

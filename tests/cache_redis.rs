@@ -16,12 +16,16 @@ use std::{
 
 use cache_rig::{Opened, open, settings, until};
 use hotspur::{
-    cache::{self, CacheError},
-    config::settings::{Table, TablePlace},
+    cache::{self, CacheError, Value},
+    config::settings::{RedisTable, Table, TablePlace},
     limits::TABLE_RETIRED_BYTES_MAX,
 };
 use redis::{Connection, cmd, pipe};
 use server::Server;
+
+fn text(bytes: &[u8]) -> Option<Value<'_>> {
+    Some(Value::text(bytes))
+}
 
 fn set(redis: &mut Connection, key: &str, value: &str) {
     cmd("SET").arg(key).arg(value).exec(redis).unwrap();
@@ -84,15 +88,15 @@ fn tables_stand_in_the_order_of_the_settings_and_prefixes_may_overlap() {
         handle.wait_loaded(&mut tables, |status| assert_eq!(status.name(), name)).unwrap();
     }
     tables.quiesce();
-    assert_eq!(tables.get(0, b"1"), Some(&b"platinum"[..]));
-    assert_eq!(tables.get(1, b"1"), Some(&b"gold"[..]));
-    assert_eq!(tables.get(1, b"vip:1"), Some(&b"platinum"[..]));
+    assert_eq!(tables.get(0, b"1"), text(b"platinum"));
+    assert_eq!(tables.get(1, b"1"), text(b"gold"));
+    assert_eq!(tables.get(1, b"vip:1"), text(b"platinum"));
     set(&mut redis, "user:vip:1", "diamond");
     until("both tables see it", || {
         tables.quiesce();
         [(0, &b"1"[..]), (1, b"vip:1")]
             .iter()
-            .all(|(table, key)| tables.get(*table, key) == Some(b"diamond"))
+            .all(|(table, key)| tables.get(*table, key) == text(b"diamond"))
     });
 }
 
@@ -186,9 +190,9 @@ fn a_reader_that_does_not_turn_holds_the_writer_back_and_nothing_is_lost() {
 #[test]
 fn a_wrong_password_ends_the_gate_at_once() {
     let server = Server::start_with(Some("right"));
-    let TablePlace::Redis { url, shown, prefix } = server.place("user:") else { unreachable!() };
+    let (url, shown) = (server.url(0), "redis://SHOWN".to_owned());
     for wrong in [url.replace(":right@", ":wrong@"), url.replace(":right@", "")] {
-        let place = TablePlace::Redis { url: wrong, shown: shown.clone(), prefix: prefix.clone() };
+        let place = TablePlace::Redis(RedisTable::new(&wrong, &shown, "user:"));
         let error = open(&settings(place)).err().unwrap();
         assert!(matches!(error, CacheError::CannotHeal { .. }), "{error}");
         let message = error.to_string();
@@ -206,8 +210,8 @@ fn a_user_without_the_commands_is_told_which_it_needs() {
     let user = ["SETUSER", "poor", "on", ">secret", "~*", "+hello", "+ping"];
     cmd("ACL").arg(&user).exec(&mut redis).unwrap();
     let url = server.url(0).replace("redis://", "redis://poor:secret@");
-    let place = |url| TablePlace::Redis { url, shown: "SHOWN".into(), prefix: "user:".into() };
-    let error = open(&settings(place(url.clone()))).err().unwrap();
+    let place = || TablePlace::Redis(RedisTable::new(&url, "SHOWN", "user:"));
+    let error = open(&settings(place())).err().unwrap();
     assert!(matches!(error, CacheError::CannotHeal { .. }), "{error}");
     assert!(error.to_string().contains("client|tracking, scan, mget"), "{error}");
 
@@ -215,7 +219,7 @@ fn a_user_without_the_commands_is_told_which_it_needs() {
     cmd("ACL").arg(&rights).exec(&mut redis).unwrap();
     set(&mut redis, "user:1", "gold");
     cmd("HSET").arg("user:hash").arg("a").arg(1).exec(&mut redis).unwrap();
-    assert_eq!(open(&settings(place(url))).unwrap().get("1").unwrap(), b"gold");
+    assert_eq!(open(&settings(place())).unwrap().get("1").unwrap(), b"gold");
 }
 
 #[test]
@@ -265,8 +269,8 @@ fn keys_and_values_are_bytes() {
     cmd("SET").arg("user:").arg("").exec(&mut redis).unwrap();
     let mut table = open(&settings(server.place("user:"))).unwrap();
     table.tables.quiesce();
-    assert_eq!(table.tables.get(0, b"\xff\0\r\n"), Some(&*large));
-    assert_eq!(table.tables.get(0, b""), Some(&b""[..]));
+    assert_eq!(table.tables.get(0, b"\xff\0\r\n"), text(&large));
+    assert_eq!(table.tables.get(0, b""), text(b""));
 }
 
 #[test]
@@ -292,19 +296,13 @@ fn another_database_is_another_table() {
     let server = Server::start();
     let mut redis = server.connect();
     set(&mut redis, "user:1", "in database 0");
-    let place = TablePlace::Redis {
-        url: server.url(3),
-        shown: "SHOWN".to_owned(),
-        prefix: "user:".to_owned(),
-    };
-    let mut table = open(&Table { fail_on_empty: false, ..settings(place.clone()) }).unwrap();
+    let place = |db| TablePlace::Redis(RedisTable::new(&server.url(db), "SHOWN", "user:"));
+    let mut table = open(&Table { fail_on_empty: false, ..settings(place(3)) }).unwrap();
     assert_eq!(table.get("1"), None);
     cmd("SELECT").arg(3).exec(&mut redis).unwrap();
     set(&mut redis, "user:1", "in database 3");
     table.until("1", Some("in database 3"));
-    let TablePlace::Redis { shown, prefix, .. } = place else { unreachable!() };
-    let error = open(&settings(TablePlace::Redis { url: server.url(99), shown, prefix }));
-    let error = error.err().unwrap();
+    let error = open(&settings(place(99))).err().unwrap();
     assert!(matches!(error, CacheError::CannotHeal { .. }), "{error}");
 }
 
@@ -348,8 +346,7 @@ fn the_gate_opens_no_more_once_the_process_is_told_to_end() {
 #[test]
 fn a_url_that_cannot_be_used_is_a_setting() {
     for url in ["rediss://127.0.0.1:1", "http://127.0.0.1:1", "nonsense"] {
-        let shown = url.to_owned();
-        let place = TablePlace::Redis { url: url.to_owned(), shown, prefix: String::new() };
+        let place = TablePlace::Redis(RedisTable::new(url, url, ""));
         let error = open(&settings(place)).err().unwrap();
         assert!(matches!(error, CacheError::Setting { key: "redis", .. }), "{error}");
         assert!(error.to_string().starts_with("tables.users.redis: "), "{error}");

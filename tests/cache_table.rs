@@ -10,7 +10,10 @@ use std::{
 };
 
 use hotspur::{
-    cache::table::{Inserted, Writer, table},
+    cache::{
+        Value,
+        table::{Inserted, Writer, table},
+    },
     limits::TABLE_RETIRED_BYTES_MAX,
 };
 use proptest::{collection::vec, prelude::*};
@@ -84,7 +87,7 @@ fn twins_agree(seed: u64, operations: &[Operation]) {
                     Some((old, _)) if old == *value => Inserted::Same,
                     Some(_) => Inserted::Replaced,
                 };
-                assert_eq!(writer.insert(&key, value, generation), expected);
+                assert_eq!(writer.insert(&key, Value::text(value), generation), expected);
             }
             Operation::Remove(number) => {
                 let key = key_of(*number);
@@ -109,7 +112,10 @@ fn twins_agree(seed: u64, operations: &[Operation]) {
         let hash = reader.hash(&key);
         reader.prefetch_slot(hash);
         reader.prefetch_entry(hash);
-        assert_eq!(reader.get_hashed(hash, &key), twin.get(&key).map(|(value, _)| &**value));
+        assert_eq!(
+            reader.get_hashed(hash, &key),
+            twin.get(&key).map(|(value, _)| Value::text(value))
+        );
     }
 }
 
@@ -160,7 +166,7 @@ fn churn(writer: &mut Writer, twin: &mut HashMap<u64, u64>, numbers: &mut Number
                 assert_eq!(removed, twin.remove(&key).is_some());
             }
             _ => {
-                writer.insert(&key.to_le_bytes(), &value_of(key, version), 0);
+                writer.insert(&key.to_le_bytes(), Value::text(&value_of(key, version)), 0);
                 twin.insert(key, version);
             }
         }
@@ -194,7 +200,7 @@ fn a_concurrent_reader_sees_whole_values_and_never_goes_back() {
             for _ in 0..8 {
                 let key = numbers.below(KEYS);
                 let Some(value) = reader.get(&key.to_le_bytes()) else { continue };
-                let version = version_of(key, value);
+                let version = version_of(key, value.bytes);
                 let newest = &mut newest[key as usize];
                 assert!(version >= *newest, "seed {seed}: {key} went back to {version}");
                 *newest = version;
@@ -215,7 +221,7 @@ fn a_concurrent_reader_sees_whole_values_and_never_goes_back() {
     assert_eq!(writer.retired_bytes(), 0, "seed {seed}");
     assert_eq!(writer.len(), twin.len(), "seed {seed}");
     for key in 0..KEYS {
-        let version = reader.get(&key.to_le_bytes()).map(|value| version_of(key, value));
+        let version = reader.get(&key.to_le_bytes()).map(|value| version_of(key, value.bytes));
         assert_eq!(version, twin.get(&key).copied(), "seed {seed}, key {key}");
     }
 }
@@ -223,16 +229,16 @@ fn a_concurrent_reader_sees_whole_values_and_never_goes_back() {
 #[test]
 fn nothing_is_freed_before_the_reader_turns_and_all_is_after() {
     let (mut writer, mut reader) = table(4, 7);
-    writer.insert(b"key", b"old", 0);
+    writer.insert(b"key", Value::text(b"old"), 0);
     writer.publish();
     reader.quiesce();
     let seen = reader.get(b"key").unwrap();
-    writer.insert(b"key", b"new", 0);
+    writer.insert(b"key", Value::text(b"new"), 0);
     writer.publish();
     writer.collect();
     assert!(writer.retired_bytes() > 0);
-    assert_eq!(seen, b"old", "what was handed out stays as it was");
-    assert_eq!(reader.get(b"key"), Some(&b"new"[..]), "a new lookup sees the new value");
+    assert_eq!(seen.bytes, b"old", "what was handed out stays as it was");
+    assert_eq!(reader.get(b"key"), Some(Value::text(b"new")), "a new lookup sees the new value");
     reader.quiesce();
     writer.collect();
     assert_eq!(writer.retired_bytes(), 0);
@@ -243,7 +249,7 @@ fn bytes_come_back_when_entries_go() {
     let (mut writer, mut reader) = table(0, 7);
     let empty = writer.bytes();
     for number in 0..10_000 / SCALE {
-        writer.insert(&number.to_le_bytes(), &[0; 100], 0);
+        writer.insert(&number.to_le_bytes(), Value::text(&[0; 100]), 0);
     }
     writer.publish();
     reader.quiesce();
@@ -263,7 +269,7 @@ fn a_writer_is_held_back_while_the_reader_does_not_turn() {
     while !writer.is_held_back() {
         let mut value = vec![0; 1 << 20];
         value[..8].copy_from_slice(&version.to_le_bytes());
-        writer.insert(b"key", &value, 0);
+        writer.insert(b"key", Value::text(&value), 0);
         version += 1;
     }
     assert!(writer.retired_bytes() < TABLE_RETIRED_BYTES_MAX + (2 << 20));
@@ -275,15 +281,15 @@ fn a_writer_is_held_back_while_the_reader_does_not_turn() {
 #[test]
 fn either_side_may_go_first() {
     let (mut writer, mut reader) = table(4, 7);
-    writer.insert(b"key", b"old", 0);
+    writer.insert(b"key", Value::text(b"old"), 0);
     writer.publish();
     reader.quiesce();
-    writer.insert(b"key", b"new", 0);
+    writer.insert(b"key", Value::text(b"new"), 0);
     drop(writer);
-    assert_eq!(reader.get(b"key"), Some(&b"new"[..]));
+    assert_eq!(reader.get(b"key"), Some(Value::text(b"new")));
     let (mut writer, reader) = table(4, 7);
     drop(reader);
-    writer.insert(b"key", b"value", 0);
+    writer.insert(b"key", Value::text(b"value"), 0);
     writer.remove(b"key");
     writer.publish();
 }

@@ -175,6 +175,7 @@ fn written(input: &str) -> Option<Vec<u8>> {
             key: "record.key".to_owned(),
             into: "a".to_owned(),
             on_miss: OnMiss::Default("12.50".to_owned()),
+            into_age: None,
         },
     ];
     let mut settings = settings(steps, &["users"]);

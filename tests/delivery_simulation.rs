@@ -32,11 +32,12 @@ const SCHEDULES: u64 = 100_000;
 struct Scripted;
 
 impl Process for Scripted {
-    fn begin_turn(&mut self) {}
+    fn begin_turn(&mut self, _now: Ticks) {}
 
     fn process(
         &mut self,
         record: &Record<'_>,
+        _now: Ticks,
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed {

@@ -3,7 +3,7 @@
 use std::{env, process::Command};
 
 use hotspur::{
-    clock::{Clock, TscClock, WallOffset},
+    clock::{Clock, Ticks, TscClock, WallOffset},
     delivery::Order,
     engine::{Engine, Options, Process, control::Control, idle::IdleStrategy, runner},
     observe::HotSide,
@@ -19,11 +19,12 @@ const VICTIM: &str = "HOTSPUR_HOT_THREAD_VICTIM";
 struct Faulty;
 
 impl Process for Faulty {
-    fn begin_turn(&mut self) {}
+    fn begin_turn(&mut self, _now: Ticks) {}
 
     fn process(
         &mut self,
         record: &Record<'_>,
+        _now: Ticks,
         _mark: &mut impl FnMut(Mark),
         _results: &mut Results,
     ) -> Processed {

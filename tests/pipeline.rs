@@ -7,6 +7,7 @@ use std::{collections::HashMap, fs};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hotspur::{
+    cache::Value,
     clock::Ticks,
     config::{
         Settings,
@@ -55,15 +56,16 @@ fn a_stale_table_and_a_miss_are_rejected_and_a_value_must_be_text() {
         key: "event.key".to_owned(),
         into: "cached".to_owned(),
         on_miss: OnMiss::Reject,
+        into_age: None,
     };
     let settings = settings(vec![lookup], &["users"]);
     for (found, class, reason) in [
         (Found::Stale, "stale_table", "the table `users` is too old"),
         (Found::Miss, "table_miss", "the table `users` does not hold the key in `event.key`"),
         (
-            Found::Hit(b"\xff"),
+            Found::Hit(Value::text(b"\xff")),
             "wrong_type",
-            "`event.key` leads to a table's value that is not UTF-8",
+            "`event.key` leads to a value that is not of its table's kind (no UTF-8, or no JSON)",
         ),
     ] {
         let mut pipeline = Pipeline::compile(&settings).unwrap();
@@ -94,6 +96,7 @@ fn all_problems_are_told_with_their_keys() {
         key: key.to_owned(),
         into: into.to_owned(),
         on_miss: OnMiss::Default("{".to_owned()),
+        into_age: None,
     };
     let mut settings = settings(
         vec![
@@ -170,7 +173,7 @@ struct Tables(Vec<HashMap<Vec<u8>, Vec<u8>>>);
 
 impl Lookup for Tables {
     fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_> {
-        self.0[table].get(key).map_or(Found::Miss, |value| Found::Hit(value))
+        self.0[table].get(key).map_or(Found::Miss, |value| Found::Hit(Value::text(value)))
     }
 }
 
@@ -342,7 +345,7 @@ fn operator(step: &dyn TableLike) -> Operator {
             _ => OnMiss::Reject,
         };
         let (table, key, into) = (of(lookup, "table"), of(lookup, "key"), of(lookup, "into"));
-        Operator::Lookup { table, key, into, on_miss }
+        Operator::Lookup { table, key, into, on_miss, into_age: None }
     } else if let Some(hash) = part("hash") {
         let algorithm = match of(hash, "algorithm").as_str() {
             "md5" => HashAlgorithm::Md5,

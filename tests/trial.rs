@@ -20,6 +20,7 @@ fn orders() -> Settings {
         key: "event.key".to_owned(),
         into: "cached".to_owned(),
         on_miss: OnMiss::Skip,
+        into_age: None,
     };
     let text = ("result".to_owned(), "{event.key}_{event.cached}".to_owned());
     let mut settings = settings(vec![lookup, Operator::Text(vec![text])], &["users", "unused"]);

@@ -10,7 +10,7 @@ use std::{
 
 use hotspur::{
     assemble::{self, Steps},
-    cache::{Tables, table},
+    cache::{Tables, Value, table},
     clock::{Clock, Ticks, TscClock, WallOffset},
     config::{self, Settings, Sources},
     delivery::Order,
@@ -118,7 +118,7 @@ fn filled_table(keys: u64) -> table::Reader {
         value.clear();
         value.extend_from_slice(b"tier-");
         value.extend_from_slice(&key);
-        writer.insert(&key, &value, 0);
+        writer.insert(&key, Value::text(&value), 0);
     }
     writer.publish();
     reader

@@ -189,7 +189,7 @@ impl Check {
     fn table(&mut self, table: &settings::Table) {
         let name = &table.name;
         let (key, place) = match &table.place {
-            TablePlace::Redis { shown, prefix, .. } => ("redis", format!("{shown}, {prefix}*")),
+            TablePlace::Redis(redis) => ("redis", format!("{}, {}*", redis.shown, redis.prefix)),
             TablePlace::File(path) => ("file", path.display().to_string()),
         };
         let (stop, started) = (Arc::new(AtomicBool::new(false)), Instant::now());

@@ -24,7 +24,7 @@ use std::{
 
 use crate::{
     cache::{self, CacheError, KeyHash, TableHandle, TableStatus, Tables},
-    clock::{TscClock, WallOffset},
+    clock::{Ticks, TscClock, WallOffset},
     config::{
         Problem, Settings,
         settings::{self, Guarantee, Idle},
@@ -155,19 +155,32 @@ impl Steps {
     }
 }
 
-struct InTables<'a>(&'a Tables);
+/// The tables, as a record sees them that is processed at that time.
+struct InTables<'a>(&'a Tables, Ticks);
 
 impl Lookup for InTables<'_> {
     #[inline]
     fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_> {
+        if self.0.rejects(table) {
+            return Found::Stale;
+        }
         self.0.get(table, key).map_or(Found::Miss, Found::Hit)
+    }
+
+    fn age_ns(&self, table: usize) -> Option<u64> {
+        self.0.age_ns(table, self.1)
     }
 }
 
 impl Process for Steps {
     #[inline]
-    fn begin_turn(&mut self) {
-        self.tables.quiesce();
+    fn begin_turn(&mut self, now: Ticks) {
+        self.tables.begin_turn(now);
+    }
+
+    #[inline]
+    fn is_paused(&self) -> bool {
+        self.tables.is_paused()
     }
 
     #[inline]
@@ -195,10 +208,11 @@ impl Process for Steps {
     fn process(
         &mut self,
         record: &Record<'_>,
+        now: Ticks,
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed {
-        self.pipeline.process(record, &mut InTables(&self.tables), mark, results)
+        self.pipeline.process(record, &mut InTables(&self.tables, now), mark, results)
     }
 
     fn step_name(&self, step: Step) -> &str {

@@ -19,14 +19,24 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use super::value::{Value, ValueKind};
+
 /// What stands before the key and the value.
 #[repr(C)]
 pub(super) struct Header {
     hash: u32,
     generation: AtomicU32,
     key_bytes: u32,
-    value_bytes: u32,
+    /// The value's length, and above it its kind.
+    value: u32,
 }
+
+/// A value is shorter than 1 GiB; Redis allows half of that.
+const LENGTH_BITS: u32 = 30;
+const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
+
+const KINDS: [ValueKind; 4] =
+    [ValueKind::Text, ValueKind::Json, ValueKind::Bytes, ValueKind::Absent];
 
 /// An entry's address. Copies refer to the same block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,16 +47,19 @@ impl Entry {
     ///
     /// # Panics
     ///
-    /// If the key or the value has 4 GiB or more.
-    pub(super) fn allocate(hash: u32, generation: u32, key: &[u8], value: &[u8]) -> Entry {
-        let size = |bytes: &[u8]| u32::try_from(bytes.len()).expect("an entry is below 4 GiB");
+    /// If the key or the value has 1 GiB or more.
+    pub(super) fn allocate(hash: u32, generation: u32, key: &[u8], value: Value<'_>) -> Entry {
+        let Value { kind, bytes: value } = value;
+        let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let (key_bytes, value_bytes) = (size(key), size(value));
+        assert!(key_bytes.max(value_bytes) <= LENGTH_MASK, "an entry is below 1 GiB");
         let layout = layout(key.len(), value.len());
         // SAFETY: the layout is never empty: it holds the header.
         let block = unsafe { alloc::alloc(layout) }.cast::<Header>();
         let Some(block) = NonNull::new(block) else { alloc::handle_alloc_error(layout) };
-        let header =
-            Header { hash, generation: AtomicU32::new(generation), key_bytes, value_bytes };
+        let value_and_kind = value_bytes | (kind as u32) << LENGTH_BITS;
+        let generation = AtomicU32::new(generation);
+        let header = Header { hash, generation, key_bytes, value: value_and_kind };
         // SAFETY: the block is ours, aligned for the header and as long as header, key and value.
         unsafe {
             block.write(header);
@@ -87,12 +100,14 @@ impl Entry {
     ///
     /// The entry is not freed during `'a`.
     #[inline]
-    pub(super) unsafe fn value<'a>(self) -> &'a [u8] {
+    pub(super) unsafe fn value<'a>(self) -> Value<'a> {
         // SAFETY: the caller owes a live block; the value follows the key.
         unsafe {
             let header = self.0.as_ptr();
-            let bytes = self.0.add(1).cast::<u8>().as_ptr().add((*header).key_bytes as usize);
-            slice::from_raw_parts(bytes, (*header).value_bytes as usize)
+            let start = self.0.add(1).cast::<u8>().as_ptr().add((*header).key_bytes as usize);
+            let value = (*header).value;
+            let bytes = slice::from_raw_parts(start, (value & LENGTH_MASK) as usize);
+            Value { kind: KINDS[(value >> LENGTH_BITS) as usize], bytes }
         }
     }
 
@@ -133,7 +148,7 @@ impl Entry {
     /// The entry is not freed.
     pub(super) unsafe fn bytes(self) -> usize {
         // SAFETY: the caller owes a live block.
-        unsafe { layout(self.key().len(), self.value().len()) }.size()
+        unsafe { layout(self.key().len(), self.value().bytes.len()) }.size()
     }
 
     /// Gives the memory back.
@@ -144,7 +159,7 @@ impl Entry {
     pub(super) unsafe fn free(self) {
         // SAFETY: the caller owes a live block out of use; the layout is that of `allocate`.
         unsafe {
-            let layout = layout(self.key().len(), self.value().len());
+            let layout = layout(self.key().len(), self.value().bytes.len());
             alloc::dealloc(self.0.as_ptr().cast::<u8>(), layout);
         }
     }

@@ -1,15 +1,13 @@
-//! The file table: JSON lines of `{"key": …, "value": …}`, read again whenever the file changes.
+//! The file table: a whole file's entries, read again whenever the file changes.
 //!
 //! The side thread looks at the file four times a second: its place on disk, size and time of
 //! change, so that a rename over it is seen as well. A change is read once it has stood still for
 //! two looks, as a whole and checked, before the table sees any of it: until then, and if it is
 //! refused, the old copy serves. When told to, it is read whatever a look says. Looking is enough
-//! here: a notification would say when, not whether the writer has finished. Left out: CSV.
+//! here: a notification would say when, not whether the writer has finished. What a file says is
+//! read by `entries`.
 
 use std::{
-    collections::HashMap,
-    fs::File,
-    io::{self, BufRead, BufReader},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
@@ -19,10 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use super::{status::TableStatus, stop::Stop, table::Writer};
+use super::{
+    entries::{self, Entries},
+    status::TableStatus,
+    stop::Stop,
+    table::Writer,
+};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -31,9 +31,6 @@ const ROOM_EVERY: Duration = Duration::from_millis(1);
 
 /// Entries between two looks at whether the reader holds the writer back.
 const BATCH_ENTRIES: usize = 1024;
-
-/// Keys and values of a whole file; of a key that stands twice the last counts.
-type Entries = HashMap<Vec<u8>, Vec<u8>>;
 
 /// What tells one content of a file from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +43,7 @@ struct Look {
 
 impl Look {
     fn at(path: &Path) -> Result<Look, String> {
-        let meta = path.metadata().map_err(|error| unreadable(path, &error))?;
+        let meta = path.metadata().map_err(|error| entries::unreadable(path, &error))?;
         Ok(Look {
             device: meta.dev(),
             inode: meta.ino(),
@@ -126,7 +123,7 @@ impl FileTable {
     fn take_first(&mut self) -> Result<Look, String> {
         let now = Instant::now();
         let look = Look::at(&self.path)?;
-        let entries = read(&self.path)?;
+        let entries = entries::read(&self.path)?;
         self.apply(entries, now);
         Ok(look)
     }
@@ -135,7 +132,7 @@ impl FileTable {
     fn take(&mut self, look: Look) -> Result<(), String> {
         let now = Instant::now();
         let path = self.path.display();
-        let entries = read(&self.path)?;
+        let entries = entries::read(&self.path)?;
         if Look::at(&self.path)? != look {
             return Err(format!("{path} changed while it was read; it is read again"));
         }
@@ -153,7 +150,7 @@ impl FileTable {
         self.generation = self.generation.wrapping_add(1);
         self.status.expect(entries.len() as u64);
         for (index, (key, value)) in entries.iter().enumerate() {
-            self.writer.insert(key, value, self.generation);
+            self.writer.insert(key, value.as_value(), self.generation);
             if index % BATCH_ENTRIES == 0 && !self.wait_for_room() {
                 return;
             }
@@ -182,58 +179,4 @@ impl FileTable {
         self.status.load_broke_off();
         self.status.trouble(reason);
     }
-}
-
-/// One line.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line<'a> {
-    #[serde(borrow)]
-    key: &'a RawValue,
-    #[serde(borrow)]
-    value: &'a RawValue,
-}
-
-/// Reads and checks a whole file. Errors name the line.
-fn read(path: &Path) -> Result<Entries, String> {
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let mut reader = BufReader::new(file);
-    let (mut entries, mut line, mut number) = (Entries::new(), Vec::new(), 0_u64);
-    loop {
-        line.clear();
-        number += 1;
-        let taken =
-            reader.read_until(b'\n', &mut line).map_err(|error| unreadable(path, &error))?;
-        if taken == 0 {
-            return Ok(entries);
-        }
-        if !line.trim_ascii().is_empty() {
-            let (key, value) =
-                parse(&line).map_err(|reason| format!("{}:{number}: {reason}", path.display()))?;
-            entries.insert(key, value);
-        }
-    }
-}
-
-fn parse(line: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
-    let expected = r#"expected {"key": …, "value": …}"#;
-    let refused = |error: serde_json::Error| format!("{expected}: {error}");
-    let line: Line<'_> = serde_json::from_slice(line).map_err(refused)?;
-    if line.key.get().starts_with(['{', '[', 'n']) {
-        return Err(format!("the key must be text, a number or a truth value: {}", line.key.get()));
-    }
-    Ok((text(line.key).map_err(refused)?, text(line.value).map_err(refused)?))
-}
-
-/// The bytes of a string; anything else as it is spelled.
-fn text(value: &RawValue) -> serde_json::Result<Vec<u8>> {
-    if value.get().starts_with('"') {
-        serde_json::from_str::<String>(value.get()).map(String::into_bytes)
-    } else {
-        Ok(value.get().as_bytes().to_vec())
-    }
-}
-
-fn unreadable(path: &Path, error: &io::Error) -> String {
-    format!("{} could not be read: {error}", path.display())
 }

@@ -5,9 +5,11 @@
 //! copy is whole. The hot thread sees `Tables` alone: it turns, looks up, and counts. Everybody
 //! else sees `TableStatus`.
 
+mod entries;
 mod entry;
 mod epoch;
 mod file;
+mod freshness;
 mod open;
 mod redis;
 mod slots;
@@ -15,9 +17,12 @@ mod status;
 mod stop;
 pub mod table;
 mod tables;
+mod value;
 
+pub use entries::{Entries, OwnedValue, read as read_entries};
 pub use open::{CacheError, TableHandle, open};
 pub use slots::KeyHash;
 pub use status::TableStatus;
 pub use table::{Reader, Writer, table};
 pub use tables::{Lookups, Tables};
+pub use value::{Value, ValueKind};

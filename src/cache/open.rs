@@ -24,7 +24,7 @@ use super::{
     table::{Writer, table},
     tables::Tables,
 };
-use crate::config::settings::{self, TablePlace};
+use crate::config::settings::{self, RedisTable, TablePlace};
 
 /// Entries that a table has room for before it grows for the first time.
 const FIRST_ENTRIES: usize = 1024;
@@ -103,14 +103,15 @@ pub fn open(
     tables: &[settings::Table],
     stop: &Arc<AtomicBool>,
 ) -> Result<(Tables, Vec<TableHandle>), CacheError> {
-    let mut readers = Vec::with_capacity(tables.len());
+    let mut opened = Tables::new(Vec::with_capacity(tables.len()));
     let mut handles = Vec::with_capacity(tables.len());
     for settings in tables {
         let (writer, reader) = table(FIRST_ENTRIES, random_seed());
-        handles.push(start(settings, writer, Stop::new(stop.clone()))?);
-        readers.push(reader);
+        let handle = start(settings, writer, Stop::new(stop.clone()))?;
+        opened.push(reader, handle.status.freshness().clone(), settings);
+        handles.push(handle);
     }
-    Ok((Tables::new(readers), handles))
+    Ok((opened, handles))
 }
 
 /// A seed that nobody outside the process knows.
@@ -127,8 +128,8 @@ fn start(
     let (state, asked) = (status.clone(), stop.clone());
     let reread = Arc::new(AtomicBool::new(false));
     let run: Box<dyn FnOnce() + Send> = match &settings.place {
-        TablePlace::Redis { url, shown, prefix } => {
-            let refresher = Refresher::new((url, shown, prefix), writer, state, asked);
+        TablePlace::Redis(redis) => {
+            let refresher = Refresher::new(redis, writer, state, asked);
             let refresher = refresher.map_err(|reason| CacheError::Setting {
                 table: settings.name.clone(),
                 key: "redis",
@@ -229,7 +230,7 @@ impl TableHandle {
     fn place(&self) -> String {
         match &self.settings.place {
             TablePlace::File(path) => format!("there is no line in {}", path.display()),
-            TablePlace::Redis { shown, prefix, .. } => {
+            TablePlace::Redis(RedisTable { shown, prefix, .. }) => {
                 let found = match self.status.foreign_keys() {
                     0 => String::new(),
                     1 => " (but 1 key of another type)".to_owned(),

@@ -5,13 +5,13 @@
 
 use std::{
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
-use super::table::Writer;
+use super::{freshness::Freshness, table::Writer};
 use crate::config::units;
 
 /// How far the first load came.
@@ -37,6 +37,8 @@ pub struct TableStatus {
     is_held_back: AtomicBool,
     /// Nanoseconds after `started`, plus one; zero for never.
     as_of: AtomicU64,
+    /// The same for the hot thread.
+    freshness: Arc<Freshness>,
     entries: AtomicU64,
     bytes: AtomicU64,
     retired_bytes: AtomicU64,
@@ -60,6 +62,7 @@ impl TableStatus {
             is_fresh: AtomicBool::default(),
             is_held_back: AtomicBool::default(),
             as_of: AtomicU64::default(),
+            freshness: Arc::new(Freshness::new()),
             entries: AtomicU64::default(),
             bytes: AtomicU64::default(),
             retired_bytes: AtomicU64::default(),
@@ -98,6 +101,11 @@ impl TableStatus {
     pub fn age(&self) -> Option<Duration> {
         let as_of = self.as_of.load(Relaxed).checked_sub(1)?;
         Some(self.started.elapsed().saturating_sub(Duration::from_nanos(as_of)))
+    }
+
+    /// As of when the copy is true, for the hot thread.
+    pub(super) fn freshness(&self) -> &Arc<Freshness> {
+        &self.freshness
     }
 
     /// Entries in the copy; while it loads, how many are there so far.
@@ -203,6 +211,7 @@ impl TableStatus {
     pub(super) fn fresh_as_of(&self, time: Instant) {
         let nanos = time.saturating_duration_since(self.started).as_nanos() as u64;
         self.as_of.fetch_max(nanos + 1, Relaxed);
+        self.freshness.set(time);
         self.is_fresh.store(true, Relaxed);
     }
 

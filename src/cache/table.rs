@@ -29,6 +29,7 @@ use super::{
     entry::{Entry, prefetch},
     epoch::Epoch,
     slots::{KeyHash, KeyHasher, Slots, Word},
+    value::Value,
 };
 use crate::limits::TABLE_RETIRED_BYTES_MAX;
 
@@ -147,7 +148,7 @@ impl Reader {
 
     /// The value of that key.
     #[inline]
-    pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
+    pub fn get(&self, key: &[u8]) -> Option<Value<'_>> {
         self.get_hashed(self.hash(key), key)
     }
 
@@ -159,7 +160,7 @@ impl Reader {
 
     /// The value of that key, whose hash is known.
     #[inline]
-    pub fn get_hashed(&self, hash: KeyHash, key: &[u8]) -> Option<&[u8]> {
+    pub fn get_hashed(&self, hash: KeyHash, key: &[u8]) -> Option<Value<'_>> {
         let slots = self.slots();
         let mut index = hash.index();
         loop {
@@ -240,7 +241,7 @@ pub struct Writer {
 impl Writer {
     /// Puts a value under a key and notes the generation in which that was so. The reader may see
     /// it at once.
-    pub fn insert(&mut self, key: &[u8], value: &[u8], generation: u32) -> Inserted {
+    pub fn insert(&mut self, key: &[u8], value: Value<'_>, generation: u32) -> Inserted {
         let hash = self.hasher.hash(key);
         let found = self.find(hash, key);
         if let Some((_, old)) = found {

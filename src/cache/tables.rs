@@ -1,8 +1,13 @@
-//! All tables as the hot thread holds them: readers in the order of the settings, and counters.
+//! All tables as the hot thread holds them: readers in the order of the settings, how old each is,
+//! and counters.
 
-use std::cell::Cell;
+use std::{cell::Cell, sync::Arc};
 
-use super::table::Reader;
+use super::{freshness::Freshness, table::Reader, value::Value};
+use crate::{
+    clock::{Clock, Ticks, TscClock},
+    config::settings::{self, OnStale},
+};
 
 /// What lookups in one table came to, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,52 +16,125 @@ pub struct Lookups {
     pub hits: u64,
     /// It was not.
     pub misses: u64,
+    /// The table was too old to say.
+    pub stale: u64,
 }
 
 /// The hot thread's side of every table.
 #[derive(Debug, Default)]
 pub struct Tables {
-    readers: Vec<Counted>,
+    tables: Vec<Table>,
+    clock: TscClock,
 }
 
+/// One table.
 #[derive(Debug)]
-struct Counted {
+struct Table {
     reader: Reader,
+    freshness: Option<Arc<Freshness>>,
+    /// As of when its answers are true in this turn, if that is known.
+    as_of: Option<Ticks>,
+    bound: Option<Bound>,
+    is_stale: bool,
     lookups: Cell<Lookups>,
 }
 
+/// An age that answers may not pass.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    ticks: u64,
+    on_stale: OnStale,
+}
+
+impl Table {
+    fn new(reader: Reader) -> Table {
+        let (freshness, as_of, bound) = (None, None, None);
+        let (is_stale, lookups) = (false, Cell::default());
+        Table { reader, freshness, as_of, bound, is_stale, lookups }
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Lookups)) {
+        let mut lookups = self.lookups.get();
+        change(&mut lookups);
+        self.lookups.set(lookups);
+    }
+}
+
 impl Tables {
-    /// Tables in this order; a table's index is its place here.
+    /// Tables in this order, of whose age nobody knows; a table's index is its place here.
     pub fn new(readers: Vec<Reader>) -> Tables {
-        let counted = |reader| Counted { reader, lookups: Cell::default() };
-        Tables { readers: readers.into_iter().map(counted).collect() }
+        Tables { tables: readers.into_iter().map(Table::new).collect(), clock: TscClock::new() }
+    }
+
+    /// Adds a table whose age is known and may be bounded.
+    pub(super) fn push(
+        &mut self,
+        reader: Reader,
+        freshness: Arc<Freshness>,
+        settings: &settings::Table,
+    ) {
+        let ticks = self.clock.ticks(settings.max_staleness.as_nanos() as u64);
+        let bound = Bound { ticks, on_stale: settings.on_stale };
+        let bound = Some(bound).filter(|it| it.on_stale != OnStale::Serve);
+        self.tables.push(Table { freshness: Some(freshness), bound, ..Table::new(reader) });
     }
 
     /// Once a turn, also an idle one: takes what was published, lets old memory go. What `get`
     /// returned cannot be kept over it.
     #[inline]
-    pub fn quiesce(&mut self) {
-        for counted in &mut self.readers {
-            counted.reader.quiesce();
+    pub fn begin_turn(&mut self, now: Ticks) {
+        for table in &mut self.tables {
+            // Before the table is looked at: what was true then can be seen in it.
+            table.as_of = table.freshness.as_ref().and_then(|it| it.as_of());
+            table.reader.quiesce();
+            if let Some(Bound { ticks, .. }) = table.bound {
+                table.is_stale = table.as_of.is_none_or(|as_of| now.0 > as_of.0 + ticks);
+            }
         }
     }
 
-    /// The value of that key, and counts the lookup.
+    /// A turn at the present time.
+    pub fn quiesce(&mut self) {
+        self.begin_turn(self.clock.now());
+    }
+
+    /// The value of that key, and counts the lookup. A key that is known to be absent has none.
     ///
     /// # Panics
     ///
     /// If there is no such table.
     #[inline]
-    pub fn get(&self, table: usize, key: &[u8]) -> Option<&[u8]> {
-        let Counted { reader, lookups } = &self.readers[table];
-        let value = reader.get(key);
-        let mut count = lookups.get();
-        match value {
-            Some(_) => count.hits += 1,
-            None => count.misses += 1,
-        }
-        lookups.set(count);
+    pub fn get(&self, table: usize, key: &[u8]) -> Option<Value<'_>> {
+        let table = &self.tables[table];
+        let value = table.reader.get(key).filter(|value| *value != Value::ABSENT);
+        table.count(|lookups| match value {
+            Some(_) => lookups.hits += 1,
+            None => lookups.misses += 1,
+        });
         value
+    }
+
+    /// True if a table is too old for its answers to be used, and records are rejected then.
+    #[inline]
+    pub fn rejects(&self, table: usize) -> bool {
+        let table = &self.tables[table];
+        let is_stale = table.is_stale;
+        if is_stale {
+            table.count(|lookups| lookups.stale += 1);
+        }
+        is_stale
+    }
+
+    /// True if a table is too old for its answers to be used, and records wait for it.
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        let waits = |bound: Bound| bound.on_stale == OnStale::Pause;
+        self.tables.iter().any(|table| table.is_stale && table.bound.is_some_and(waits))
+    }
+
+    /// How old the answers of a table may be at `now`, in nanoseconds; `None` if nobody knows.
+    pub fn age_ns(&self, table: usize, now: Ticks) -> Option<u64> {
+        self.tables[table].as_of.map(|as_of| self.clock.nanos(as_of, now))
     }
 
     /// One table, to prefetch from. Its lookups are not counted.
@@ -66,7 +144,7 @@ impl Tables {
     /// If there is no such table.
     #[inline]
     pub fn reader(&self, table: usize) -> &Reader {
-        &self.readers[table].reader
+        &self.tables[table].reader
     }
 
     /// What lookups in a table came to.
@@ -75,37 +153,71 @@ impl Tables {
     ///
     /// If there is no such table.
     pub fn lookups(&self, table: usize) -> Lookups {
-        self.readers[table].lookups.get()
+        self.tables[table].lookups.get()
     }
 
     /// How many tables there are.
     pub fn len(&self) -> usize {
-        self.readers.len()
+        self.tables.len()
     }
 
     /// True if there are none.
     pub fn is_empty(&self) -> bool {
-        self.readers.is_empty()
+        self.tables.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        path::PathBuf,
+        time::{Duration, Instant},
+    };
+
     use super::*;
-    use crate::cache::table::table;
+    use crate::{cache::table::table, config::settings::TablePlace};
 
     #[test]
     fn lookups_are_counted_table_by_table() {
         let (mut users, users_reader) = table(4, 1);
         let (_countries, countries_reader) = table(4, 2);
-        users.insert(b"user1", b"gold", 0);
+        users.insert(b"user1", Value::text(b"gold"), 0);
+        users.insert(b"nobody", Value::ABSENT, 0);
         users.publish();
         let mut tables = Tables::new(vec![users_reader, countries_reader]);
         tables.quiesce();
-        assert_eq!(tables.get(0, b"user1"), Some(&b"gold"[..]));
+        assert_eq!(tables.get(0, b"user1"), Some(Value::text(b"gold")));
         assert_eq!(tables.get(0, b"user2"), None);
+        assert_eq!(tables.get(0, b"nobody"), None);
         assert_eq!(tables.get(1, b"user1"), None);
-        assert_eq!(tables.lookups(0), Lookups { hits: 1, misses: 1 });
-        assert_eq!(tables.lookups(1), Lookups { hits: 0, misses: 1 });
+        assert_eq!(tables.lookups(0), Lookups { hits: 1, misses: 2, stale: 0 });
+        assert_eq!(tables.lookups(1), Lookups { hits: 0, misses: 1, stale: 0 });
+    }
+
+    #[test]
+    fn an_old_table_rejects_or_pauses_as_it_was_told() {
+        for (on_stale, rejects, pauses) in [
+            (OnStale::Serve, false, false),
+            (OnStale::Reject, true, false),
+            (OnStale::Pause, true, true),
+        ] {
+            let mut settings = settings::Table::new("users", TablePlace::File(PathBuf::new()));
+            (settings.on_stale, settings.max_staleness) = (on_stale, Duration::from_secs(5));
+            let freshness = Arc::new(Freshness::new());
+            let mut tables = Tables::new(Vec::new());
+            tables.push(table(4, 1).1, freshness.clone(), &settings);
+            tables.quiesce();
+            // Of unknown age is too old.
+            assert_eq!((tables.rejects(0), tables.is_paused()), (rejects, pauses));
+            assert_eq!(tables.age_ns(0, tables.clock.now()), None);
+            freshness.set(Instant::now());
+            tables.quiesce();
+            assert_eq!((tables.rejects(0), tables.is_paused()), (false, false));
+            let later = Ticks(tables.clock.now().0 + tables.clock.ticks(6_000_000_000));
+            tables.begin_turn(later);
+            assert_eq!((tables.rejects(0), tables.is_paused()), (rejects, pauses));
+            assert!(tables.age_ns(0, later).unwrap() >= 6_000_000_000);
+            assert_eq!(tables.lookups(0).stale, if rejects { 2 } else { 0 });
+        }
     }
 }

@@ -88,7 +88,7 @@ impl Builder<'_> {
         }
     }
 
-    fn boolean(&self, key: &str) -> bool {
+    pub(crate) fn boolean(&self, key: &str) -> bool {
         matches!(self.typed(key), Some(Typed::Boolean(true)))
     }
 

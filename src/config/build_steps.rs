@@ -2,13 +2,21 @@
 
 use super::{
     build::Builder,
-    hints, keys,
+    hints,
+    keys::table,
     problem::Problem,
     secrets,
-    settings::{HashAlgorithm, OnMiss, Operator, Step, Table, TablePlace},
+    settings::{
+        HashAlgorithm, OnDemand, OnMiss, OnStale, Operator, RedisKind, RedisTable, Refresh, Step,
+        Table, TablePlace,
+    },
     values::Typed,
 };
 use crate::limits;
+
+/// What concerns tables on demand only.
+const ON_DEMAND: [&str; 6] =
+    ["load", "max_entries", "max_bytes", "absent_for", "max_waiting", "wait"];
 
 impl Builder<'_> {
     pub(crate) fn tables(&mut self) -> Vec<Table> {
@@ -33,7 +41,7 @@ impl Builder<'_> {
         let place = if self.stands(&file) {
             TablePlace::File(self.path(&file))
         } else {
-            self.redis_place(key, &redis)
+            TablePlace::Redis(self.redis_table(key, &redis))
         };
         if both {
             self.error(&file, "a table has redis or file, not both", "take one of them out");
@@ -43,28 +51,38 @@ impl Builder<'_> {
         } else if self.stands(&file) {
             self.refuse_redis_keys(key);
         }
-        let on_empty = self.text_at(&format!("{key}.on_empty"));
+        let at = |name: &str| format!("{key}.{name}");
         Table {
             place,
-            fail_on_empty: on_empty.as_deref() != Some("allow"),
-            load_timeout: self
-                .duration(&format!("{key}.load_timeout"))
-                .unwrap_or(keys::LOAD_TIMEOUT),
+            max_staleness: self.duration(&at("max_staleness")).unwrap_or(table::MAX_STALENESS),
+            on_stale: match self.text(&at("on_stale")).as_str() {
+                "pause" => OnStale::Pause,
+                "reject" => OnStale::Reject,
+                _ => OnStale::Serve,
+            },
+            fail_on_empty: self.text(&at("on_empty")) != "allow",
+            load_timeout: self.duration(&at("load_timeout")).unwrap_or(table::LOAD_TIMEOUT),
+            huge_pages: self.boolean(&at("huge_pages")),
             name,
         }
     }
 
     /// Keys that would do nothing for a file are mistakes.
     fn refuse_redis_keys(&mut self, key: &str) {
-        for name in ["prefix", "kind", "load", "refresh", "max_staleness", "on_stale"] {
-            let key = format!("{key}.{name}");
-            if self.stands(&key) {
-                self.error(&key, "this concerns tables in Redis, not files", "take it out");
-            }
+        let names = ["prefix", "kind", "fields", "load", "refresh", "poll_interval"];
+        for name in names.iter().chain(&["verify_interval"]).chain(&ON_DEMAND) {
+            self.refuse_if_stands(key, name, "this concerns tables in Redis, not files");
         }
     }
 
-    fn redis_place(&mut self, key: &str, redis: &str) -> TablePlace {
+    fn refuse_if_stands(&mut self, key: &str, name: &str, why: &str) {
+        let key = format!("{key}.{name}");
+        if self.stands(&key) {
+            self.error(&key, why, "take it out");
+        }
+    }
+
+    fn redis_table(&mut self, key: &str, redis: &str) -> RedisTable {
         let url = self.text(redis);
         if let Some((message, hint)) = redis_problem(&url).filter(|_| !url.is_empty()) {
             self.error(redis, message, hint);
@@ -77,7 +95,68 @@ impl Builder<'_> {
             }
             _ => secrets::masked_url(&url),
         };
-        TablePlace::Redis { url, shown, prefix: self.text(&format!("{key}.prefix")) }
+        let at = |name: &str| format!("{key}.{name}");
+        RedisTable {
+            url,
+            shown,
+            prefix: self.text(&at("prefix")),
+            kind: self.redis_kind(key),
+            refresh: self.refresh(key),
+            verify_interval: self
+                .duration(&at("verify_interval"))
+                .unwrap_or(table::VERIFY_INTERVAL),
+            on_demand: self.on_demand(key),
+        }
+    }
+
+    fn redis_kind(&mut self, key: &str) -> RedisKind {
+        let kind = self.text(&format!("{key}.kind"));
+        if kind != "hash" {
+            self.refuse_if_stands(key, "fields", "fields are those of `kind = \"hash\"`");
+        }
+        match kind.as_str() {
+            "json" => RedisKind::Json,
+            "hash" => RedisKind::Hash(match self.typed(&format!("{key}.fields")) {
+                Some(Typed::Texts(fields)) => Some(fields.clone()),
+                _ => None,
+            }),
+            _ => RedisKind::String,
+        }
+    }
+
+    fn refresh(&mut self, key: &str) -> Refresh {
+        let interval = format!("{key}.poll_interval");
+        if self.text(&format!("{key}.refresh")) == "poll" {
+            return Refresh::Poll(self.duration(&interval).unwrap_or(table::POLL_INTERVAL));
+        }
+        self.refuse_if_stands(key, "poll_interval", "this concerns `refresh = \"poll\"`");
+        Refresh::Tracking
+    }
+
+    fn on_demand(&mut self, key: &str) -> Option<OnDemand> {
+        let at = |name: &str| format!("{key}.{name}");
+        if self.text(&at("load")) != "on-demand" {
+            for name in ON_DEMAND.iter().skip_while(|name| **name == "load") {
+                self.refuse_if_stands(key, name, "this concerns `load = \"on-demand\"`");
+            }
+            return None;
+        }
+        if self.text(&at("refresh")) == "poll" {
+            let message = "entries on demand are kept fresh by tracking, not by polling";
+            self.error(&at("refresh"), message, "refresh = \"tracking\", or load = \"all\"");
+        }
+        self.refuse_if_stands(key, "on_empty", "a table on demand begins empty");
+        let integer = |name: &str, default: usize| match self.typed(&at(name)) {
+            Some(Typed::Integer(number)) => usize::try_from(*number).unwrap_or(usize::MAX),
+            _ => default,
+        };
+        Some(OnDemand {
+            max_entries: integer("max_entries", table::MAX_ENTRIES),
+            max_bytes: integer("max_bytes", table::MAX_BYTES),
+            absent_for: self.duration(&at("absent_for")).unwrap_or(table::ABSENT_FOR),
+            max_waiting: integer("max_waiting", table::MAX_WAITING),
+            wait: self.duration(&at("wait")).unwrap_or(table::WAIT),
+        })
     }
 
     pub(crate) fn steps(&mut self) -> Vec<Step> {
@@ -124,7 +203,8 @@ impl Builder<'_> {
                     Some(Typed::OnMiss(on_miss)) => on_miss.clone(),
                     _ => OnMiss::Reject,
                 };
-                Some(Operator::Lookup { table, key: expression, into, on_miss })
+                let into_age = self.text_at(&key("lookup", "into_age"));
+                Some(Operator::Lookup { table, key: expression, into, on_miss, into_age })
             }
             "hash" => {
                 let algorithm = self.required(&key("hash", "algorithm"), "algorithm = \"md5\"");

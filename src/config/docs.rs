@@ -84,7 +84,10 @@ fn to_json(node: &Node) -> serde_json::Value {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{super::walk, *};
+    use super::{
+        super::{keys::table, units, walk},
+        *,
+    };
 
     /// The file with all its keys in force.
     fn uncommented() -> String {
@@ -133,8 +136,21 @@ mod tests {
     fn the_file_says_the_defaults_of_what_users_name() {
         let docs = docs();
         let value = |pattern: &str| &docs.iter().find(|doc| doc.pattern == pattern).unwrap().value;
-        let timeout = value("tables.*.load_timeout").as_str().unwrap();
-        assert_eq!(super::super::units::parse_duration(timeout), Ok(keys::LOAD_TIMEOUT));
+        for (name, duration) in [
+            ("load_timeout", table::LOAD_TIMEOUT),
+            ("poll_interval", table::POLL_INTERVAL),
+            ("verify_interval", table::VERIFY_INTERVAL),
+            ("max_staleness", table::MAX_STALENESS),
+            ("absent_for", table::ABSENT_FOR),
+            ("wait", table::WAIT),
+        ] {
+            let text = value(&format!("tables.*.{name}")).as_str().unwrap();
+            assert_eq!(units::parse_duration(text), Ok(duration), "{name}");
+        }
+        assert_eq!(value("tables.*.max_entries"), table::MAX_ENTRIES);
+        assert_eq!(value("tables.*.max_waiting"), table::MAX_WAITING);
+        let bytes = units::parse_size(value("tables.*.max_bytes").as_str().unwrap());
+        assert_eq!(bytes, Ok(table::MAX_BYTES as u64));
         assert_eq!(value("tables.*.on_empty"), "fail");
         assert_eq!(value("steps[].lookup.on_miss"), "reject");
         assert_eq!(value("kafka.properties"), &serde_json::json!({}));

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Topic,
     /// Names of Kafka topics, at least one.
     Topics,
+    /// Names of fields, at least one.
+    Fields,
     /// librdkafka properties of that kind of client.
     Properties(Scope),
     /// True or false.
@@ -91,8 +93,20 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 const MIB: u64 = 1 << 20;
 
-/// `load_timeout` of a table that does not say it.
-pub(crate) const LOAD_TIMEOUT: Duration = MINUTE;
+/// What holds for a table that does not say it; the default file says the same.
+pub(crate) mod table {
+    use std::time::Duration;
+
+    pub(crate) const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
+    pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(1);
+    pub(crate) const VERIFY_INTERVAL: Duration = Duration::from_secs(300);
+    pub(crate) const MAX_STALENESS: Duration = Duration::from_secs(5);
+    pub(crate) const MAX_ENTRIES: usize = 1_000_000;
+    pub(crate) const MAX_BYTES: usize = 256 << 20;
+    pub(crate) const ABSENT_FOR: Duration = Duration::from_secs(10);
+    pub(crate) const MAX_WAITING: usize = 10_000;
+    pub(crate) const WAIT: Duration = Duration::from_millis(100);
+}
 
 /// Units of `latency.unit`, with nanoseconds in one.
 pub(crate) const LATENCY_UNITS: [(&str, u64); 4] =
@@ -128,19 +142,29 @@ pub(crate) const KEYS: &[Key] = &[
     key("delivery.breaker", Kind::Off),
     key("tables.*.redis", Kind::Text),
     key("tables.*.prefix", Kind::AnyText),
-    key("tables.*.kind", Kind::Choice(&["string"])),
-    key("tables.*.load", Kind::Choice(&["all"])),
-    key("tables.*.refresh", Kind::Choice(&["tracking"])),
-    key("tables.*.max_staleness", Kind::Choice(&["5s"])),
-    key("tables.*.on_stale", Kind::Choice(&["serve"])),
+    key("tables.*.kind", Kind::Choice(&["string", "json", "hash"])),
+    key("tables.*.fields", Kind::Fields),
+    key("tables.*.load", Kind::Choice(&["all", "on-demand"])),
+    key("tables.*.max_entries", Kind::Integer(1, 1 << 31)),
+    key("tables.*.max_bytes", Kind::Size(64 << 10, 1 << 40)),
+    key("tables.*.absent_for", duration(MILLISECOND, DAY)),
+    key("tables.*.max_waiting", Kind::Integer(1, limits::IN_FLIGHT_MAX as u64)),
+    key("tables.*.wait", duration(MILLISECOND, MINUTE)),
+    key("tables.*.refresh", Kind::Choice(&["tracking", "poll"])),
+    key("tables.*.poll_interval", duration(MILLISECOND, DAY)),
+    key("tables.*.verify_interval", duration(HUNDRED_MILLISECONDS, DAY)),
+    key("tables.*.max_staleness", duration(MILLISECOND, DAY)),
+    key("tables.*.on_stale", Kind::Choice(&["serve", "pause", "reject"])),
     key("tables.*.on_empty", Kind::Choice(&["fail", "allow"])),
     key("tables.*.load_timeout", duration(HUNDRED_MILLISECONDS, DAY)),
+    key("tables.*.huge_pages", Kind::Boolean),
     key("tables.*.file", Kind::File),
     key("steps[].name", Kind::Text),
     key("steps[].lookup.table", Kind::Text),
     key("steps[].lookup.key", Kind::Expression),
     key("steps[].lookup.into", Kind::Path),
     key("steps[].lookup.on_miss", Kind::OnMiss),
+    key("steps[].lookup.into_age", Kind::Path),
     key("steps[].hash.algorithm", Kind::Choice(&["md5", "sha256", "xxh3"])),
     key("steps[].hash.of", Kind::Expression),
     key("steps[].hash.into", Kind::Path),

@@ -279,7 +279,8 @@ text.result = "${literal}_{event.key}"
         assert_eq!(path, &folder.join("countries.jsonl"));
         assert!(!countries.fail_on_empty && users.fail_on_empty);
         assert_eq!(countries.load_timeout, Duration::from_secs(90));
-        let TablePlace::Redis { url, shown, prefix } = &users.place else { panic!("a Redis") };
+        let TablePlace::Redis(redis) = &users.place else { panic!("a Redis") };
+        let settings::RedisTable { url, shown, prefix, .. } = redis;
         assert_eq!(url, "redis://me:hush@localhost");
         assert_eq!((shown.as_str(), prefix.as_str()), ("redis://me:${TEST_SECRET}@localhost", ""));
         let steps = &loaded.settings.steps;

@@ -123,6 +123,12 @@ fn kind(kind: Kind) -> Value {
             "uniqueItems": true,
             "items": or_substituted(kind_of_topic()),
         }),
+        Kind::Fields => json!({
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": true,
+            "items": { "type": "string" },
+        }),
         Kind::Properties(scope) => properties(scope),
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Off => json!({ "const": false }),

@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use super::librdkafka::{self, Scope};
+use super::{
+    keys::table,
+    librdkafka::{self, Scope},
+};
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
@@ -196,26 +199,128 @@ pub struct Table {
     pub name: String,
     /// Where its entries are.
     pub place: TablePlace,
+    /// `max_staleness`.
+    pub max_staleness: Duration,
+    /// `on_stale`.
+    pub on_stale: OnStale,
     /// `on_empty = "fail"`: an empty table at start is an error.
     pub fail_on_empty: bool,
     /// `load_timeout`.
     pub load_timeout: Duration,
+    /// `huge_pages`.
+    pub huge_pages: bool,
+}
+
+impl Table {
+    /// A table that says nothing but where its entries are.
+    pub fn new(name: &str, place: TablePlace) -> Table {
+        Table {
+            name: name.to_owned(),
+            place,
+            max_staleness: table::MAX_STALENESS,
+            on_stale: OnStale::Serve,
+            fail_on_empty: true,
+            load_timeout: table::LOAD_TIMEOUT,
+            huge_pages: false,
+        }
+    }
+
+    /// What concerns a table on demand.
+    pub fn on_demand(&self) -> Option<&OnDemand> {
+        match &self.place {
+            TablePlace::Redis(redis) => redis.on_demand.as_ref(),
+            TablePlace::File(_) => None,
+        }
+    }
+}
+
+/// What lookups do in a table that is older than `max_staleness`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStale {
+    /// Answer from it.
+    Serve,
+    /// Nothing is taken from the source until it is fresh again.
+    Pause,
+    /// Records are dead-lettered, class `stale_table`.
+    Reject,
 }
 
 /// Where a table's entries are.
 #[derive(Clone, Debug)]
 pub enum TablePlace {
-    /// `redis` and `prefix`.
-    Redis {
-        /// URL with database and secrets resolved; never printed.
-        url: String,
-        /// The URL as it may be shown.
-        shown: String,
-        /// Keys are the prefix and the lookup key.
-        prefix: String,
-    },
-    /// `file`: JSON lines of `{"key": …, "value": …}`.
+    /// `redis` and what belongs to it.
+    Redis(RedisTable),
+    /// `file`: JSON lines of `{"key": …, "value": …}`, or CSV.
     File(PathBuf),
+}
+
+/// A table whose entries are in a Redis.
+#[derive(Clone, Debug)]
+pub struct RedisTable {
+    /// URL with database and secrets resolved; never printed.
+    pub url: String,
+    /// The URL as it may be shown.
+    pub shown: String,
+    /// Keys are the prefix and the lookup key.
+    pub prefix: String,
+    /// `kind` and `fields`.
+    pub kind: RedisKind,
+    /// `refresh` and `poll_interval`.
+    pub refresh: Refresh,
+    /// `verify_interval`.
+    pub verify_interval: Duration,
+    /// `load = "on-demand"`, and what belongs to it.
+    pub on_demand: Option<OnDemand>,
+}
+
+impl RedisTable {
+    /// Strings under a prefix, all of them, and nothing else said.
+    pub fn new(url: &str, shown: &str, prefix: &str) -> RedisTable {
+        RedisTable {
+            url: url.to_owned(),
+            shown: shown.to_owned(),
+            prefix: prefix.to_owned(),
+            kind: RedisKind::String,
+            refresh: Refresh::Tracking,
+            verify_interval: table::VERIFY_INTERVAL,
+            on_demand: None,
+        }
+    }
+}
+
+/// What the keys of a table hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisKind {
+    /// Strings, taken as text.
+    String,
+    /// Strings that hold JSON.
+    Json,
+    /// Hashes: an object of these fields, or of all.
+    Hash(Option<Vec<String>>),
+}
+
+/// How changes are learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refresh {
+    /// The server tells them.
+    Tracking,
+    /// Everything is read again, that long after it was read.
+    Poll(Duration),
+}
+
+/// A table that holds what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnDemand {
+    /// Entries at most; those longest not looked up go first.
+    pub max_entries: usize,
+    /// Bytes at most.
+    pub max_bytes: usize,
+    /// How long an absent key is remembered.
+    pub absent_for: Duration,
+    /// Records that wait at most.
+    pub max_waiting: usize,
+    /// How long a record waits at most; then `on_miss` says what becomes of it.
+    pub wait: Duration,
 }
 
 /// One entry of `[[steps]]`.
@@ -242,6 +347,8 @@ pub enum Operator {
         into: String,
         /// What if there is no such key.
         on_miss: OnMiss,
+        /// Path for the age of the answer.
+        into_age: Option<String>,
     },
     /// `hash`.
     Hash {

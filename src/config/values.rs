@@ -52,6 +52,7 @@ pub(crate) fn parse(kind: Kind, node: &Node) -> Result<Typed, Wrong> {
         Kind::Templates => parse_templates(node),
         Kind::Topic => Ok(Typed::Text(topic(text(node, "the name of a topic")?)?)),
         Kind::Topics => parse_topics(node),
+        Kind::Fields => parse_fields(node),
         Kind::Properties(_) => Err(expected("a table of properties", node)),
         Kind::Boolean => parse_boolean(node).map(Typed::Boolean),
         Kind::Off => match parse_boolean(node) {
@@ -130,15 +131,32 @@ fn parse_topics(node: &Node) -> Result<Typed, Wrong> {
     if items.is_empty() {
         return Err("there must be at least one topic".to_owned().into());
     }
-    let mut topics: Vec<String> = Vec::with_capacity(items.len());
+    different(items, |item| topic(text(item, "the name of a topic")?))
+}
+
+fn parse_fields(node: &Node) -> Result<Typed, Wrong> {
+    let what = "a list of fields, such as [\"tier\"]";
+    let Value::List(items) = &node.value else { return Err(expected(what, node)) };
+    if items.is_empty() {
+        return Err("there must be at least one field".to_owned().into());
+    }
+    different(items, |item| text(item, "the name of a field").map(str::to_owned))
+}
+
+/// Names of which none stands twice.
+fn different(
+    items: &[Node],
+    name: impl Fn(&Node) -> Result<String, Wrong>,
+) -> Result<Typed, Wrong> {
+    let mut names: Vec<String> = Vec::with_capacity(items.len());
     for item in items {
-        let name = topic(text(item, "the name of a topic")?)?;
-        if topics.contains(&name) {
+        let name = name(item)?;
+        if names.contains(&name) {
             return Err(format!("\"{name}\" stands here twice").into());
         }
-        topics.push(name);
+        names.push(name);
     }
-    Ok(Typed::Texts(topics))
+    Ok(Typed::Texts(names))
 }
 
 /// Nested tables come from dotted keys: `text.order.total = "…"` is the path `order.total`.

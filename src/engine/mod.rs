@@ -20,6 +20,7 @@ pub use self::{
     turn::{Engine, Options},
 };
 use crate::{
+    clock::Ticks,
     pipeline::{Mark, Processed, Results},
     record::Record,
     verdict::Step,
@@ -28,7 +29,12 @@ use crate::{
 /// What the engine does with a record: the pipeline and its tables, put together by `assemble`.
 pub trait Process {
     /// Called once a turn before anything is processed.
-    fn begin_turn(&mut self);
+    fn begin_turn(&mut self, now: Ticks);
+
+    /// True while nothing may be taken or processed, because a table is too old.
+    fn is_paused(&self) -> bool {
+        false
+    }
 
     /// A record was taken and will be processed a little later: what that will need may be brought
     /// near meanwhile. It may be processed never, or by other bytes; so nothing is decided here.
@@ -37,10 +43,11 @@ pub trait Process {
     /// No more records will be foreseen before the next are processed.
     fn approach(&mut self) {}
 
-    /// Processes one record; see `pipeline::Pipeline::process`.
+    /// Processes one record, beginning at `now`; see `pipeline::Pipeline::process`.
     fn process(
         &mut self,
         record: &Record<'_>,
+        now: Ticks,
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed;

@@ -142,13 +142,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if self.control.stop_requested() {
             self.stop();
         }
-        self.process.begin_turn();
+        self.process.begin_turn(now);
         let mut work = self.source.serve(now);
         work += self.hear_source(now);
         work += self.hear_sink();
         work += self.collect_acks(now);
         work += self.hand_over();
-        if self.outbox.is_empty() {
+        if self.outbox.is_empty() && !self.process.is_paused() {
             work += self.take_records();
             work += self.process_ready();
             work += self.hand_over();
@@ -164,6 +164,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     fn regime(&self, work: usize) -> Regime {
         if work > 0 {
             Regime::Working
+        } else if self.process.is_paused() {
+            Regime::Paused
         } else if !self.outbox.is_empty() || !self.delivery.has_room() {
             Regime::Backpressured
         } else {
@@ -228,6 +230,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let mut last = start;
         let processed = process.process(
             &record,
+            start,
             &mut |mark| {
                 let now = clock.now();
                 meter.marked(clock, mark, last, now);

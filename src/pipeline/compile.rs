@@ -43,8 +43,18 @@ pub(super) struct Step {
 
 #[derive(Debug)]
 pub(super) enum Operator {
-    Lookup { table: usize, key: Expression, into: Target, on_miss: OnMiss },
-    Hash { algorithm: HashAlgorithm, of: Expression, into: Target },
+    Lookup {
+        table: usize,
+        key: Expression,
+        into: Target,
+        on_miss: OnMiss,
+        into_age: Option<Target>,
+    },
+    Hash {
+        algorithm: HashAlgorithm,
+        of: Expression,
+        into: Target,
+    },
     Text(Vec<(Vec<Piece>, Target)>),
 }
 
@@ -110,12 +120,15 @@ impl Compiler {
     fn step(&mut self, (step, number): (&settings::Step, usize)) -> Option<Step> {
         let place = &step.place;
         let operator = match &step.operator {
-            settings::Operator::Lookup { table, key, into, on_miss } => {
+            settings::Operator::Lookup { table, key, into, on_miss, into_age } => {
                 let table = self.table(&format!("{place}.lookup.table"), table);
                 let key = self.expression(&format!("{place}.lookup.key"), key);
                 let on_miss = self.on_miss(&format!("{place}.lookup.on_miss"), on_miss);
                 let into = self.target(&format!("{place}.lookup.into"), into, place);
-                Operator::Lookup { table: table?, key: key?, into: into?, on_miss: on_miss? }
+                let age_key = format!("{place}.lookup.into_age");
+                let into_age = into_age.as_ref().map(|path| self.target(&age_key, path, place));
+                let (table, key, into, on_miss) = (table?, key?, into?, on_miss?);
+                Operator::Lookup { table, key, into, on_miss, into_age: into_age.flatten() }
             }
             settings::Operator::Hash { algorithm, of, into } => {
                 let of = self.expression(&format!("{place}.hash.of"), of);
@@ -139,8 +152,8 @@ impl Compiler {
             Err(sentence) => self.problem(&key, format!("{template:?}: {sentence}")),
         };
         for piece in pieces.iter().flatten() {
-            if let Piece::Hole(Expression::Event(path)) = piece {
-                self.check_above(&key, *path);
+            if let Piece::Hole(hole) = piece {
+                hole.paths().for_each(|path| self.check_above(&key, path));
             }
         }
         let target = self.target(&key, path, place);
@@ -149,7 +162,7 @@ impl Compiler {
 
     fn origin(&mut self, text: &str) -> Option<Expression> {
         let expression = self.expression("latency.origin", text)?;
-        if let Expression::Text(_) = expression {
+        if let Expression::Text(_) | Expression::Joined(_) = expression {
             let wrong = format!("{text:?} is text, neither a timestamp nor a number");
             return self.problem("latency.origin", wrong);
         }
@@ -159,9 +172,7 @@ impl Compiler {
     fn expression(&mut self, key: &str, text: &str) -> Option<Expression> {
         match expression::parse(text, &mut self.tree) {
             Ok(expression) => {
-                if let Expression::Event(path) = expression {
-                    self.check_above(key, path);
-                }
+                expression.paths().for_each(|path| self.check_above(key, path));
                 Some(expression)
             }
             Err(sentence) => self.problem(key, format!("{text:?}: {sentence}")),

@@ -1,6 +1,7 @@
 //! Expressions and templates: read once at start, evaluated to bytes and a kind.
 //!
-//! Only paths and plain text in quotes are built so far; anything else is refused in a sentence.
+//! Paths, plain text in quotes and texts joined by `+` are built so far; anything else is refused
+//! in a sentence.
 //! A value is never rebuilt: text comes unescaped from the tape, a number and JSON by the bytes
 //! that arrived, what a step wrote from that step's buffer. So evaluating copies nothing, unless
 //! an object that was itself changed has to be put together.
@@ -17,8 +18,9 @@ use crate::{
     record::Record,
 };
 
-const ONLY_PATHS: &str = "only paths such as `event.a.b` or `record.key` and plain text in quotes \
-                          are built so far, no operators, functions or numbers";
+const ONLY_PATHS: &str = "only paths such as `event.a.b` or `record.key`, plain text in quotes and \
+                          `+` between texts are built so far, no other operators, no functions \
+                          or numbers";
 
 /// What a user wrote where a value is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,35 @@ pub(super) enum Expression {
     Record(Field),
     /// Text in quotes.
     Text(Box<str>),
+    /// Texts, one behind the other; none of them is joined itself.
+    Joined(Box<[Expression]>),
+}
+
+impl Expression {
+    /// The paths of the event that it reads.
+    pub(super) fn paths(&self) -> impl Iterator<Item = PathId> {
+        let parts = match self {
+            Expression::Joined(parts) => parts,
+            other => std::slice::from_ref(other),
+        };
+        parts.iter().filter_map(|part| match part {
+            Expression::Event(path) => Some(*path),
+            _ => None,
+        })
+    }
+}
+
+/// Memory for bytes that stand nowhere else, kept from record to record.
+#[derive(Debug)]
+pub(super) struct Made {
+    joined: Vec<u8>,
+    part: Vec<u8>,
+}
+
+impl Made {
+    pub(super) fn with_capacity(bytes: usize) -> Made {
+        Made { joined: Vec::with_capacity(bytes), part: Vec::with_capacity(bytes) }
+    }
 }
 
 /// What a record knows beside its event.
@@ -65,12 +96,24 @@ pub(super) enum Piece {
 /// Reads an expression; the paths in it join `tree`.
 pub(super) fn parse(text: &str, tree: &mut PathTree) -> Result<Expression, String> {
     let mut scanner = Scanner::new(text);
-    let expression = parse_one(&mut scanner, tree)?;
+    let expression = parse_sum(&mut scanner, tree)?;
     if scanner.rest().is_empty() {
         Ok(expression)
     } else {
         Err(format!("{:?} is not understood: {ONLY_PATHS}", scanner.rest()))
     }
+}
+
+fn parse_sum(scanner: &mut Scanner<'_>, tree: &mut PathTree) -> Result<Expression, String> {
+    let first = parse_one(scanner, tree)?;
+    if !scanner.rest().starts_with('+') {
+        return Ok(first);
+    }
+    let mut parts = vec![first];
+    while scanner.take('+') {
+        parts.push(parse_one(scanner, tree)?);
+    }
+    Ok(Expression::Joined(parts.into()))
 }
 
 fn parse_one(scanner: &mut Scanner<'_>, tree: &mut PathTree) -> Result<Expression, String> {
@@ -141,7 +184,7 @@ pub(super) fn parse_template(text: &str, tree: &mut PathTree) -> Result<Vec<Piec
                 if !literal.is_empty() {
                     pieces.push(Piece::Literal(std::mem::take(&mut literal).into()));
                 }
-                pieces.push(Piece::Hole(parse_one(&mut scanner, tree)?));
+                pieces.push(Piece::Hole(parse_sum(&mut scanner, tree)?));
                 if !scanner.take('}') {
                     let wrong = scanner.unexpected("`}`");
                     return Err(format!("a hole must be a path and end with `}}`: {wrong}"));
@@ -216,20 +259,66 @@ pub(super) struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The value of an expression. `made` is used where its bytes stand nowhere yet.
     #[inline]
-    pub(super) fn evaluate(
+    pub(super) fn evaluate<'m>(
         &self,
-        expression: &'a Expression,
-        made: &'a mut Vec<u8>,
-    ) -> Result<Operand<'a>, Failure> {
+        expression: &'m Expression,
+        made: &'m mut Made,
+    ) -> Result<Operand<'m>, Failure>
+    where
+        'a: 'm,
+    {
         match expression {
-            Expression::Event(path) => self.evaluate_path(*path, made),
-            Expression::Record(field) => evaluate_field(field, self.record, made),
-            Expression::Text(text) => Ok(Operand { kind: Kind::Text, bytes: text.as_bytes() }),
+            Expression::Joined(parts) => self.join(parts, made),
+            part => self.evaluate_part(part, &mut made.part),
         }
     }
 
     #[inline]
-    fn evaluate_path(&self, path: PathId, made: &'a mut Vec<u8>) -> Result<Operand<'a>, Failure> {
+    fn evaluate_part<'m>(
+        &self,
+        expression: &'m Expression,
+        made: &'m mut Vec<u8>,
+    ) -> Result<Operand<'m>, Failure>
+    where
+        'a: 'm,
+    {
+        match expression {
+            Expression::Event(path) => self.evaluate_path(*path, made),
+            Expression::Record(field) => evaluate_field(field, self.record, made),
+            Expression::Text(text) => Ok(Operand { kind: Kind::Text, bytes: text.as_bytes() }),
+            Expression::Joined(_) => unreachable!("what is joined is no sum itself"),
+        }
+    }
+
+    /// As in CEL, only text (and bytes) can be joined: nothing is made text for it.
+    fn join<'m>(
+        &self,
+        parts: &'m [Expression],
+        made: &'m mut Made,
+    ) -> Result<Operand<'m>, Failure> {
+        let Made { joined, part: scratch } = made;
+        joined.clear();
+        let mut kind = Kind::Text;
+        for (part, number) in parts.iter().zip(1..) {
+            let operand = self.evaluate_part(part, scratch);
+            let operand = operand.map_err(|failure| Failure { part: number, ..failure })?;
+            match operand.kind {
+                Kind::Text => {}
+                Kind::Bytes => kind = Kind::Bytes,
+                other => {
+                    return Err(Failure { part: number, ..Why::NotJoined(other).wrong_type() });
+                }
+            }
+            joined.extend_from_slice(operand.bytes);
+        }
+        Ok(Operand { kind, bytes: joined })
+    }
+
+    #[inline]
+    fn evaluate_path<'m>(&self, path: PathId, made: &'m mut Vec<u8>) -> Result<Operand<'m>, Failure>
+    where
+        'a: 'm,
+    {
         let edits = self.edits;
         if edits.is_touched(path) {
             return Ok(self.evaluate_touched(path, made));
@@ -247,7 +336,10 @@ impl<'a> Scope<'a> {
     }
 
     /// The value of a path that was written, or something below it.
-    fn evaluate_touched(&self, path: PathId, made: &'a mut Vec<u8>) -> Operand<'a> {
+    fn evaluate_touched<'m>(&self, path: PathId, made: &'m mut Vec<u8>) -> Operand<'m>
+    where
+        'a: 'm,
+    {
         let edits = self.edits;
         let (kind, bytes) = match edits.written(path) {
             Written::Text(write) | Written::Plain(write) => (Kind::Text, edits.buffer(write)),
@@ -357,6 +449,18 @@ mod tests {
         assert_eq!(parse("record.headers.k", &mut tree).unwrap(), header);
         assert_eq!(parse("record.id", &mut tree).unwrap(), Expression::Record(Field::Id));
         assert_eq!(parse("'a b'", &mut tree).unwrap(), Expression::Text("a b".into()));
+    }
+
+    #[test]
+    fn texts_are_joined() {
+        let mut tree = PathTree::new();
+        let joined = parse("event.country + ':' + record.key", &mut tree).unwrap();
+        let Expression::Joined(parts) = &joined else { panic!("{joined:?}") };
+        assert_eq!(parts.len(), 3);
+        assert_eq!(parts[1], Expression::Text(":".into()));
+        assert_eq!(joined.paths().count(), 1);
+        assert!(parse("event.a +", &mut tree).is_err());
+        assert!(parse("+ event.a", &mut tree).is_err());
     }
 
     #[test]

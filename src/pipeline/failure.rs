@@ -16,6 +16,8 @@ use crate::{
 pub(super) struct Failure {
     pub(super) class: RejectClass,
     pub(super) why: Why,
+    /// Which of the joined parts it is about, from 1; 0 is the whole expression.
+    pub(super) part: u16,
 }
 
 /// What is the matter.
@@ -27,10 +29,12 @@ pub(super) enum Why {
     InsideOf(PathId, Kind),
     /// It is of a kind that cannot be used here.
     Unusable(Kind),
+    /// It is of a kind that cannot be joined with `+`.
+    NotJoined(Kind),
     /// These bytes must be text and are not UTF-8.
     NotText,
-    /// A table's value must be text and is not UTF-8.
-    TableValueNotText,
+    /// A table's value is not what the table should hold.
+    TableValueUnfit,
     /// It cannot be written: a parent is in the way.
     Parent(PathId),
     /// It cannot be written: a list is not extended.
@@ -39,11 +43,11 @@ pub(super) enum Why {
 
 impl Why {
     pub(super) fn wrong_type(self) -> Failure {
-        Failure { class: RejectClass::WrongType, why: self }
+        Failure { class: RejectClass::WrongType, why: self, part: 0 }
     }
 
     pub(super) fn missing(self) -> Failure {
-        Failure { class: RejectClass::MissingField, why: self }
+        Failure { class: RejectClass::MissingField, why: self, part: 0 }
     }
 }
 
@@ -54,6 +58,14 @@ pub(super) struct Shown<'a, T> {
 }
 
 impl Expression {
+    /// The part that a failure is about.
+    pub(super) fn part(&self, failure: &Failure) -> &Expression {
+        match self {
+            Expression::Joined(parts) if failure.part > 0 => &parts[usize::from(failure.part) - 1],
+            whole => whole,
+        }
+    }
+
     pub(super) fn shown<'a>(&'a self, tree: &'a PathTree) -> Shown<'a, Expression> {
         Shown { what: self, tree }
     }
@@ -75,6 +87,13 @@ impl fmt::Display for Shown<'_, Expression> {
                 write!(f, "record.{name}")
             }
             Expression::Text(text) => write!(f, "{text:?}"),
+            Expression::Joined(parts) => {
+                for (index, part) in parts.iter().enumerate() {
+                    let plus = if index == 0 { "" } else { " + " };
+                    write!(f, "{plus}{}", part.shown(self.tree))?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -89,8 +108,13 @@ impl fmt::Display for Shown<'_, Why> {
                 write!(f, "` is {}", kind.name())
             }
             Why::Unusable(kind) => write!(f, "is {}, which cannot be a key", kind.name()),
+            Why::NotJoined(kind) => {
+                write!(f, "is {}, and only text is joined with `+`", kind.name())
+            }
             Why::NotText => f.write_str("is not UTF-8, and text is wanted"),
-            Why::TableValueNotText => f.write_str("leads to a table's value that is not UTF-8"),
+            Why::TableValueUnfit => f.write_str(
+                "leads to a value that is not of its table's kind (no UTF-8, or no JSON)",
+            ),
             Why::Parent(parent) => {
                 f.write_str("cannot be written: `")?;
                 show_path(f, self.tree, parent)?;

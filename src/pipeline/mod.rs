@@ -21,7 +21,7 @@ mod process;
 pub use process::{Pipeline, SINK};
 pub use results::Results;
 
-use crate::verdict::Verdict;
+use crate::{cache::Value, verdict::Verdict};
 
 /// The end of a stage, told to whoever takes the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +45,18 @@ pub struct Processed {
 pub trait Lookup {
     /// Looks a key up in the table of that index in `Settings::tables`.
     fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_>;
+
+    /// How old an answer of that table may be by now, in nanoseconds; `None` if nobody knows.
+    fn age_ns(&self, _table: usize) -> Option<u64> {
+        None
+    }
 }
 
 /// What a table said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found<'a> {
-    /// The value's bytes.
-    Hit(&'a [u8]),
+    /// The value.
+    Hit(Value<'a>),
     /// There is no such key.
     Miss,
     /// The table is older than allowed, and the record must not be answered from it.

@@ -16,14 +16,14 @@ pub(super) fn of_record(origin: &Expression, unit_nanos: u64, record: &Record<'_
         Expression::Record(Field::Timestamp) => record.timestamp_ms?.checked_mul(1_000_000),
         Expression::Record(Field::Offset) => scale(record.offset.into(), unit_nanos),
         Expression::Record(Field::Partition) => scale(record.partition_number.into(), unit_nanos),
-        Expression::Record(Field::Id | Field::Topic) | Expression::Text(_) => None,
+        Expression::Record(Field::Id | Field::Topic) => None,
         Expression::Record(field) => {
             // These fields lend the record's own bytes, so nothing is made.
             let mut made = Vec::new();
             let operand = expression::evaluate_field(field, record, &mut made).ok()?.bytes;
             decimal(operand, unit_nanos)
         }
-        Expression::Event(_) => None,
+        Expression::Event(_) | Expression::Text(_) | Expression::Joined(_) => None,
     }
 }
 

@@ -1,8 +1,9 @@
 //! One record through the plan: parse, operate, encode.
 
-use std::fmt;
+use std::{fmt, io::Write};
 
 use crate::{
+    cache::{Value, ValueKind},
     codec::{Edits, Obstacle, ParseErrorKind, Parser, PathId, Written, splice},
     config::{
         Problem, Settings,
@@ -11,7 +12,7 @@ use crate::{
     pipeline::{
         Found, Lookup, Mark, Processed, Results,
         compile::{self, OnMiss, Operator, Plan, Target},
-        expression::{Expression, Field, Kind, Operand, Piece, Scope},
+        expression::{Expression, Field, Kind, Made, Operand, Piece, Scope},
         failure::{Failure, Why},
         hash, origin,
         results::{Entry, Part},
@@ -35,8 +36,7 @@ pub struct Pipeline {
     plan: Plan,
     parser: Parser,
     edits: Edits,
-    /// Bytes of an operand that stand nowhere else.
-    made: Vec<u8>,
+    made: Made,
 }
 
 /// Told what the steps see and do; the hot thread has none.
@@ -73,7 +73,7 @@ impl Pipeline {
         Ok(Pipeline {
             parser: Parser::new(settings.limits.record, settings.limits.depth),
             edits: Edits::new(&plan.tree, plan.writes, WRITE_BYTES),
-            made: Vec::with_capacity(WRITE_BYTES),
+            made: Made::with_capacity(WRITE_BYTES),
             plan,
         })
     }
@@ -188,31 +188,40 @@ impl<'p> Work<'p, '_> {
         index: u16,
         operator: &'p Operator,
         tables: &mut T,
-        made: &mut Vec<u8>,
+        made: &mut Made,
         watch: &mut impl Watch,
     ) -> Result<(), Stop<'p>> {
         match operator {
-            Operator::Lookup { table, key, into, on_miss } => {
+            Operator::Lookup { table, key, into, on_miss, into_age } => {
                 let operand = self.scope().evaluate(key, made).and_then(as_key);
                 let operand = operand.map_err(|failure| Stop::Operand(failure, key))?;
                 let found = tables.lookup(*table, operand.bytes);
                 watch.looked_up(index, &self.plan.tables[*table], operand.bytes, &found);
                 let (bytes, kind): (_, fn(u16) -> Written) = match (found, on_miss) {
-                    (Found::Hit(bytes), _) => (bytes, Written::Text),
+                    (Found::Hit(Value { kind: ValueKind::Text, bytes }), _) => {
+                        (bytes, Written::Text)
+                    }
+                    (Found::Hit(Value { kind: ValueKind::Json, bytes }), _) => {
+                        (bytes, Written::Json)
+                    }
+                    (Found::Hit(_), _) => {
+                        return Err(Stop::Operand(Why::TableValueUnfit.wrong_type(), key));
+                    }
                     (Found::Stale, _) => return Err(Stop::Stale(*table)),
                     (Found::Miss, OnMiss::Skip) => return Err(Stop::Skip(SkipClass::TableMiss)),
                     (Found::Miss, OnMiss::Reject) => return Err(Stop::Miss(*table, key)),
                     (Found::Miss, OnMiss::Text(text)) => (text.as_bytes(), Written::Text),
                     (Found::Miss, OnMiss::Json(json)) => (json.as_bytes(), Written::Json),
                 };
-                if std::str::from_utf8(bytes).is_err() {
-                    return Err(Stop::Operand(Why::TableValueNotText.wrong_type(), key));
-                }
                 let fill = |_: Scope<'_>, out: &mut Vec<u8>| {
                     out.extend_from_slice(bytes);
                     Ok(())
                 };
-                self.write(index, *into, kind, watch, fill)
+                self.write(index, *into, kind, watch, fill)?;
+                match into_age {
+                    Some(target) => self.write_age(index, *target, tables.age_ns(*table), watch),
+                    None => Ok(()),
+                }
             }
             Operator::Hash { algorithm, of, into } => {
                 self.hash(index, *algorithm, of, *into, made, watch)
@@ -224,6 +233,25 @@ impl<'p> Work<'p, '_> {
         }
     }
 
+    /// Milliseconds with three decimals, rounded up: an answer is never older than it says.
+    fn write_age(
+        &mut self,
+        index: u16,
+        into: Target,
+        age_ns: Option<u64>,
+        watch: &mut impl Watch,
+    ) -> Result<(), Stop<'p>> {
+        self.write(index, into, Written::Json, watch, |_, out| {
+            let micros = age_ns.map(|age| age.div_ceil(1_000));
+            // Writing to a vector cannot fail.
+            let _ = match micros {
+                Some(micros) => write!(out, "{}.{:03}", micros / 1_000, micros % 1_000),
+                None => write!(out, "null"),
+            };
+            Ok(())
+        })
+    }
+
     #[inline]
     fn hash(
         &mut self,
@@ -231,7 +259,7 @@ impl<'p> Work<'p, '_> {
         algorithm: HashAlgorithm,
         of: &'p Expression,
         into: Target,
-        made: &mut Vec<u8>,
+        made: &mut Made,
         watch: &mut impl Watch,
     ) -> Result<(), Stop<'p>> {
         self.write(index, into, Written::Plain, watch, |scope, out| {
@@ -270,7 +298,7 @@ impl<'p> Work<'p, '_> {
     }
 
     #[inline]
-    fn encode(&self, made: &mut Vec<u8>, results: &mut Results) -> Result<(), Stop<'p>> {
+    fn encode(&self, made: &mut Made, results: &mut Results) -> Result<(), Stop<'p>> {
         let key = self.encode_key(made, results)?;
         let value = self.encode_value(made, results)?;
         results_push(self.plan, self.record, results, key, value);
@@ -278,7 +306,7 @@ impl<'p> Work<'p, '_> {
     }
 
     #[inline]
-    fn encode_key(&self, made: &mut Vec<u8>, results: &mut Results) -> Result<Part, Stop<'p>> {
+    fn encode_key(&self, made: &mut Made, results: &mut Results) -> Result<Part, Stop<'p>> {
         let key = &self.plan.key;
         if let Expression::Record(Field::Key) = key {
             return Ok(key_of(self.record));
@@ -289,7 +317,7 @@ impl<'p> Work<'p, '_> {
     }
 
     #[inline]
-    fn encode_value(&self, made: &mut Vec<u8>, results: &mut Results) -> Result<Part, Stop<'p>> {
+    fn encode_value(&self, made: &mut Made, results: &mut Results) -> Result<Part, Stop<'p>> {
         let value = &self.plan.value;
         match value {
             Expression::Record(Field::Value) => return Ok(Part::OfRecord),
@@ -327,7 +355,7 @@ fn as_key(operand: Operand<'_>) -> Result<Operand<'_>, Failure> {
 fn fill_in<'p>(
     pieces: &'p [Piece],
     scope: Scope<'_>,
-    made: &mut Vec<u8>,
+    made: &mut Made,
     out: &mut Vec<u8>,
 ) -> Result<(), Stop<'p>> {
     for piece in pieces {
@@ -402,7 +430,7 @@ fn stopped(plan: &Plan, stop: &Stop<'_>, step: Step) -> Verdict {
     match stop {
         Stop::Skip(class) => Verdict::Skip(Skip { class: *class, step }),
         Stop::Operand(failure, expression) => {
-            let value = expression.shown(&plan.tree);
+            let value = expression.part(failure).shown(&plan.tree);
             reject(failure.class, format_args!("`{value}` {}", failure.why.shown(&plan.tree)))
         }
         Stop::Target(failure, path) => {

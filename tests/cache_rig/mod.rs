@@ -25,7 +25,7 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// A table that must not be empty.
 pub(crate) fn settings(place: TablePlace) -> Table {
-    Table { name: "users".to_owned(), place, fail_on_empty: true, load_timeout: DEADLINE }
+    Table { load_timeout: DEADLINE, ..Table::new("users", place) }
 }
 
 /// One open table.
@@ -47,7 +47,7 @@ impl Opened {
     /// One turn and a lookup.
     pub(crate) fn get(&mut self, key: &str) -> Option<Vec<u8>> {
         self.tables.quiesce();
-        self.tables.get(0, key.as_bytes()).map(<[u8]>::to_vec)
+        self.tables.get(0, key.as_bytes()).map(|value| value.bytes.to_vec())
     }
 
     /// Waits until a lookup gives that.

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use hotspur::config::settings::TablePlace;
+use hotspur::config::settings::{RedisTable, TablePlace};
 use tempfile::TempDir;
 
 use crate::cache_rig::until;
@@ -78,7 +78,7 @@ impl Server {
 
     pub(crate) fn place(&self, prefix: &str) -> TablePlace {
         let shown = format!("redis://127.0.0.1:{}/0", self.port);
-        TablePlace::Redis { url: self.url(0), shown, prefix: prefix.to_owned() }
+        TablePlace::Redis(RedisTable::new(&self.url(0), &shown, prefix))
     }
 
     fn signal(&self, signal: &str) {

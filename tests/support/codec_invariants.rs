@@ -5,6 +5,7 @@
 //! table holds. What must come out is said by `serde_json` and by `naive_event`, byte for byte.
 
 use hotspur::{
+    cache,
     clock::Ticks,
     config::settings::{HashAlgorithm, OnMiss, Operator},
     delivery::dead_letter::{Letter, write_headers},
@@ -73,7 +74,7 @@ impl Lookup for Echo<'_> {
             return Found::Miss;
         }
         self.key = key.to_vec();
-        Found::Hit(self.value)
+        Found::Hit(cache::Value::text(self.value))
     }
 }
 
@@ -320,7 +321,7 @@ fn reading(path: &[Step]) -> Pipeline {
 
 fn lookup(table: &str, key: &str, into: &str) -> Operator {
     let [table, key, into] = [table, key, into].map(str::to_owned);
-    Operator::Lookup { table, key, into, on_miss: OnMiss::Null }
+    Operator::Lookup { table, key, into, on_miss: OnMiss::Null, into_age: None }
 }
 
 fn hash(of: &str) -> Operator {

@@ -9,6 +9,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use hotspur::{
+    cache::Value,
     clock::{Clock, ManualClock, Ticks, WallOffset},
     config::settings::{HashAlgorithm, OnMiss, Operator},
     delivery::Order,
@@ -38,18 +39,23 @@ struct Table;
 
 impl Lookup for Table {
     fn lookup(&mut self, _table: usize, key: &[u8]) -> Found<'_> {
-        if key.len().is_multiple_of(2) { Found::Hit(b"\"\\\x01\xc3\xa9") } else { Found::Miss }
+        if key.len().is_multiple_of(2) {
+            Found::Hit(Value::text(b"\"\\\x01\xc3\xa9"))
+        } else {
+            Found::Miss
+        }
     }
 }
 
 struct Steps<'a>(&'a mut Pipeline);
 
 impl Process for Steps<'_> {
-    fn begin_turn(&mut self) {}
+    fn begin_turn(&mut self, _now: Ticks) {}
 
     fn process(
         &mut self,
         record: &Record<'_>,
+        _now: Ticks,
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed {
@@ -267,6 +273,7 @@ fn compile() -> Pipeline {
             key: "event.a".to_owned(),
             into: "cached".to_owned(),
             on_miss: OnMiss::Skip,
+            into_age: None,
         },
         Operator::Hash {
             algorithm: HashAlgorithm::Xxh3,

@@ -70,10 +70,5 @@ fn source() -> KafkaSource {
 }
 
 fn table(name: &str) -> Table {
-    Table {
-        name: name.to_owned(),
-        place: TablePlace::File(PathBuf::from("unused.jsonl")),
-        fail_on_empty: false,
-        load_timeout: Duration::from_secs(1),
-    }
+    Table::new(name, TablePlace::File(PathBuf::from("unused.jsonl")))
 }

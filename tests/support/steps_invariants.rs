@@ -6,6 +6,7 @@
 //! is JSON.
 
 use hotspur::{
+    cache::Value,
     clock::Ticks,
     config::settings::{OnMiss, Operator},
     pipeline::{Found, Lookup, Pipeline, Results},
@@ -25,7 +26,7 @@ struct Mirror(Vec<u8>);
 impl Lookup for Mirror {
     fn lookup(&mut self, _table: usize, key: &[u8]) -> Found<'_> {
         self.0 = key.to_vec();
-        if key.len().is_multiple_of(2) { Found::Hit(&self.0) } else { Found::Miss }
+        if key.len().is_multiple_of(2) { Found::Hit(Value::text(&self.0)) } else { Found::Miss }
     }
 }
 
@@ -38,6 +39,7 @@ pub(crate) fn check(input: &[u8]) -> bool {
         key: text(),
         into: text(),
         on_miss: OnMiss::Default("[1]".to_owned()),
+        into_age: None,
     };
     let texts = Operator::Text(vec![(text(), text())]);
     let mut settings = settings(vec![lookup, texts], &["users"]);

@@ -18,7 +18,7 @@ use super::{
     prefix::Prefix,
     trouble::Trouble,
 };
-use crate::cache::table::Writer;
+use crate::cache::{table::Writer, value::Value as TableValue};
 use crate::limits::{TABLE_DIRTY_KEYS_MAX, TABLE_MGET_KEYS_MAX, TABLE_ROUND_KEYS_MAX};
 
 /// Keys that `SCAN` is asked to look at in one page.
@@ -298,7 +298,7 @@ impl Mirror {
             let Some(lookup_key) = self.prefix.strip(key) else { continue };
             match bytes(value) {
                 Some(value) => {
-                    self.writer.insert(lookup_key, &value, self.generation);
+                    self.writer.insert(lookup_key, TableValue::text(&value), self.generation);
                 }
                 None => {
                     self.writer.remove(lookup_key);

@@ -29,6 +29,7 @@ use self::{
     trouble::Trouble,
 };
 use super::{status::TableStatus, stop::Stop, table::Writer};
+use crate::config::settings::RedisTable;
 
 /// Between rounds while changes come in: a write is visible after this and a round trip at most.
 const PACE_BUSY: Duration = Duration::from_micros(200);
@@ -53,13 +54,13 @@ pub(super) struct Refresher {
 impl Refresher {
     /// Checks the URL, connects to nothing yet. The error is a sentence.
     pub(super) fn new(
-        (url, shown, prefix): (&str, &str, &str),
+        settings: &RedisTable,
         writer: Writer,
         status: Arc<TableStatus>,
         stop: Stop,
     ) -> Result<Refresher, String> {
-        let address = Address::parse(url, shown)?;
-        let mirror = Mirror::new(writer, Prefix::new(prefix));
+        let address = Address::parse(&settings.url, &settings.shown)?;
+        let mirror = Mirror::new(writer, Prefix::new(&settings.prefix));
         let (quiet_rounds, is_trouble_told) = (0, false);
         Ok(Refresher { address, mirror, status, stop, quiet_rounds, is_trouble_told })
     }

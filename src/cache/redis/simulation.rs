@@ -208,7 +208,7 @@ impl Simulation {
             return;
         }
         for (key, past) in &self.server.past {
-            let bytes = self.reader.get(&[*key]).map(|it| it.try_into().unwrap());
+            let bytes = self.reader.get(&[*key]).map(|it| it.bytes.try_into().unwrap());
             let answer = bytes.map(u64::from_le_bytes);
             let since = past.partition_point(|(time, _)| *time <= self.as_of).saturating_sub(1);
             let was_true = past[since..].iter().any(|(_, value)| *value == answer);
@@ -235,7 +235,8 @@ proptest! {
         prop_assert!(comes_to_rest, "nothing happens any more, and the copy does not know it");
         for key in 0..KEYS {
             let value = simulation.server.content.get(&key).map(|it| it.to_le_bytes());
-            prop_assert_eq!(simulation.reader.get(&[key]), value.as_ref().map(|it| &it[..]));
+            let found = simulation.reader.get(&[key]).map(|it| it.bytes);
+            prop_assert_eq!(found, value.as_ref().map(|it| &it[..]));
         }
     }
 }

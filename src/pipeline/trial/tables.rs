@@ -1,14 +1,9 @@
-//! Tables of a trial, from files of `{"key": …, "value": …}` lines.
-//!
-//! As in a run, text is its bytes and any other value its JSON text. A later line for the same key
-//! counts.
+//! Tables of a trial, from files as a run's file tables read them.
 
-use std::{collections::HashMap, fs, path::PathBuf};
-
-use serde::Deserialize;
-use serde_json::Value;
+use std::path::PathBuf;
 
 use crate::{
+    cache::{Entries, OwnedValue, read_entries},
     config::{Settings, settings::Operator},
     pipeline::{Found, Lookup},
 };
@@ -16,14 +11,7 @@ use crate::{
 /// By their index in `Settings::tables`; `None` was not given.
 #[derive(Debug)]
 pub(super) struct FileTables {
-    tables: Vec<Option<HashMap<Vec<u8>, Vec<u8>>>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    key: String,
-    value: Value,
+    tables: Vec<Option<Entries>>,
 }
 
 impl FileTables {
@@ -39,7 +27,7 @@ impl FileTables {
                 let known: Vec<_> = settings.tables.iter().map(|it| it.name.as_str()).collect();
                 format!("there is no table named {name:?}; known are: {}", known.join(", "))
             })?;
-            tables[index] = Some(read_file(path)?);
+            tables[index] = Some(read_entries(path)?);
         }
         Ok(FileTables { tables })
     }
@@ -57,26 +45,14 @@ impl FileTables {
     }
 }
 
-fn read_file(path: &PathBuf) -> Result<HashMap<Vec<u8>, Vec<u8>>, String> {
-    let shown = path.display();
-    let text = fs::read_to_string(path).map_err(|error| format!("failed to read {shown}: {error}"));
-    let mut entries = HashMap::new();
-    for (line, number) in text?.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()) {
-        let entry: Entry = serde_json::from_str(line).map_err(|error| {
-            format!("{shown}:{number}: not {{\"key\": TEXT, \"value\": VALUE}}: {error}")
-        })?;
-        let value = match entry.value {
-            Value::String(text) => text,
-            other => other.to_string(),
-        };
-        entries.insert(entry.key.into_bytes(), value.into_bytes());
-    }
-    Ok(entries)
-}
-
 impl Lookup for FileTables {
     fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_> {
         let found = self.tables[table].as_ref().and_then(|entries| entries.get(key));
-        found.map_or(Found::Miss, |value| Found::Hit(value))
+        found.map(OwnedValue::as_value).map_or(Found::Miss, Found::Hit)
+    }
+
+    /// A file was read a moment ago.
+    fn age_ns(&self, _table: usize) -> Option<u64> {
+        Some(0)
     }
 }

@@ -1,0 +1,67 @@
+//! As of when a table is true: one word from its side thread to the hot thread.
+//!
+//! The side thread writes it after all that was true at that time is in the table; the hot thread
+//! reads it before it takes what was published. So whatever it looks up afterwards was true at that
+//! time or later. The time is in ticks, because the hot thread reads no other clock.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
+
+use crate::clock::{Clock, Ticks, TscClock};
+
+/// Apart from everything else, because one thread writes it all the time and another reads it.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(super) struct Freshness {
+    /// Zero if nobody knows.
+    as_of: AtomicU64,
+    clock: TscClock,
+}
+
+impl Freshness {
+    pub(super) fn new() -> Freshness {
+        Freshness { as_of: AtomicU64::new(0), clock: TscClock::new() }
+    }
+
+    /// Side thread: the table shows all that its source held at that time.
+    pub(super) fn set(&self, time: Instant) {
+        // The distance is short, so that the two clocks cannot drift apart over it.
+        let age_ns = time.elapsed().as_nanos() as u64;
+        let as_of = self.clock.now().0.saturating_sub(self.clock.ticks(age_ns)).max(1);
+        self.as_of.fetch_max(as_of, Ordering::Release);
+    }
+
+    /// Hot thread.
+    #[inline]
+    pub(super) fn as_of(&self) -> Option<Ticks> {
+        match self.as_of.load(Ordering::Acquire) {
+            0 => None,
+            ticks => Some(Ticks(ticks)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_time_that_is_known_never_goes_back() {
+        let freshness = Freshness::new();
+        assert_eq!(freshness.as_of(), None);
+        let (start, clock) = (Instant::now(), TscClock::new());
+        let before = clock.now();
+        freshness.set(Instant::now());
+        let after = clock.now();
+        let as_of = freshness.as_of().unwrap();
+        // Reading two clocks takes a while.
+        let slack = Duration::from_micros(10) + start.elapsed();
+        assert!(as_of.0 + clock.ticks(slack.as_nanos() as u64) >= before.0 && as_of <= after);
+        freshness.set(start);
+        assert_eq!(freshness.as_of(), Some(as_of));
+    }
+}
