@@ -88,8 +88,8 @@ fn nobody() -> String {
 fn every_command_that_is_planned_says_that_it_is_not_built() {
     let folder = Folder::empty();
     for command in [
-        "test", "measure", "report", "dead", "replay", "doctor", "jitter", "table", "graph", "top",
-        "tap", "pause", "resume",
+        "test", "measure", "report", "dead", "replay", "doctor", "jitter", "graph", "top", "tap",
+        "pause", "resume",
     ] {
         let sentence = format!("`hotspur {command}` is not built yet");
         folder.run(&[command, "--some", "thing"]).is(2, &[&sentence]);
@@ -200,4 +200,31 @@ fn shells_and_help_know_the_commands() {
         folder.run(words).is(0, &["completions", "check", "demo"]);
     }
     folder.run(&[]).is(2, &["hotspur init orders > hotspur.toml"]);
+}
+
+const WITH_TABLES: &str = "name = \"tables\"\n[source.kafka]\ntopics = [\"a\"]\n[sink.kafka]\n\
+    topic = \"b\"\n[tables.users]\nfile = \"users.csv\"\n[tables.empty]\nfile = \"empty.jsonl\"\n\
+    [[steps]]\nlookup = { table = \"users\", key = \"event.key\", into = \"user\" }\n";
+
+#[test]
+fn a_table_is_shown_and_so_is_one_of_its_values() {
+    let folder = Folder::empty()
+        .with("hotspur.toml", WITH_TABLES)
+        .with("users.csv", "key,tier,country\nuser1,gold,AT\nuser2,silver,BE\n")
+        .with("empty.jsonl", "");
+    folder.run(&["table", "users"]).is(0, &["entries    2", "users.csv", "loaded in ", "age "]);
+    folder.run(&["table", "empty"]).is(0, &["entries    0"]);
+    let answer = folder.run(&["table", "users", "user1"]).is(0, &["kind       json"]);
+    assert!(answer.output.ends_with("\n\n{\"tier\":\"gold\",\"country\":\"AT\"}\n"));
+    folder.run(&["table", "users", "user3"]).is(1, &["table users has no key \"user3\""]);
+    folder.run(&["table", "user"]).is(2, &["no table named \"user\"; did you mean \"users\"?"]);
+    folder.run(&["table", "orders"]).is(2, &["no table named \"orders\"; there is empty, users"]);
+    folder.run(&["table"]).is(2, &["<NAME>"]);
+}
+
+#[test]
+fn a_table_that_cannot_be_loaded_says_why() {
+    let folder = Folder::empty().with("hotspur.toml", WITH_TABLES).with("users.csv", "key\n");
+    folder.run(&["table", "users"]).is(3, &["users.csv:1: the head must name a column of keys"]);
+    folder.run(&["table", "empty"]).is(3, &["empty.jsonl could not be read: No such file"]);
 }

@@ -3,11 +3,11 @@
 #[path = "support/pipeline_settings.rs"]
 mod pipeline_settings;
 
-use std::{collections::HashMap, fs};
+use std::fs;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hotspur::{
-    cache::Value,
+    cache::{Entries, OwnedValue, Value},
     clock::Ticks,
     config::{
         Settings,
@@ -42,6 +42,11 @@ fn golden_nested() {
 #[test]
 fn golden_record() {
     run_file("record");
+}
+
+#[test]
+fn golden_tables() {
+    run_file("tables");
 }
 
 #[test]
@@ -169,11 +174,15 @@ impl Lookup for Always<'_> {
 }
 
 /// Tables of a data file, in order of their names.
-struct Tables(Vec<HashMap<Vec<u8>, Vec<u8>>>);
+struct Tables(Vec<Entries>);
 
 impl Lookup for Tables {
     fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_> {
-        self.0[table].get(key).map_or(Found::Miss, |value| Found::Hit(Value::text(value)))
+        self.0[table].get(key).map(OwnedValue::as_value).map_or(Found::Miss, Found::Hit)
+    }
+
+    fn age_ns(&self, table: usize) -> Option<u64> {
+        (table == 0).then_some(1_234_001)
     }
 }
 
@@ -328,10 +337,18 @@ fn read_pipeline(file: &DocumentMut) -> (Settings, Tables) {
     (settings, Tables(tables.into_iter().map(|(_, table)| table).collect()))
 }
 
-fn entries(table: &Item) -> HashMap<Vec<u8>, Vec<u8>> {
+/// Text stands as it is, JSON as `{ json = … }`.
+fn entries(table: &Item) -> Entries {
+    let value = |item: &Item| {
+        let json = item.get("json").and_then(Item::as_str);
+        let value = json.map_or_else(
+            || Value::text(item.as_str().unwrap().as_bytes()),
+            |json| Value::json(json.as_bytes()),
+        );
+        OwnedValue { kind: value.kind, bytes: value.bytes.to_vec() }
+    };
     let entries = table.as_table_like().unwrap().iter();
-    let bytes = |item: &Item| item.as_str().unwrap().as_bytes().to_vec();
-    entries.map(|(key, value)| (key.as_bytes().to_vec(), bytes(value))).collect()
+    entries.map(|(key, item)| (key.as_bytes().to_vec(), value(item))).collect()
 }
 
 fn operator(step: &dyn TableLike) -> Operator {
@@ -345,7 +362,8 @@ fn operator(step: &dyn TableLike) -> Operator {
             _ => OnMiss::Reject,
         };
         let (table, key, into) = (of(lookup, "table"), of(lookup, "key"), of(lookup, "into"));
-        Operator::Lookup { table, key, into, on_miss, into_age: None }
+        let into_age = text(lookup, "into_age");
+        Operator::Lookup { table, key, into, on_miss, into_age }
     } else if let Some(hash) = part("hash") {
         let algorithm = match of(hash, "algorithm").as_str() {
             "md5" => HashAlgorithm::Md5,

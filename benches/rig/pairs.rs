@@ -1,4 +1,4 @@
-//! Two systems in the open loop, many times in turns: whether one is worse beyond the rounds' noise.
+//! Two systems in the open loop, many times in turns: whether one is worse beyond noise.
 //!
 //! A tail of a few records says little once. So rounds are compared pair by pair: the median of the
 //! pairs' ratios, its quartiles, and in how many pairs the first system was the better one. With a
@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{
     broker::Broker,
     open_loop::{self, Figures},
-    statistics::{median, quantile},
+    statistics::median,
     system::System,
 };
 
@@ -38,12 +38,12 @@ pub(crate) fn show(broker: &Broker, of: [System; 2], rate: u64, rounds: usize, l
         let ratios: Vec<f64> = runs[0].iter().zip(&runs[1]).map(|it| at(it.0) / at(it.1)).collect();
         let better = ratios.iter().filter(|ratio| **ratio < 1.0).count();
         let is_worse = rounds - better >= pairs_to_lose(rounds);
+        let middle = median(ratios.iter().copied());
+        let [low, high] = [0.25, 0.75].map(|share| quantile(&ratios, share));
+        let verdict = if is_worse { "yes" } else { "not beyond noise" };
         println!(
-            "| {name} | {ours:.0} | {theirs:.0} | {:.2}, {:.2} to {:.2} | {better} of {rounds} | {} |",
-            median(ratios.iter().copied()),
-            quantile(&ratios, 0.25),
-            quantile(&ratios, 0.75),
-            if is_worse { "yes" } else { "not beyond noise" },
+            "| {name} | {ours:.0} | {theirs:.0} | {middle:.2}, {low:.2} to {high:.2} | \
+             {better} of {rounds} | {verdict} |"
         );
     }
     let [ours, theirs] = [&runs[0], &runs[1]].map(|runs| {
@@ -68,4 +68,11 @@ fn pairs_to_lose(rounds: usize) -> usize {
         ways *= lost as f64 / (rounds - lost + 1) as f64;
     }
     rounds
+}
+
+/// The figure below which that share of them lies; the nearest one, none is made up.
+fn quantile(figures: &[f64], share: f64) -> f64 {
+    let mut figures = figures.to_vec();
+    figures.sort_by(f64::total_cmp);
+    figures[((figures.len() - 1) as f64 * share).round() as usize]
 }

@@ -16,15 +16,3 @@ pub(crate) fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
         (figures[middle - 1] + figures[middle]) / 2.0
     }
 }
-
-/// The figure below which that share of them lies; the nearest one, none is made up.
-///
-/// # Panics
-///
-/// If there is no figure.
-#[allow(dead_code, reason = "each bench takes what it needs")]
-pub(crate) fn quantile(figures: &[f64], share: f64) -> f64 {
-    let mut figures = figures.to_vec();
-    figures.sort_by(f64::total_cmp);
-    figures[((figures.len() - 1) as f64 * share).round() as usize]
-}

@@ -23,8 +23,8 @@ use std::{
 };
 
 use crate::{
-    cache::{self, CacheError, KeyHash, TableHandle, TableStatus, Tables},
-    clock::{Ticks, TscClock, WallOffset},
+    cache::{self, CacheError, KeyHash, OwnedValue, TableHandle, TableStatus, Tables},
+    clock::{Clock, Ticks, TscClock, WallOffset},
     config::{
         Problem, Settings,
         settings::{self, Guarantee, Idle},
@@ -247,6 +247,16 @@ impl LoadedTables {
             })?;
         }
         Ok(LoadedTables { tables, handles })
+    }
+
+    /// The value of a key, if the table has it, and how old the answer may be in nanoseconds, if
+    /// that is known. `None` if there is no answer in time.
+    pub fn fetch(&mut self, table: usize, key: &[u8]) -> Option<(Option<OwnedValue>, Option<u64>)> {
+        let clock = TscClock::new();
+        self.tables.begin_turn(clock.now());
+        let found = self.tables.get(table, key);
+        let found = found.map(|it| OwnedValue { kind: it.kind, bytes: it.bytes.to_vec() });
+        Some((found, self.tables.age_ns(table, clock.now())))
     }
 
     /// The state of each table.

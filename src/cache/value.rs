@@ -41,11 +41,19 @@ impl<'a> Value<'a> {
     /// JSON without white space around it, or plain bytes if they are no JSON.
     pub fn json(bytes: &'a [u8]) -> Value<'a> {
         let trimmed = bytes.trim_ascii();
-        let text = std::str::from_utf8(trimmed).ok();
-        match text.map(serde_json::from_str::<IgnoredAny>) {
-            Some(Ok(_)) => Value { kind: ValueKind::Json, bytes: trimmed },
+        match std::str::from_utf8(trimmed) {
+            Ok(text) if is_json(text) => Value { kind: ValueKind::Json, bytes: trimmed },
             _ => Value { kind: ValueKind::Bytes, bytes },
         }
+    }
+}
+
+/// As strict as with records. Passing over a value does not look at surrogates, so where there may
+/// be one, the value is built.
+fn is_json(text: &str) -> bool {
+    match memchr::memmem::find(text.as_bytes(), b"\\u") {
+        Some(_) => serde_json::from_str::<serde_json::Value>(text).is_ok(),
+        None => serde_json::from_str::<IgnoredAny>(text).is_ok(),
     }
 }
 
@@ -66,6 +74,8 @@ mod tests {
             (b"", Bytes),
             (b"{\"a\":}", Bytes),
             (b"7 8", Bytes),
+            (br#""\ud83d\ude00""#, Json),
+            (br#""\ud800""#, Bytes),
             (b"\"\xff\"", Bytes),
         ] {
             assert_eq!(Value::json(bytes).kind, kind, "{}", bytes.escape_ascii());

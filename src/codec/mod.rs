@@ -4,6 +4,7 @@
 //! pass over it (`tree`), changes are noted beside it (`edits`), and the result is the bytes that
 //! arrived with those changes spliced in (`splice`). Where a value's own spelling is needed, its
 //! place is found through the parser's structural index (`span`), so a number leaves as it came.
+//! What a table put in is JSON without a tape; a value in it is found by `inside`.
 //!
 //! What this does not do: decide what a step means, or build a tree of values. A value that nobody
 //! names is never looked at again after the parse.
@@ -15,6 +16,7 @@
 
 pub mod edits;
 pub mod escape;
+pub mod inside;
 pub mod path;
 pub mod span;
 pub mod splice;

@@ -23,9 +23,11 @@ pub mod init;
 pub mod load;
 pub mod logging;
 pub mod profiles;
+mod progress;
 pub mod run;
 pub mod schema;
 pub mod signals;
+pub mod table;
 pub mod try_one;
 
 pub use exit::{Exit, Failure, Outcome};
@@ -76,6 +78,8 @@ pub enum Command {
     Try(try_one::Arguments),
     /// Generates load into the source
     Load(load::Arguments),
+    /// Loads one table as `run` would and shows it, or one of its values
+    Table(table::Arguments),
     /// Lists the tuning profiles, prints one, compares two
     Profiles(profiles::Arguments),
     /// Prints completions for a shell
@@ -96,8 +100,6 @@ pub enum Command {
     Doctor(Later),
     /// How often the core is taken away (not built yet)
     Jitter(Later),
-    /// Entries of a table (not built yet)
-    Table(Later),
     /// A picture of the pipeline (not built yet)
     Graph(Later),
     /// A running process at a glance (not built yet)
@@ -160,6 +162,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Schema(arguments) => schema::run(arguments),
         Command::Try(arguments) => try_one::run(&loaded(line)?, arguments),
         Command::Load(arguments) => load::run(&loaded(line)?, arguments),
+        Command::Table(arguments) => table::run(&loaded(line)?, arguments),
         Command::Profiles(arguments) => profiles::run(arguments),
         Command::Completions(arguments) => completions::run(arguments),
         Command::Man => completions::manual(),
@@ -170,7 +173,6 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Replay(_) => not_built("replay"),
         Command::Doctor(_) => not_built("doctor"),
         Command::Jitter(_) => not_built("jitter"),
-        Command::Table(_) => not_built("table"),
         Command::Graph(_) => not_built("graph"),
         Command::Top(_) => not_built("top"),
         Command::Tap(_) => not_built("tap"),

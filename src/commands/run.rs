@@ -1,11 +1,8 @@
 //! `run`: the pipeline, until a signal.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use super::{Exit, Failure, Outcome, print, signals::SignalActions};
+use super::{Exit, Failure, Outcome, print, progress::LoadProgress, signals::SignalActions};
 use crate::{
     assemble::{self, Finished, LoadedTables, Machine, Running, StartError},
     cache::TableStatus,
@@ -15,9 +12,6 @@ use crate::{
     pipeline::Pipeline,
     verdict::{RejectClass, SkipClass},
 };
-
-/// When the first line about a table that is still loading comes.
-const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 
 /// Tables that have a line each at the start.
 const TABLES_TOLD_MAX: usize = 4;
@@ -147,23 +141,10 @@ fn announce(settings: &Settings, machine: &Machine) {
 
 /// Loads all tables, telling progress after one second, two, four and so on.
 fn load_tables(settings: &Settings, signals: &SignalActions) -> Result<LoadedTables, StartError> {
-    let started = Instant::now();
-    let mut next_line = PROGRESS_AFTER;
-    let mut progress = |status: &TableStatus| {
-        if !status.is_loaded() && started.elapsed() >= next_line {
-            next_line *= 2;
-            let trouble = Some(status.last_error()).filter(|it| !it.is_empty());
-            tracing::info!(
-                event = "table.loading",
-                table = status.name(),
-                entries = status.entries(),
-                of_about = Some(status.expected_entries()).filter(|it| *it > 0),
-                trouble
-            );
-        }
-    };
-    let tables = LoadedTables::open(&settings.tables, signals.stop_flag(), &mut progress)?;
-    tell_tables(&tables, started.elapsed());
+    let mut progress = LoadProgress::in_log();
+    let show = |status: &TableStatus| progress.show(status);
+    let tables = LoadedTables::open(&settings.tables, signals.stop_flag(), show)?;
+    tell_tables(&tables, progress.elapsed());
     Ok(tables)
 }
 

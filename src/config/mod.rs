@@ -12,7 +12,7 @@ mod build;
 mod build_steps;
 mod docs;
 mod environment;
-mod hints;
+pub(crate) mod hints;
 mod host;
 mod keys;
 mod layers;

@@ -4,14 +4,16 @@
 //! of `Pipeline`. Refused here is what no record could ever satisfy, such as reading a field of
 //! something that an earlier step made text.
 
+use std::iter;
+
 use crate::{
     codec::{Path, PathId, PathTree},
     config::{
         Problem, Settings,
-        settings::{self, HashAlgorithm, SinkPartition, Tombstones},
+        settings::{self, HashAlgorithm, RedisKind, SinkPartition, TablePlace, Tombstones},
     },
     pipeline::{
-        expression::{self, Expression, Field, Piece},
+        expression::{self, Expression, Field, Inside, Piece},
         foresight::Foresight,
     },
 };
@@ -79,6 +81,7 @@ pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
     let mut compiler = Compiler {
         tree: PathTree::new(),
         tables: settings.tables.iter().map(|table| table.name.clone()).collect(),
+        has_parts: settings.tables.iter().map(|table| has_parts(&table.place)).collect(),
         whole: Vec::new(),
         writes: 0,
         problems: Vec::new(),
@@ -107,11 +110,21 @@ pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
     })
 }
 
+/// A path that a step writes.
+struct Whole {
+    path: PathId,
+    /// Where the step stands.
+    place: String,
+    has_parts: bool,
+}
+
 struct Compiler {
     tree: PathTree,
     tables: Vec<String>,
-    /// Paths that a step has written so far, and where that step stands.
-    whole: Vec<(PathId, String)>,
+    /// Whether a table's values may be JSON.
+    has_parts: Vec<bool>,
+    /// What the steps have written so far.
+    whole: Vec<Whole>,
     writes: u16,
     problems: Vec<Problem>,
 }
@@ -125,6 +138,9 @@ impl Compiler {
                 let key = self.expression(&format!("{place}.lookup.key"), key);
                 let on_miss = self.on_miss(&format!("{place}.lookup.on_miss"), on_miss);
                 let into = self.target(&format!("{place}.lookup.into"), into, place);
+                if let (Some(table), Some(whole)) = (table, self.whole.last_mut()) {
+                    whole.has_parts = self.has_parts[table];
+                }
                 let age_key = format!("{place}.lookup.into_age");
                 let into_age = into_age.as_ref().map(|path| self.target(&age_key, path, place));
                 let (table, key, into, on_miss) = (table?, key?, into?, on_miss?);
@@ -147,13 +163,13 @@ impl Compiler {
 
     fn text(&mut self, place: &str, path: &str, template: &str) -> Option<(Vec<Piece>, Target)> {
         let key = format!("{place}.text.{}", toml_key(path));
-        let pieces = match expression::parse_template(template, &mut self.tree) {
+        let mut pieces = match expression::parse_template(template, &mut self.tree) {
             Ok(pieces) => Some(pieces),
             Err(sentence) => self.problem(&key, format!("{template:?}: {sentence}")),
         };
-        for piece in pieces.iter().flatten() {
+        for piece in pieces.iter_mut().flatten() {
             if let Piece::Hole(hole) = piece {
-                hole.paths().for_each(|path| self.check_above(&key, path));
+                self.settle(&key, hole);
             }
         }
         let target = self.target(&key, path, place);
@@ -171,8 +187,8 @@ impl Compiler {
 
     fn expression(&mut self, key: &str, text: &str) -> Option<Expression> {
         match expression::parse(text, &mut self.tree) {
-            Ok(expression) => {
-                expression.paths().for_each(|path| self.check_above(key, path));
+            Ok(mut expression) => {
+                self.settle(key, &mut expression);
                 Some(expression)
             }
             Err(sentence) => self.problem(key, format!("{text:?}: {sentence}")),
@@ -183,8 +199,14 @@ impl Compiler {
         match Path::parse(path) {
             Ok(path) => {
                 let path = self.tree.add(&path);
-                self.check_above(key, path);
-                self.whole.push((path, place.to_owned()));
+                if let Some(above) = self.whole_above(path) {
+                    let what = match above.has_parts {
+                        true => "what was looked up, and parts of that cannot be written yet",
+                        false => A_TEXT,
+                    };
+                    self.refuse_below(key, path, what);
+                }
+                self.whole.push(Whole { path, place: place.to_owned(), has_parts: false });
                 self.writes += 1;
                 Some(Target { path, write: self.writes - 1 })
             }
@@ -192,19 +214,35 @@ impl Compiler {
         }
     }
 
-    /// Tables hold text so far, and so do hashes and templates: below them there is nothing.
-    fn check_above(&mut self, key: &str, path: PathId) {
-        let mut above = self.tree.parent(path);
-        while let Some(at) = above {
-            if let Some((_, place)) = self.whole.iter().rev().find(|(it, _)| *it == at) {
-                let (path, at) = (self.tree.path(path), self.tree.path(at));
-                let wrong =
-                    format!("`{path}` cannot be: {place} makes `{at}` a text, which has no fields");
-                self.problems.push(Problem::error(key, wrong));
-                return;
+    /// Paths below what a step writes lead into that, not into the event that arrived. Below a
+    /// text there is nothing.
+    fn settle(&mut self, key: &str, expression: &mut Expression) {
+        for part in expression.parts_mut() {
+            let Expression::Event(path) = *part else { continue };
+            let Some(Whole { path: written, has_parts, .. }) = self.whole_above(path) else {
+                continue;
+            };
+            if !has_parts {
+                self.refuse_below(key, path, A_TEXT);
+                continue;
             }
-            above = self.tree.parent(at);
+            let taken = self.tree.path(*written).segments.len();
+            let way = self.tree.path(path).segments[taken..].into();
+            *part = Expression::Inside(Inside { path, written: *written, way });
         }
+    }
+
+    /// The nearest path above that a step has written.
+    fn whole_above(&self, path: PathId) -> Option<&Whole> {
+        let above = iter::successors(self.tree.parent(path), |at| self.tree.parent(*at));
+        above.into_iter().find_map(|at| self.whole.iter().rev().find(|it| it.path == at))
+    }
+
+    fn refuse_below(&mut self, key: &str, path: PathId, what: &str) {
+        let Some(Whole { path: at, place, .. }) = self.whole_above(path) else { return };
+        let (path, at) = (self.tree.path(path), self.tree.path(*at));
+        let wrong = format!("`{path}` cannot be: {place} makes `{at}` {what}");
+        self.problems.push(Problem::error(key, wrong));
     }
 
     fn table(&mut self, key: &str, name: &str) -> Option<usize> {
@@ -240,6 +278,16 @@ impl Compiler {
     fn problem<T>(&mut self, key: &str, message: String) -> Option<T> {
         self.problems.push(Problem::error(key, message));
         None
+    }
+}
+
+/// What most steps make of a path.
+const A_TEXT: &str = "a text, which has no fields";
+
+fn has_parts(place: &TablePlace) -> bool {
+    match place {
+        TablePlace::File(_) => true,
+        TablePlace::Redis(redis) => redis.kind != RedisKind::String,
     }
 }
 

@@ -7,7 +7,10 @@ use std::fmt;
 
 use crate::{
     codec::{PathId, PathTree},
-    pipeline::expression::{Expression, FIELDS, Field, Kind},
+    pipeline::{
+        evaluate::Kind,
+        expression::{Expression, FIELDS, Field, Inside},
+    },
     verdict::RejectClass,
 };
 
@@ -80,7 +83,9 @@ impl Why {
 impl fmt::Display for Shown<'_, Expression> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.what {
-            Expression::Event(path) => show_path(f, self.tree, *path),
+            Expression::Event(path) | Expression::Inside(Inside { path, .. }) => {
+                show_path(f, self.tree, *path)
+            }
             Expression::Record(Field::Header(name)) => write!(f, "record.headers[{name:?}]"),
             Expression::Record(field) => {
                 let name = FIELDS.iter().find(|(_, it)| it == field).map_or("", |(name, _)| name);

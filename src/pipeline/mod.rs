@@ -11,6 +11,7 @@ pub mod results;
 pub mod trial;
 
 mod compile;
+mod evaluate;
 mod expression;
 mod failure;
 mod foresight;

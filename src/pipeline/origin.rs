@@ -6,7 +6,10 @@
 
 use crate::{
     codec::{Edits, Event, Value},
-    pipeline::expression::{self, Expression, Field},
+    pipeline::{
+        evaluate,
+        expression::{Expression, Field},
+    },
     record::Record,
 };
 
@@ -20,10 +23,13 @@ pub(super) fn of_record(origin: &Expression, unit_nanos: u64, record: &Record<'_
         Expression::Record(field) => {
             // These fields lend the record's own bytes, so nothing is made.
             let mut made = Vec::new();
-            let operand = expression::evaluate_field(field, record, &mut made).ok()?.bytes;
+            let operand = evaluate::evaluate_field(field, record, &mut made).ok()?.bytes;
             decimal(operand, unit_nanos)
         }
-        Expression::Event(_) | Expression::Text(_) | Expression::Joined(_) => None,
+        Expression::Event(_)
+        | Expression::Inside(_)
+        | Expression::Text(_)
+        | Expression::Joined(_) => None,
     }
 }
 

@@ -12,7 +12,8 @@ use crate::{
     pipeline::{
         Found, Lookup, Mark, Processed, Results,
         compile::{self, OnMiss, Operator, Plan, Target},
-        expression::{Expression, Field, Kind, Made, Operand, Piece, Scope},
+        evaluate::{Kind, Made, Operand, Scope},
+        expression::{Expression, Field, Piece},
         failure::{Failure, Why},
         hash, origin,
         results::{Entry, Part},

@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use crate::{
-    cache::{Entries, OwnedValue, read_entries},
-    config::{Settings, settings::Operator},
+    cache::{Entries, OwnedValue, ValueKind, read_entries},
+    config::{
+        Settings,
+        settings::{Operator, RedisKind, TablePlace},
+    },
     pipeline::{Found, Lookup},
 };
 
@@ -27,7 +30,11 @@ impl FileTables {
                 let known: Vec<_> = settings.tables.iter().map(|it| it.name.as_str()).collect();
                 format!("there is no table named {name:?}; known are: {}", known.join(", "))
             })?;
-            tables[index] = Some(read_entries(path)?);
+            let mut entries = read_entries(path)?;
+            if holds_text_only(&settings.tables[index].place) {
+                entries.values_mut().for_each(|value| value.kind = ValueKind::Text);
+            }
+            tables[index] = Some(entries);
         }
         Ok(FileTables { tables })
     }
@@ -43,6 +50,11 @@ impl FileTables {
         let missing = names.zip(&self.tables).filter(|(name, it)| it.is_none() && used(name));
         missing.map(|(name, _)| name).collect()
     }
+}
+
+/// Strings of a Redis are text, whatever they say.
+fn holds_text_only(place: &TablePlace) -> bool {
+    matches!(place, TablePlace::Redis(redis) if redis.kind == RedisKind::String)
 }
 
 impl Lookup for FileTables {
