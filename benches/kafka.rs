@@ -4,7 +4,7 @@
 //! within a round and medians are taken over rounds, because machines drift. Uses the Kafka of
 //! `HOTSPUR_TEST_KAFKA`, else `scripts/kafka`'s, which it starts and stops if it does not run.
 //! Prints Markdown. `-- --quick` takes under two minutes; `-- bulk` or `-- loop` does one half;
-//! `-- pairs` compares the parked engine with the plain loop in the open loop many times over.
+//! `-- pairs [RATE …]` compares the parked engine with the plain loop many times over.
 
 #[path = "rig/broker.rs"]
 mod broker;
@@ -205,7 +205,8 @@ fn show_pairs(broker: &Broker, plan: &Plan) {
         plan.pair_rounds, plan.loop_length
     );
     let of = [System::PARK, System::Plain(ClientSettings::Ours)];
-    for &rate in plan.rates {
+    let chosen: Vec<u64> = env::args().filter_map(|word| word.parse().ok()).collect();
+    for &rate in if chosen.is_empty() { plan.rates } else { &chosen } {
         pairs::show(broker, of, rate, plan.pair_rounds, plan.loop_length);
     }
 }

@@ -41,7 +41,7 @@ pub use walk::Effective;
 
 use layers::{Layer, LayerKind};
 use report::Located;
-use tree::Place;
+use tree::{Node, Place};
 
 /// A configuration without errors.
 #[derive(Clone, Debug)]
@@ -57,9 +57,45 @@ pub struct Loaded {
     /// `HOTSPUR_…` variables that mean nothing here.
     pub ignored_variables: Vec<String>,
     locator: Locator,
+    tree: Node,
+    environment: BTreeMap<String, String>,
+}
+
+/// The configuration as it was read, to resolve `${file:…}` in it again.
+#[derive(Clone, Debug)]
+pub struct Reread {
+    locator: Locator,
+    tree: Node,
+    environment: BTreeMap<String, String>,
+}
+
+impl Reread {
+    /// The settings with secrets as their files hold them now; everything else is as it was.
+    ///
+    /// # Errors
+    ///
+    /// If such a file cannot be read, or what it holds does not fit.
+    pub fn settings(&self) -> Result<Settings, Report> {
+        let layers = &self.locator.layers;
+        let walked = walk::walk(&self.tree, layers, &self.environment);
+        let (problems, derived) = (Vec::new(), Vec::new());
+        let mut builder = build::Builder { walked: &walked, layers, problems, derived };
+        let settings = builder.settings();
+        let found = builder.problems.into_iter().map(|problem| self.locator.locate(problem));
+        let found: Vec<_> = found.collect();
+        let report =
+            in_order(walked.problems.into_iter().chain(found).collect(), &self.locator.file);
+        if report.has_errors() { Err(report) } else { Ok(settings) }
+    }
 }
 
 impl Loaded {
+    /// For who reads secrets again in the run.
+    pub fn reread(&self) -> Reread {
+        let (locator, tree) = (self.locator.clone(), self.tree.clone());
+        Reread { locator, tree, environment: self.environment.clone() }
+    }
+
     /// Places of problems that were found later, from their key paths.
     pub fn locate(&self, problems: Vec<Problem>) -> Report {
         let locate = |problem| self.locator.locate(problem);
@@ -119,6 +155,8 @@ pub fn load_and(
         warnings: report,
         ignored_variables: gathered.ignored,
         locator,
+        tree: gathered.tree,
+        environment: sources.environment.clone(),
     })
 }
 
@@ -224,6 +262,27 @@ text.result = "${literal}_{event.key}"
         fs::write(&file, text).unwrap();
         let environment = [("TEST_SECRET".to_owned(), "hush".to_owned())].into();
         load(&Sources { file: Some(file), environment, ..Sources::default() }).unwrap()
+    }
+
+    #[test]
+    fn secrets_are_read_again_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, secret) = (folder.path().join("hotspur.toml"), folder.path().join("password"));
+        let url = "redis://:${file:password}@localhost";
+        fs::write(&file, PIPELINE.replace("redis://me:${TEST_SECRET}@localhost", url)).unwrap();
+        fs::write(&secret, "old\n").unwrap();
+        let sources = Sources { file: Some(file.clone()), ..Sources::default() };
+        let reread = load(&sources).unwrap().reread();
+        let url = |settings: &Settings| match &settings.tables[1].place {
+            TablePlace::Redis(redis) => redis.url.clone(),
+            TablePlace::File(_) => unreachable!("users is the second table"),
+        };
+        fs::write(&file, "nonsense").unwrap();
+        fs::write(&secret, "new").unwrap();
+        assert_eq!(url(&reread.settings().unwrap()), "redis://:new@localhost");
+        fs::remove_file(&secret).unwrap();
+        let report = reread.settings().unwrap_err().to_string();
+        assert!(report.contains("tables.users.redis") && report.contains("password"), "{report}");
     }
 
     #[test]
