@@ -27,8 +27,8 @@ pub(crate) const ARGUMENT: &str = "--peer";
 /// A blocking poll: the thread sleeps until a record comes.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Our client settings, as far as they concern a plain loop; it also commits as often as we do: each
-/// commit is a request, and another one a record or so has to wait for.
+/// Our client settings, as far as they concern a plain loop. It also commits as often as we do: a
+/// commit is a request to the broker, and now and then a record has to wait for one.
 const OURS_CONSUMER: [(&str, &str); 5] = [
     ("auto.commit.interval.ms", "100"),
     ("fetch.queue.backoff.ms", "1"),

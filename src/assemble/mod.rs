@@ -45,7 +45,7 @@ use crate::{
         kafka::{KafkaSink, KafkaSource},
         split::Split,
     },
-    verdict::Step,
+    verdict::{Sentence, Step},
 };
 
 /// Dead letters go here; results to `pipeline::SINK`.
@@ -180,7 +180,15 @@ impl Process for Steps {
 
     #[inline]
     fn is_paused(&self) -> bool {
-        self.tables.is_paused()
+        self.tables.paused_by().is_some()
+    }
+
+    fn why_paused(&self) -> Sentence {
+        let table = self.tables.paused_by().map_or("", |index| self.pipeline.table_name(index));
+        Sentence::format(format_args!(
+            "table {table} is older than its max_staleness (on_stale = \"pause\"): \
+             no record is taken until it is fresh again"
+        ))
     }
 
     #[inline]

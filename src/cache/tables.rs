@@ -125,11 +125,11 @@ impl Tables {
         is_stale
     }
 
-    /// True if a table is too old for its answers to be used, and records wait for it.
+    /// The first table that is too old for its answers to be used and that records wait for.
     #[inline]
-    pub fn is_paused(&self) -> bool {
+    pub fn paused_by(&self) -> Option<usize> {
         let waits = |bound: Bound| bound.on_stale == OnStale::Pause;
-        self.tables.iter().any(|table| table.is_stale && table.bound.is_some_and(waits))
+        self.tables.iter().position(|table| table.is_stale && table.bound.is_some_and(waits))
     }
 
     /// How old the answers of a table may be at `now`, in nanoseconds; `None` if nobody knows.
@@ -208,14 +208,14 @@ mod tests {
             tables.push(table(4, 1).1, freshness.clone(), &settings);
             tables.quiesce();
             // Of unknown age is too old.
-            assert_eq!((tables.rejects(0), tables.is_paused()), (rejects, pauses));
+            assert_eq!((tables.rejects(0), tables.paused_by().is_some()), (rejects, pauses));
             assert_eq!(tables.age_ns(0, tables.clock.now()), None);
             freshness.set(Instant::now());
             tables.quiesce();
-            assert_eq!((tables.rejects(0), tables.is_paused()), (false, false));
+            assert_eq!((tables.rejects(0), tables.paused_by().is_some()), (false, false));
             let later = Ticks(tables.clock.now().0 + tables.clock.ticks(6_000_000_000));
             tables.begin_turn(later);
-            assert_eq!((tables.rejects(0), tables.is_paused()), (rejects, pauses));
+            assert_eq!((tables.rejects(0), tables.paused_by().is_some()), (rejects, pauses));
             assert!(tables.age_ns(0, later).unwrap() >= 6_000_000_000);
             assert_eq!(tables.lookups(0).stale, if rejects { 2 } else { 0 });
         }

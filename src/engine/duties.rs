@@ -112,6 +112,17 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         count
     }
 
+    /// A pause begins or ends: one line each.
+    #[cold]
+    pub(super) fn tell_pause(&mut self) {
+        self.is_paused = !self.is_paused;
+        let (event, text) = match self.is_paused {
+            true => ("run.paused", self.process.why_paused()),
+            false => ("run.resumed", Sentence::from("records are taken again")),
+        };
+        self.meter.hot.tell(Notice::Told { event, text, alarming: self.is_paused });
+    }
+
     /// Acts on errors of the sink that are not about one result.
     pub(super) fn hear_sink(&mut self) -> usize {
         let mut count = 0;

@@ -23,7 +23,7 @@ use crate::{
     clock::Ticks,
     pipeline::{Mark, Processed, Results},
     record::Record,
-    verdict::Step,
+    verdict::{Sentence, Step},
 };
 
 /// What the engine does with a record: the pipeline and its tables, put together by `assemble`.
@@ -34,6 +34,11 @@ pub trait Process {
     /// True while nothing may be taken or processed, because a table is too old.
     fn is_paused(&self) -> bool {
         false
+    }
+
+    /// Why, for the log.
+    fn why_paused(&self) -> Sentence {
+        Sentence::from("nothing is processed for now")
     }
 
     /// A record was taken and will be processed a little later: what that will need may be brought

@@ -50,7 +50,7 @@ pub struct Engine<C, S, K, P> {
     pub(super) clock: C,
     pub(super) source: S,
     pub(super) sink: K,
-    process: P,
+    pub(super) process: P,
     pub(super) options: Options,
     pub(super) delivery: Delivery,
     pub(super) outbox: Outbox,
@@ -65,6 +65,8 @@ pub struct Engine<C, S, K, P> {
     /// Why records were rejected whose dead letter the broker may refuse for its size.
     pub(super) large_letters: Vec<(Sequence, Rejection)>,
     pub(super) commit_due: Ticks,
+    /// What the log was told last.
+    pub(super) is_paused: bool,
     /// The last commit failed: the next waits until it is due, however much it is wanted.
     pub(super) commit_failed: bool,
     pub(super) publish_due: Ticks,
@@ -93,6 +95,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             answers: Vec::with_capacity(options.in_flight),
             large_letters: Vec::with_capacity(options.in_flight_bytes / CUT_LETTER_BYTES + 1),
             commit_due: now,
+            is_paused: false,
             commit_failed: false,
             publish_due: Ticks(now.0 + clock.ticks(options.publish_interval_ns)),
             control,
@@ -143,12 +146,15 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.stop();
         }
         self.process.begin_turn(now);
+        if self.process.is_paused() != self.is_paused {
+            self.tell_pause();
+        }
         let mut work = self.source.serve(now);
         work += self.hear_source(now);
         work += self.hear_sink();
         work += self.collect_acks(now);
         work += self.hand_over();
-        if self.outbox.is_empty() && !self.process.is_paused() {
+        if self.outbox.is_empty() && !self.is_paused {
             work += self.take_records();
             work += self.process_ready();
             work += self.hand_over();
@@ -164,7 +170,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     fn regime(&self, work: usize) -> Regime {
         if work > 0 {
             Regime::Working
-        } else if self.process.is_paused() {
+        } else if self.is_paused {
             Regime::Paused
         } else if !self.outbox.is_empty() || !self.delivery.has_room() {
             Regime::Backpressured

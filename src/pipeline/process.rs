@@ -89,6 +89,11 @@ impl Pipeline {
         }
     }
 
+    /// A table's name, by its index in the settings.
+    pub fn table_name(&self, table: usize) -> &str {
+        &self.plan.tables[table]
+    }
+
     /// Names of the steps, in order.
     pub fn step_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.plan.steps.iter().map(|step| step.name.as_str())
