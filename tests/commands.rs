@@ -228,3 +228,14 @@ fn a_table_that_cannot_be_loaded_says_why() {
     folder.run(&["table", "users"]).is(3, &["users.csv:1: the head must name a column of keys"]);
     folder.run(&["table", "empty"]).is(3, &["empty.jsonl could not be read: No such file"]);
 }
+
+#[test]
+fn an_address_that_is_taken_is_named_with_the_way_out() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let folder = Folder::empty().with("hotspur.toml", ORDERS);
+    let listen = format!("observe.listen={address}");
+    let words = [&address, "take another port, 0 for a free one, or \"off\""];
+    folder.run(&["-s", &listen, "run"]).is(3, &words);
+    folder.run(&["-s", "observe.listen=nowhere", "check"]).is(2, &["observe.listen: expected"]);
+}

@@ -142,7 +142,7 @@ fn configuration(
          [dead_letters]\ntopic = \"{output}\"\n\
          {table}\
          [engine]\nidle = \"{idle}\"\n\
-         [observe]\nout = {:?}\n\
+         [observe]\nout = {:?}\nlisten = \"127.0.0.1:0\"\n\
          {}",
         folder.join("out"),
         steps.text(),

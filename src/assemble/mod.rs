@@ -8,12 +8,15 @@
 //! What this does not do: read a command line, print, or decide an exit status.
 
 mod connections;
+mod exposing;
 mod topics;
 
 pub use connections::{Creation, check_connections};
+pub use exposing::{Exposing, expose};
 pub use topics::await_topics;
 
 use std::{
+    net::SocketAddr,
     path::Path,
     sync::{
         Arc,
@@ -23,7 +26,7 @@ use std::{
 };
 
 use crate::{
-    cache::{self, CacheError, KeyHash, OwnedValue, TableHandle, TableStatus, Tables},
+    cache::{self, CacheError, KeyHash, Lookups, OwnedValue, TableHandle, TableStatus, Tables},
     clock::{Clock, Ticks, TscClock, WallOffset},
     config::{
         Problem, Settings,
@@ -37,7 +40,8 @@ use crate::{
         runner::{self, HotThread},
     },
     host::{self, CoreChoice, Cores, CpuList, HostError, Housekeeping, NO_AFFINITY, ThreadUsage},
-    observe::{ObserveError, Observer, ObserverHandle, Setup, Summary},
+    measure::Counters,
+    observe::{ObserveError, Observer, ObserverHandle, Summary},
     pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
     record::{Destination, Record},
     transport::{
@@ -69,6 +73,9 @@ pub enum StartError {
     /// A broker or topic is not there.
     #[error("{0}")]
     Broker(String),
+    /// Nobody can listen there.
+    #[error("observe.listen: {0}: {1}; take another port, 0 for a free one, or \"off\"")]
+    Listen(SocketAddr, std::io::Error),
     /// Files cannot be written.
     #[error(transparent)]
     Files(#[from] ObserveError),
@@ -223,6 +230,13 @@ impl Process for Steps {
         self.pipeline.process(record, &mut InTables(&self.tables, now), mark, results)
     }
 
+    fn count(&mut self, counters: &mut Counters) {
+        for (lookups, counted) in self.tables.take_lookups().zip(&mut counters.lookups) {
+            let Lookups { hits, misses, stale } = lookups;
+            counted.iter_mut().zip([hits, misses, stale]).for_each(|(it, more)| *it += more);
+        }
+    }
+
     fn step_name(&self, step: Step) -> &str {
         self.pipeline.step_name(step)
     }
@@ -297,6 +311,7 @@ pub struct Running {
     hot: HotThread,
     observer: ObserverHandle,
     tables: Vec<TableHandle>,
+    _exposing: Exposing,
 }
 
 /// A run that has ended.
@@ -349,25 +364,27 @@ pub fn start(
     machine: &Machine,
     pipeline: Pipeline,
     tables: LoadedTables,
+    exposing: Exposing,
     stop: &AtomicBool,
 ) -> Result<Running, StartError> {
     let clock = TscClock::new();
     let wall = WallOffset::new(&clock);
-    let topics = vec![settings.sink.topic.clone(), settings.dead_letters.topic.clone()];
     let sinks = open_sinks(settings, &clock, stop)?;
     let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone());
     let source = source.map_err(broker_error)?;
-    let setup = Setup::new(settings, topics);
+    let setup = exposing.setup(settings);
     let (hot_side, observer) = Observer::start(setup, clock.clone(), wall.clone())?;
     let (stopper, control) = control::control()?;
     let LoadedTables { tables, handles } = tables;
+    exposing.started(settings, handles.iter().map(TableHandle::status));
     let steps = Steps::new(pipeline, tables);
     let options = options(settings);
     let hot = runner::start(machine.choice.core, machine.idle, move || {
         Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
     })?;
     let intruders = machine.intruders(hot.id());
-    Ok(Running { stopper: Arc::new(stopper), intruders, hot, observer, tables: handles })
+    let stopper = Arc::new(stopper);
+    Ok(Running { stopper, intruders, hot, observer, tables: handles, _exposing: exposing })
 }
 
 /// One producer for results and dead letters, or two where their clusters or settings differ.

@@ -9,7 +9,7 @@ use crate::{
     config::settings::{self, OnStale},
 };
 
-/// What lookups in one table came to, since the start.
+/// What lookups in one table came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lookups {
     /// The key was there.
@@ -147,13 +147,9 @@ impl Tables {
         &self.tables[table].reader
     }
 
-    /// What lookups in a table came to.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such table.
-    pub fn lookups(&self, table: usize) -> Lookups {
-        self.tables[table].lookups.get()
+    /// What lookups in each table came to since the last call.
+    pub fn take_lookups(&mut self) -> impl Iterator<Item = Lookups> {
+        self.tables.iter().map(|table| table.lookups.take())
     }
 
     /// How many tables there are.
@@ -190,8 +186,9 @@ mod tests {
         assert_eq!(tables.get(0, b"user2"), None);
         assert_eq!(tables.get(0, b"nobody"), None);
         assert_eq!(tables.get(1, b"user1"), None);
-        assert_eq!(tables.lookups(0), Lookups { hits: 1, misses: 2, stale: 0 });
-        assert_eq!(tables.lookups(1), Lookups { hits: 0, misses: 1, stale: 0 });
+        let expected = [(1, 2), (0, 1)].map(|(hits, misses)| Lookups { hits, misses, stale: 0 });
+        assert_eq!(tables.take_lookups().collect::<Vec<_>>(), expected);
+        assert_eq!(tables.take_lookups().collect::<Vec<_>>(), [Lookups::default(); 2]);
     }
 
     #[test]
@@ -217,7 +214,8 @@ mod tests {
             tables.begin_turn(later);
             assert_eq!((tables.rejects(0), tables.paused_by().is_some()), (rejects, pauses));
             assert!(tables.age_ns(0, later).unwrap() >= 6_000_000_000);
-            assert_eq!(tables.lookups(0).stale, if rejects { 2 } else { 0 });
+            let stale: Vec<_> = tables.take_lookups().map(|it| it.stale).collect();
+            assert_eq!(stale, [if rejects { 2 } else { 0 }]);
         }
     }
 }

@@ -82,9 +82,14 @@ pub(super) fn launch(
     signals: &SignalActions,
 ) -> Result<Running, StartError> {
     announce(settings, machine);
+    let exposing = assemble::expose(settings, machine)?;
+    if let Some(address) = exposing.address() {
+        tracing::info!(event = "run.listening", address = %address);
+    }
     assemble::await_topics(settings, signals.stop_flag())?;
     let tables = load_tables(settings, signals)?;
-    let running = assemble::start(settings, machine, pipeline, tables, signals.stop_flag())?;
+    let running =
+        assemble::start(settings, machine, pipeline, tables, exposing, signals.stop_flag())?;
     if !running.intruders.is_empty() {
         tracing::warn!(
             event = "core.shared",
@@ -223,6 +228,7 @@ pub(super) fn failure(error: StartError, loaded: Option<&Loaded>) -> Failure {
         StartError::Files(error) => Failure::usage(error.to_string()),
         error @ (StartError::Table(_)
         | StartError::Broker(_)
+        | StartError::Listen(..)
         | StartError::System(_)
         | StartError::Stopped) => Failure::unavailable(error.to_string()),
     }

@@ -285,6 +285,10 @@ impl Builder<'_> {
         Observe {
             out: self.text_at("observe.out").map(PathBuf::from),
             interval: self.duration_or_zero("observe.interval"),
+            listen: match self.typed("observe.listen") {
+                Some(Typed::Listen(listen)) => *listen,
+                _ => None,
+            },
             keys: match self.text("observe.keys").as_str() {
                 "plain" => KeyDisplay::Plain,
                 "off" => KeyDisplay::Off,

@@ -54,6 +54,8 @@ pub(crate) enum Kind {
     Core,
     /// `auto` or a kernel's list of cores.
     Cores,
+    /// An address to listen on, or `off`.
+    Listen,
     /// `skip`, `reject`, `null` or `{ default = … }`.
     OnMiss,
 }
@@ -61,8 +63,8 @@ pub(crate) enum Kind {
 impl Kind {
     /// Whether a bare value of an environment variable stands as it is.
     pub(crate) fn is_plain_text(self) -> bool {
-        use Kind::{AnyText, Expression, File, Name, Path, Text, Topic};
-        matches!(self, AnyText | Expression | File | Name | Path | Text | Topic)
+        use Kind::{AnyText, Expression, File, Listen, Name, Path, Text, Topic};
+        matches!(self, AnyText | Expression | File | Listen | Name | Path | Text | Topic)
     }
 
     /// Whether `${NAME}` is replaced in its text.
@@ -182,7 +184,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits.in_flight", Kind::Integer(1, limits::IN_FLIGHT_MAX as u64)),
     key("limits.in_flight_bytes", Kind::Size(64 << 10, 64 << 30)),
     key("limits.batch", Kind::Integer(1, 65_536)),
-    key("observe.listen", Kind::Choice(&["off"])),
+    key("observe.listen", Kind::Listen),
     key("observe.out", Kind::File),
     key("observe.interval", duration(HUNDRED_MILLISECONDS, MINUTE)),
     key("observe.keys", Kind::Choice(&["plain", "hash", "off"])),

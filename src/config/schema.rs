@@ -14,6 +14,7 @@ use super::{
 
 const NAME: &str = "^[A-Za-z0-9._-]+$";
 const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h|d))+$";
+const LISTEN: &str = r"^(off|.+:[0-9]+)$";
 const SIZE: &str = "^[0-9]+ ?(B|KiB|MiB|GiB)$";
 const SUBSTITUTED: &str = r"\$\{";
 
@@ -146,6 +147,7 @@ fn kind(kind: Kind) -> Value {
             { "type": "integer", "minimum": 0, "maximum": 4095 },
             text("^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"),
         ] }),
+        Kind::Listen => json!({ "type": "string", "pattern": LISTEN }),
         Kind::OnMiss => json!({ "anyOf": [
             { "enum": ["skip", "reject", "null"] },
             { "type": "object", "required": ["default"], "maxProperties": 1 },

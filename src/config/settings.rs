@@ -4,7 +4,7 @@
 //! are bytes, shares 0 to 1. Text that is an expression or a template stays text here: the pipeline
 //! compiles it, and reports problems with the same key path.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
     keys::table,
@@ -459,6 +459,8 @@ pub struct Observe {
     pub out: Option<PathBuf>,
     /// `interval`.
     pub interval: Duration,
+    /// `listen`; `None` is `off`.
+    pub listen: Option<SocketAddr>,
     /// `keys`.
     pub keys: KeyDisplay,
 }

@@ -72,8 +72,7 @@ const UNBUILT: &[Unbuilt] = &[
     whole("state", "a topic for the state of steps", OMIT),
     whole("latency.slow", "telling why a record was slow", OMIT),
     some("latency.stages", &["sampled"], "sampling the stages", "use \"all\""),
-    some("observe.listen", &[ANY], "serving pages and metrics over HTTP", "use \"off\""),
-    whole("observe.token", "serving pages and metrics over HTTP", OMIT),
+    whole("observe.token", "asking for a token", OMIT),
     whole("measure", "hotspur measure", OMIT),
 ];
 

@@ -1,6 +1,6 @@
 //! A value of the tree becomes a value of its kind, or a sentence about why not.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{
     hints,
@@ -25,6 +25,8 @@ pub(crate) enum Typed {
     /// `None` is `auto`.
     Cores(Option<Vec<usize>>),
     OnMiss(OnMiss),
+    /// `None` is `off`.
+    Listen(Option<SocketAddr>),
 }
 
 /// What is wrong with a value, and what to do about it.
@@ -67,6 +69,7 @@ pub(crate) fn parse(kind: Kind, node: &Node) -> Result<Typed, Wrong> {
         Kind::Core => parse_core(node).map(Typed::Core),
         Kind::Cores => parse_cores(node).map(Typed::Cores),
         Kind::OnMiss => parse_on_miss(node).map(Typed::OnMiss),
+        Kind::Listen => parse_listen(node).map(Typed::Listen),
     }
 }
 
@@ -302,6 +305,18 @@ fn parse_on_miss(node: &Node) -> Result<OnMiss, Wrong> {
         }
         None => Err(expected(WHAT, node)),
     }
+}
+
+fn parse_listen(node: &Node) -> Result<Option<SocketAddr>, Wrong> {
+    let what = "\"off\" or an address such as \"127.0.0.1:9464\" (port 0 takes a free one)";
+    let text = text(node, what)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    // A name would have to be looked up, and may have several addresses; this one has not.
+    let text = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let text = text.as_deref().or(node.text()).unwrap_or_default();
+    text.parse().map(Some).map_err(|_| expected(what, node))
 }
 
 /// A value of TOML as JSON.

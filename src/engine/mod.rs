@@ -21,6 +21,7 @@ pub use self::{
 };
 use crate::{
     clock::Ticks,
+    measure::Counters,
     pipeline::{Mark, Processed, Results},
     record::Record,
     verdict::{Sentence, Step},
@@ -56,6 +57,9 @@ pub trait Process {
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed;
+
+    /// Adds what was counted since the last call.
+    fn count(&mut self, _counters: &mut Counters) {}
 
     /// What a step is called in dead letters and figures.
     fn step_name(&self, step: Step) -> &str;

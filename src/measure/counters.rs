@@ -3,7 +3,7 @@
 //! All of it is `u64` fields and arrays of fixed size. Skips and rejects are counted by class and
 //! by place; both come as small numbers, because this module stands below the types that name them.
 
-use crate::limits::{CLASSES_MAX, DESTINATIONS_MAX, STEPS_COUNTED_MAX};
+use crate::limits::{CLASSES_MAX, DESTINATIONS_MAX, STEPS_COUNTED_MAX, TABLES_MAX};
 
 /// Places beside the numbered steps: parse, encode, sink.
 const PLACES_FIXED: usize = 3;
@@ -103,6 +103,8 @@ pub struct Counters {
     pub results: [u64; DESTINATIONS_MAX],
     /// Results that the broker or the producer refused for good.
     pub refused: u64,
+    /// Lookups by the table's number: hits, misses, and those that a stale table did not answer.
+    pub lookups: [[u64; 3]; TABLES_MAX],
     /// Records without a usable origin time.
     pub origin_missing: u64,
     /// Commits that were confirmed.
@@ -125,6 +127,7 @@ impl Counters {
         rejected: Grid::EMPTY,
         results: [0; DESTINATIONS_MAX],
         refused: 0,
+        lookups: [[0; 3]; TABLES_MAX],
         origin_missing: 0,
         commits: 0,
         commits_failed: 0,
@@ -142,6 +145,7 @@ impl Counters {
             rejected,
             results,
             refused,
+            lookups,
             origin_missing,
             commits,
             commits_failed,
@@ -155,6 +159,8 @@ impl Counters {
         self.rejected.add(rejected);
         self.results.iter_mut().zip(results).for_each(|(mine, theirs)| *mine += theirs);
         self.refused += refused;
+        let mine = self.lookups.as_flattened_mut().iter_mut();
+        mine.zip(lookups.as_flattened()).for_each(|(mine, theirs)| *mine += theirs);
         self.origin_missing += origin_missing;
         self.commits += commits;
         self.commits_failed += commits_failed;

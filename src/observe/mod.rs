@@ -11,14 +11,20 @@ use thiserror::Error;
 
 pub mod announcer;
 pub mod distribution;
+pub mod endpoint;
+pub mod exposed;
+pub mod exposition;
 pub mod hot_side;
 pub mod labels;
 pub mod log_file;
 pub mod notice;
 pub mod observer;
+mod readiness;
 pub mod stem;
 pub mod summary;
 
+pub use endpoint::Endpoint;
+pub use exposed::{Exposed, Facts, TableFigures, TableSource};
 pub use hot_side::HotSide;
 pub use labels::Labels;
 pub use notice::{Notice, PeerTrouble, RejectSample, RunState};

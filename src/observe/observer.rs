@@ -22,9 +22,9 @@ use crate::{
     clock::{Clock, Ticks, WallOffset},
     config::settings::Settings,
     limits::NOTICES_MAX,
-    measure::{Collector, Interval, Span, exchange},
+    measure::{Collector, Interval, Regime, Span, exchange},
     observe::{
-        HotSide, Labels, Notice, ObserveError, PeerTrouble, Summary, announcer::Announcer,
+        Exposed, HotSide, Labels, Notice, ObserveError, PeerTrouble, Summary, announcer::Announcer,
         distribution, log_file::LogFile, stem::stem,
     },
     verdict::Sentence,
@@ -51,17 +51,20 @@ pub struct Setup {
     pub interval: Duration,
     /// Names of steps and destinations.
     pub labels: Labels,
+    /// Where the sums go for whoever asks.
+    pub exposed: Arc<Exposed>,
 }
 
 impl Setup {
     /// As configured; destinations are the topics by number.
-    pub fn new(settings: &Settings, destinations: Vec<String>) -> Setup {
+    pub fn new(settings: &Settings, destinations: Vec<String>, exposed: Arc<Exposed>) -> Setup {
         Setup {
             name: settings.name.clone(),
             instance: settings.instance.clone(),
             out: settings.observe.out.clone(),
             interval: settings.observe.interval,
             labels: Labels::new(&settings.steps, destinations),
+            exposed,
         }
     }
 }
@@ -84,7 +87,7 @@ impl Observer {
         let run = move || {
             while !seen.stop.load(Ordering::Acquire) {
                 watch.turn(watch.clock.now());
-                seen.assigned.store(watch.assigned, Ordering::Release);
+                seen.assigned.store(watch.exposed.is_assigned(), Ordering::Release);
                 if seen.write.swap(false, Ordering::AcqRel) {
                     watch.write_distributions();
                 }
@@ -151,8 +154,7 @@ struct Watch<C> {
     labels: Labels,
     total: Interval,
     files: Option<Files>,
-    /// The group has answered.
-    assigned: bool,
+    exposed: Arc<Exposed>,
 }
 
 /// The folder, what the files in it begin with, and the log.
@@ -193,7 +195,7 @@ impl<C: Clock> Watch<C> {
             collector,
             total,
             files,
-            assigned: false,
+            exposed: setup.exposed,
         };
         Ok((HotSide::new(recorder, notices), watch))
     }
@@ -216,7 +218,7 @@ impl<C: Clock> Watch<C> {
     fn announce(&mut self, now: Ticks) {
         let now = self.since_start(now);
         while let Some(notice) = self.notices.pop() {
-            self.assigned |= matches!(notice, Notice::Assigned { .. });
+            self.exposed.hear(&notice);
             self.announcer.hear(now, &notice);
         }
         self.announcer.remind(now);
@@ -224,9 +226,12 @@ impl<C: Clock> Watch<C> {
 
     fn collect(&mut self, now: Ticks) {
         let now = self.since_start(now);
-        let Watch { collector, clock, start, announcer, total, files, .. } = self;
+        let Watch { collector, clock, start, announcer, total, files, exposed, .. } = self;
         let mut see = |interval: &Interval| {
             total.add(interval);
+            let seconds = |ticks| clock.nanos(Ticks(0), Ticks(ticks)) as f64 / 1e9;
+            let regimes = Regime::ALL.map(|regime| seconds(total.regimes.of(regime)));
+            exposed.count(&total.counters, regimes, total.skewed());
             announcer.count(now, &interval.counters);
             let Some(Files { log, .. }) = files else { return };
             let since_start = Duration::from_nanos(clock.nanos(*start, interval.start));
@@ -306,14 +311,15 @@ mod tests {
     use super::*;
     use crate::{
         clock::{ManualClock, TscClock},
-        measure::{Regime, Stage},
-        observe::RunState,
+        measure::Stage,
+        observe::{Facts, RunState},
     };
 
     fn setup(out: Option<PathBuf>) -> Setup {
         let interval = Duration::from_secs(1);
         let (name, instance) = ("orders".to_owned(), "web/1".to_owned());
-        Setup { name, instance, out, interval, labels: Labels::default() }
+        let exposed = Arc::new(Exposed::new(Facts::default()));
+        Setup { name, instance, out, interval, labels: Labels::default(), exposed }
     }
 
     fn names_in(folder: &Path) -> Vec<String> {

@@ -13,6 +13,7 @@ mod batches;
 mod cores;
 mod dead_letters;
 mod demo;
+mod endpoint;
 mod faults;
 mod files;
 mod groups;

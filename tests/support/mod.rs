@@ -9,6 +9,7 @@ pub(crate) mod child;
 pub(crate) mod clients;
 pub(crate) mod cluster;
 pub(crate) mod hotspur;
+pub(crate) mod http;
 pub(crate) mod kafka;
 pub(crate) mod message;
 pub(crate) mod names;

@@ -53,7 +53,7 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
             in_flight_bytes: 16 << 20,
             batch: 256,
         },
-        observe: Observe { out: None, interval: second, keys: KeyDisplay::Hash },
+        observe: Observe { out: None, interval: second, listen: None, keys: KeyDisplay::Hash },
         log: Log { level: "info".to_owned(), json: None },
     }
 }

@@ -125,6 +125,7 @@ fn configure(
         "name=demo".to_owned(),
         format!("kafka.brokers={brokers}"),
         format!("observe.out={}", arguments.out.display()),
+        "observe.listen=127.0.0.1:0".to_owned(),
         // The mock cluster never cuts a fetch's wait short.
         "source.kafka.properties.\"fetch.wait.max.ms\"=0".to_owned(),
     ];

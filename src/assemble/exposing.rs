@@ -1,0 +1,88 @@
+//! What a run shows of itself: its facts and figures, and the endpoint that serves them.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{Machine, StartError};
+use crate::{
+    cache::TableStatus,
+    config::{
+        Settings,
+        settings::{self, OnStale},
+    },
+    observe::{Endpoint, Exposed, Facts, Labels, Setup, TableFigures, TableSource},
+};
+
+/// Begins to say over HTTP what the run is doing, if anybody is to be told.
+///
+/// # Errors
+///
+/// If the address cannot be had.
+pub fn expose(settings: &Settings, machine: &Machine) -> Result<Exposing, StartError> {
+    let core = machine.choice.core.map_or_else(|| "none".to_owned(), |core| core.to_string());
+    let facts = Facts {
+        name: settings.name.clone(),
+        instance: settings.instance.clone(),
+        profile: settings.profile.clone(),
+        core,
+        guarantee: settings.delivery.guarantee.name().to_owned(),
+        labels: Labels::new(&settings.steps, destinations(settings)),
+    };
+    let exposed = Arc::new(Exposed::new(facts));
+    let endpoint = settings.observe.listen.map(|listen| {
+        let endpoint = Endpoint::start(listen, exposed.clone());
+        endpoint.map_err(|error| StartError::Listen(listen, error))
+    });
+    Ok(Exposing { exposed, endpoint: endpoint.transpose()? })
+}
+
+/// The endpoint and what it reads.
+#[derive(Debug)]
+pub struct Exposing {
+    exposed: Arc<Exposed>,
+    endpoint: Option<Endpoint>,
+}
+
+impl Exposing {
+    /// What the observer needs to know.
+    pub(super) fn setup(&self, settings: &Settings) -> Setup {
+        Setup::new(settings, destinations(settings), self.exposed.clone())
+    }
+
+    /// The tables are loaded, and the hot thread begins.
+    pub(super) fn started<'a>(
+        &self,
+        settings: &Settings,
+        statuses: impl Iterator<Item = &'a Arc<TableStatus>>,
+    ) {
+        let tables = settings.tables.iter().zip(statuses);
+        self.exposed.started(tables.map(|(table, status)| table_source(table, status)).collect());
+    }
+
+    /// Where the endpoint listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.endpoint.as_ref().map(|endpoint| endpoint.address)
+    }
+}
+
+/// Topics by the number of their destination.
+fn destinations(settings: &Settings) -> Vec<String> {
+    vec![settings.sink.topic.clone(), settings.dead_letters.topic.clone()]
+}
+
+/// How a table's figures are read.
+fn table_source(settings: &settings::Table, status: &Arc<TableStatus>) -> TableSource {
+    let max_age = (settings.on_stale != OnStale::Serve).then_some(settings.max_staleness);
+    let status = status.clone();
+    Box::new(move || TableFigures {
+        name: status.name().to_owned(),
+        entries: status.entries(),
+        bytes: status.bytes(),
+        age: status.age(),
+        is_fresh: status.is_fresh(),
+        loads: status.loads(),
+        failed_loads: status.failed_loads(),
+        errors: status.errors(),
+        trouble: if status.is_fresh() { String::new() } else { status.last_error() },
+        max_age,
+    })
+}

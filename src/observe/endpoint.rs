@@ -1,0 +1,151 @@
+//! The HTTP endpoint: metrics, health and readiness, on a side thread of its own.
+//!
+//! Everything it says is read from `Exposed`, so that a scrape costs the hot thread nothing. Left
+//! out for now: the live page, and what would change a run.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use tokio::sync::oneshot;
+
+use crate::observe::{Exposed, exposition::Format};
+
+const THREAD_NAME: &str = "hotspur-http";
+
+/// A running endpoint; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Where it listens; the port is the one that it got.
+    pub address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Endpoint {
+    /// Binds at once, so that a port that is taken is known to the caller; then serves.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be had, or the thread.
+    pub fn start(listen: SocketAddr, exposed: Arc<Exposed>) -> io::Result<Endpoint> {
+        let listener = TcpListener::bind(listen)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let serve = move || {
+            let served = runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                // Whoever still reads an answer is not waited for.
+                tokio::select! {
+                    served = axum::serve(listener, routes(exposed)) => served,
+                    _ = stopped => Ok(()),
+                }
+            });
+            if let Err(error) = served {
+                tracing::error!(event = "endpoint.failed", reason = %error);
+            }
+        };
+        let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(serve)?;
+        Ok(Endpoint { address, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        // It may have ended by itself, which it has told.
+        self.stop.take().map(|stop| stop.send(()));
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!(event = "endpoint.failed", reason = "its thread panicked");
+        }
+    }
+}
+
+fn routes(exposed: Arc<Exposed>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(unknown)
+        .with_state(exposed)
+}
+
+async fn metrics(State(exposed): State<Arc<Exposed>>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let format = Format::accepted(accept);
+    ([(header::CONTENT_TYPE, format.content_type())], exposed.metrics(format))
+}
+
+async fn healthz(State(exposed): State<Arc<Exposed>>) -> (StatusCode, &'static str) {
+    match exposed.is_healthy() {
+        true => (StatusCode::OK, "ok\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "the hot thread does not turn\n"),
+    }
+}
+
+async fn readyz(State(exposed): State<Arc<Exposed>>) -> (StatusCode, String) {
+    let reasons = exposed.unready();
+    match reasons.is_empty() {
+        true => (StatusCode::OK, "ready\n".to_owned()),
+        false => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reasons.join("\n"))),
+    }
+}
+
+async fn unknown() -> (StatusCode, &'static str) {
+    let there_is = "there is /metrics, /healthz and /readyz; other pages are not built yet\n";
+    (StatusCode::NOT_FOUND, there_is)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+    };
+
+    use super::*;
+    use crate::observe::{Notice, exposed::Facts};
+
+    fn ask(address: SocketAddr, path: &str, accept: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let host = "Host: localhost\r\nConnection: close";
+        write!(stream, "GET {path} HTTP/1.1\r\n{host}\r\nAccept: {accept}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn it_answers_until_it_is_dropped() {
+        let exposed = Arc::new(Exposed::new(Facts::default()));
+        let endpoint = Endpoint::start("127.0.0.1:0".parse().unwrap(), exposed.clone()).unwrap();
+        let address = endpoint.address;
+        assert!(ask(address, "/healthz", "*/*").starts_with("HTTP/1.1 200"));
+        let starting = ask(address, "/readyz", "*/*");
+        assert!(starting.starts_with("HTTP/1.1 503") && starting.contains("starting: "));
+        exposed.started(Vec::new());
+        exposed.hear(&Notice::Assigned { partitions: 0, owned: 0 });
+        assert!(ask(address, "/readyz", "*/*").starts_with("HTTP/1.1 200"));
+        assert!(ask(address, "/metrics", "*/*").contains("text/plain; version=0.0.4"));
+        let open = ask(address, "/metrics", "application/openmetrics-text; version=1.0.0");
+        assert!(open.contains("application/openmetrics-text") && open.ends_with("# EOF\n"));
+        assert!(ask(address, "/elsewhere", "*/*").starts_with("HTTP/1.1 404"));
+        let taken = Endpoint::start(address, exposed).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        drop(endpoint);
+        assert!(TcpStream::connect(address).is_err());
+    }
+}
