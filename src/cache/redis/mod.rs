@@ -12,6 +12,8 @@ mod prefix;
 #[cfg(test)]
 mod simulation;
 mod trouble;
+#[cfg_attr(not(test), expect(dead_code, reason = "the mirror uses it from the next change on"))]
+mod values;
 
 use std::{
     mem,
