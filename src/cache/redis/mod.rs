@@ -6,13 +6,15 @@
 //! there, so that neither timers nor keep-alives are needed. A round costs a server some 20 µs.
 
 mod backoff;
+mod deadlines;
+mod holding;
 mod link;
 mod mirror;
+mod on_demand;
 mod prefix;
 #[cfg(test)]
 mod simulation;
 mod trouble;
-#[cfg_attr(not(test), expect(dead_code, reason = "the mirror uses it from the next change on"))]
 mod values;
 
 use std::{
@@ -23,6 +25,7 @@ use std::{
 
 use ::redis::Pipeline;
 
+pub(super) use self::on_demand::{Asker, Fetcher};
 use self::{
     backoff::Backoff,
     link::{Address, Link},
