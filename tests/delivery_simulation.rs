@@ -122,6 +122,7 @@ impl Simulation {
             in_flight: self.random.random_range(1..=16),
             in_flight_bytes: self.random.random_range(64..=512),
             batch: self.random.random_range(1..=8),
+            waiting: 0,
             dead_letters: DEAD,
             streams_headers: false,
             commit_interval_ns: 10,
