@@ -66,6 +66,7 @@ fn a_stale_table_and_a_miss_are_rejected_and_a_value_must_be_text() {
     let settings = settings(vec![lookup], &["users"]);
     for (found, class, reason) in [
         (Found::Stale, "stale_table", "the table `users` is too old"),
+        (Found::Late, "lookup_timeout", "the table `users` had no answer in time for `event.key`"),
         (Found::Miss, "table_miss", "the table `users` does not hold the key in `event.key`"),
         (
             Found::Hit(Value::text(b"\xff")),
@@ -247,6 +248,7 @@ fn run_case(pipeline: &mut Pipeline, tables: &mut Tables, case: &dyn TableLike) 
             (format!("rejected:{}", it.class), Some(it.step), Some(it.reason.to_string()))
         }
         Verdict::Hold => ("held".to_owned(), None, None),
+        Verdict::Wait(_) => panic!("{name}: no table here is on demand"),
     };
     let wanted = |kind: &str| text(case, kind).map(|class| format!("{kind}:{class}"));
     let wanted = wanted("rejected").or(wanted("skipped")).unwrap_or("emitted".to_owned());

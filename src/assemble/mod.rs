@@ -9,10 +9,12 @@
 
 mod connections;
 mod exposing;
+mod steps;
 mod topics;
 
 pub use connections::{Creation, check_connections};
 pub use exposing::{Exposing, expose};
+pub use steps::Steps;
 pub use topics::await_topics;
 
 use std::{
@@ -22,34 +24,33 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
-    cache::{self, CacheError, KeyHash, Lookups, OwnedValue, TableHandle, TableStatus, Tables},
-    clock::{Clock, Ticks, TscClock, WallOffset},
+    cache::{self, CacheError, OwnedValue, Sought, TableHandle, TableStatus, Tables},
+    clock::{Clock, TscClock, WallOffset},
     config::{
         Problem, Settings,
         settings::{self, Guarantee, Idle},
     },
     delivery::Order,
     engine::{
-        Ending, Engine, Options, Process,
+        Ending, Engine, Options,
         control::{self, Stopper},
         idle::IdleStrategy,
         runner::{self, HotThread},
     },
     host::{self, CoreChoice, Cores, CpuList, HostError, Housekeeping, NO_AFFINITY, ThreadUsage},
-    measure::Counters,
     observe::{ObserveError, Observer, ObserverHandle, Summary},
-    pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
-    record::{Destination, Record},
+    pipeline::Pipeline,
+    record::Destination,
     transport::{
         Trouble,
         kafka::{KafkaSink, KafkaSource},
         split::Split,
     },
-    verdict::{Sentence, Step},
 };
 
 /// Dead letters go here; results to `pipeline::SINK`.
@@ -143,104 +144,9 @@ impl Machine {
     }
 }
 
-/// The pipeline with its tables, as the engine steps it.
-#[derive(Debug)]
-pub struct Steps {
-    pipeline: Pipeline,
-    tables: Tables,
-    /// The likely lookups of records that this turn took.
-    foreseen: Vec<(usize, KeyHash)>,
-}
-
-/// Lookups of one turn that are brought near; the further ones of a larger batch pay their misses.
-const FORESEEN_MAX: usize = 1024;
-
-impl Steps {
-    /// Joins both; tables stand in the order of the settings.
-    pub fn new(pipeline: Pipeline, tables: Tables) -> Steps {
-        Steps { pipeline, tables, foreseen: Vec::with_capacity(FORESEEN_MAX) }
-    }
-}
-
-/// The tables, as a record sees them that is processed at that time.
-struct InTables<'a>(&'a Tables, Ticks);
-
-impl Lookup for InTables<'_> {
-    #[inline]
-    fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_> {
-        if self.0.rejects(table) {
-            return Found::Stale;
-        }
-        self.0.get(table, key).map_or(Found::Miss, Found::Hit)
-    }
-
-    fn age_ns(&self, table: usize) -> Option<u64> {
-        self.0.age_ns(table, self.1)
-    }
-}
-
-impl Process for Steps {
-    #[inline]
-    fn begin_turn(&mut self, now: Ticks) {
-        self.tables.begin_turn(now);
-    }
-
-    #[inline]
-    fn is_paused(&self) -> bool {
-        self.tables.paused_by().is_some()
-    }
-
-    fn why_paused(&self) -> Sentence {
-        let table = self.tables.paused_by().map_or("", |index| self.pipeline.table_name(index));
-        Sentence::format(format_args!(
-            "table {table} is older than its max_staleness (on_stale = \"pause\"): \
-             no record is taken until it is fresh again"
-        ))
-    }
-
-    #[inline]
-    fn foresee(&mut self, record: &Record<'_>) {
-        if self.foreseen.len() < FORESEEN_MAX
-            && let Some((table, key)) = self.pipeline.foresee(record)
-        {
-            self.foreseen.push((table, self.tables.reader(table).hash(key)));
-        }
-    }
-
-    /// First all slots, then all entries, with nothing in between: so their misses overlap, those
-    /// of the address translation too. Spread over the processing of records each was waited for.
-    fn approach(&mut self) {
-        for (table, hash) in &self.foreseen {
-            self.tables.reader(*table).prefetch_slot(*hash);
-        }
-        for (table, hash) in &self.foreseen {
-            self.tables.reader(*table).prefetch_entry(*hash);
-        }
-        self.foreseen.clear();
-    }
-
-    #[inline]
-    fn process(
-        &mut self,
-        record: &Record<'_>,
-        now: Ticks,
-        mark: &mut impl FnMut(Mark),
-        results: &mut Results,
-    ) -> Processed {
-        self.pipeline.process(record, &mut InTables(&self.tables, now), mark, results)
-    }
-
-    fn count(&mut self, counters: &mut Counters) {
-        for (lookups, counted) in self.tables.take_lookups().zip(&mut counters.lookups) {
-            let Lookups { hits, misses, stale } = lookups;
-            counted.iter_mut().zip([hits, misses, stale]).for_each(|(it, more)| *it += more);
-        }
-    }
-
-    fn step_name(&self, step: Step) -> &str {
-        self.pipeline.step_name(step)
-    }
-}
+/// How long a person waits for one value at least, and how often is looked whether it is there.
+const FETCH_PATIENCE: Duration = Duration::from_secs(5);
+const FETCH_LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Tables with their side threads.
 #[derive(Debug)]
@@ -274,11 +180,21 @@ impl LoadedTables {
     /// The value of a key, if the table has it, and how old the answer may be in nanoseconds, if
     /// that is known. `None` if there is no answer in time.
     pub fn fetch(&mut self, table: usize, key: &[u8]) -> Option<(Option<OwnedValue>, Option<u64>)> {
-        let clock = TscClock::new();
-        self.tables.begin_turn(clock.now());
-        let found = self.tables.get(table, key);
-        let found = found.map(|it| OwnedValue { kind: it.kind, bytes: it.bytes.to_vec() });
-        Some((found, self.tables.age_ns(table, clock.now())))
+        let (clock, start) = (TscClock::new(), Instant::now());
+        let patience = self.tables.wait(table).max(FETCH_PATIENCE);
+        loop {
+            self.tables.begin_turn(clock.now());
+            let found = match self.tables.seek(table, key) {
+                Sought::Found(it) => Some(OwnedValue { kind: it.kind, bytes: it.bytes.to_vec() }),
+                Sought::Absent => None,
+                Sought::Unknown(_) if start.elapsed() >= patience => return None,
+                Sought::Unknown(_) => {
+                    thread::park_timeout(FETCH_LOOK_EVERY);
+                    continue;
+                }
+            };
+            return Some((found, self.tables.age_ns(table, clock.now())));
+        }
     }
 
     /// The state of each table.
@@ -377,13 +293,15 @@ pub fn start(
     let (stopper, control) = control::control()?;
     let LoadedTables { tables, handles } = tables;
     exposing.started(settings, handles.iter().map(TableHandle::status));
+    let stopper = Arc::new(stopper);
+    let waker = Arc::clone(&stopper);
+    tables.wake_with(move || waker.wake());
     let steps = Steps::new(pipeline, tables);
     let options = options(settings);
     let hot = runner::start(machine.choice.core, machine.idle, move || {
         Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
     })?;
     let intruders = machine.intruders(hot.id());
-    let stopper = Arc::new(stopper);
     Ok(Running { stopper, intruders, hot, observer, tables: handles, _exposing: exposing })
 }
 
@@ -411,6 +329,12 @@ fn open_sinks(
     Ok(Split::two(results, DEAD_LETTERS, letters))
 }
 
+/// Records that may wait aside, for all tables on demand together.
+pub fn records_waiting(settings: &Settings) -> usize {
+    let on_demand = settings.tables.iter().filter_map(settings::Table::on_demand);
+    on_demand.map(|it| it.max_waiting).sum()
+}
+
 fn options(settings: &Settings) -> Options {
     let nanos = |duration: Duration| duration.as_nanos() as u64;
     Options {
@@ -422,6 +346,7 @@ fn options(settings: &Settings) -> Options {
         in_flight: settings.limits.in_flight,
         in_flight_bytes: settings.limits.in_flight_bytes,
         batch: settings.limits.batch,
+        waiting: records_waiting(settings),
         dead_letters: DEAD_LETTERS,
         streams_headers: settings.dead_letters.streams_headers,
         commit_interval_ns: nanos(settings.delivery.commit_interval),

@@ -40,6 +40,16 @@ impl Redis {
         self.await_answer();
     }
 
+    /// Takes its time away: connections stay open, and nothing is answered.
+    pub(crate) fn freeze(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Gives it back.
+    pub(crate) fn thaw(&self) {
+        self.process.signal("CONT");
+    }
+
     /// Sets a key.
     pub(crate) fn set(&self, key: &str, value: impl AsRef<[u8]>) {
         let mut command = redis::cmd("SET");

@@ -9,9 +9,11 @@
 
 mod backoff;
 mod deadlines;
+mod holding;
 mod keyspace;
 mod link;
 mod mirror;
+mod on_demand;
 mod pass;
 mod prefix;
 mod round;
@@ -28,6 +30,7 @@ use std::{
 
 use ::redis::Pipeline;
 
+pub(super) use self::on_demand::{Asker, Fetcher};
 use self::{
     backoff::Backoff,
     link::{Address, Link},

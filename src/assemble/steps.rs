@@ -1,0 +1,154 @@
+//! The pipeline with its tables, as the engine steps it.
+
+use crate::{
+    cache::{KeyHash, Lookups, Sought, Tables},
+    clock::Ticks,
+    engine::Process,
+    measure::Counters,
+    pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
+    record::Record,
+    verdict::{Awaited, Sentence, Step},
+};
+
+/// The pipeline with its tables, as the engine steps it.
+#[derive(Debug)]
+pub struct Steps {
+    pipeline: Pipeline,
+    tables: Tables,
+    /// The likely lookups of records that this turn took.
+    foreseen: Vec<(usize, KeyHash)>,
+}
+
+/// Lookups of one turn that are brought near; the further ones of a larger batch pay their misses.
+const FORESEEN_MAX: usize = 1024;
+
+impl Steps {
+    /// Joins both; tables stand in the order of the settings.
+    pub fn new(pipeline: Pipeline, tables: Tables) -> Steps {
+        Steps { pipeline, tables, foreseen: Vec::with_capacity(FORESEEN_MAX) }
+    }
+}
+
+/// The tables, as a record sees them that is processed at that time.
+struct InTables<'a> {
+    tables: &'a Tables,
+    now: Ticks,
+    /// It may wait no longer.
+    is_late: bool,
+}
+
+impl Lookup for InTables<'_> {
+    #[inline]
+    fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_> {
+        if self.tables.rejects(table) {
+            return Found::Stale;
+        }
+        match self.tables.seek(table, key) {
+            Sought::Found(value) => Found::Hit(value),
+            Sought::Absent => Found::Miss,
+            Sought::Unknown(_) if self.is_late => {
+                self.tables.give_up(table);
+                Found::Late
+            }
+            Sought::Unknown(hash) => {
+                Found::Unknown(Awaited { table: table as u16, hash: hash.to_bits() })
+            }
+        }
+    }
+
+    fn age_ns(&self, table: usize) -> Option<u64> {
+        self.tables.age_ns(table, self.now)
+    }
+}
+
+impl Process for Steps {
+    #[inline]
+    fn begin_turn(&mut self, now: Ticks) {
+        self.tables.begin_turn(now);
+    }
+
+    #[inline]
+    fn is_paused(&self) -> bool {
+        self.tables.paused_by().is_some()
+    }
+
+    fn why_paused(&self) -> Sentence {
+        let table = self.tables.paused_by().map_or("", |index| self.pipeline.table_name(index));
+        Sentence::format(format_args!(
+            "table {table} is older than its max_staleness (on_stale = \"pause\"): \
+             no record is taken until it is fresh again"
+        ))
+    }
+
+    #[inline]
+    fn foresee(&mut self, record: &Record<'_>) {
+        if self.foreseen.len() < FORESEEN_MAX
+            && let Some((table, key)) = self.pipeline.foresee(record)
+        {
+            self.foreseen.push((table, self.tables.reader(table).hash(key)));
+        }
+    }
+
+    /// First all slots, then all entries, with nothing in between: so their misses overlap, those
+    /// of the address translation too. Spread over the processing of records each was waited for.
+    fn approach(&mut self) {
+        for (table, hash) in &self.foreseen {
+            self.tables.reader(*table).prefetch_slot(*hash);
+        }
+        for (table, hash) in &self.foreseen {
+            self.tables.reader(*table).prefetch_entry(*hash);
+        }
+        self.foreseen.clear();
+    }
+
+    #[inline]
+    fn process(
+        &mut self,
+        record: &Record<'_>,
+        now: Ticks,
+        mark: &mut impl FnMut(Mark),
+        results: &mut Results,
+    ) -> Processed {
+        let mut tables = InTables { tables: &self.tables, now, is_late: false };
+        self.pipeline.process(record, &mut tables, mark, results)
+    }
+
+    fn process_late(
+        &mut self,
+        record: &Record<'_>,
+        now: Ticks,
+        mark: &mut impl FnMut(Mark),
+        results: &mut Results,
+    ) -> Processed {
+        let mut tables = InTables { tables: &self.tables, now, is_late: true };
+        self.pipeline.process(record, &mut tables, mark, results)
+    }
+
+    fn answered(&self) -> u64 {
+        self.tables.answered()
+    }
+
+    fn is_answered(&self, awaited: Awaited) -> bool {
+        let Awaited { table, hash } = awaited;
+        self.tables.is_answered(usize::from(table), KeyHash::from_bits(hash))
+    }
+
+    fn wait_ns(&self, table: u16) -> u64 {
+        self.tables.wait(usize::from(table)).as_nanos() as u64
+    }
+
+    fn expect_answers(&mut self) -> bool {
+        self.tables.expect_answers()
+    }
+
+    fn count(&mut self, counters: &mut Counters) {
+        for (lookups, counted) in self.tables.take_lookups().zip(&mut counters.lookups) {
+            let Lookups { hits, misses, stale } = lookups;
+            counted.iter_mut().zip([hits, misses, stale]).for_each(|(it, more)| *it += more);
+        }
+    }
+
+    fn step_name(&self, step: Step) -> &str {
+        self.pipeline.step_name(step)
+    }
+}
