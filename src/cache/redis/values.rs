@@ -86,6 +86,11 @@ impl Values {
         }
     }
 
+    /// True if a key of another type is told apart from one that does not exist.
+    pub(super) fn tells_types(&self) -> bool {
+        matches!(self.kind, RedisKind::Hash(_))
+    }
+
     /// What a reply says of each of its keys, in their order; `shown` names the server in troubles.
     pub(super) fn readings(
         &self,
