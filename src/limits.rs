@@ -30,9 +30,6 @@ pub const TABLE_REPLY_BYTES: usize = 4 << 20;
 /// Bytes of values that a round is to bring; one value may be larger.
 pub const TABLE_ROUND_BYTES: usize = 16 << 20;
 
-/// Keys in one `MGET` of a table on demand: records wait for its answer.
-pub const TABLE_FETCHED_TOGETHER_MAX: usize = 128;
-
 /// Keys known to have changed that wait to be read; past it the whole table is read again.
 pub const TABLE_DIRTY_KEYS_MAX: usize = 1 << 20;
 

@@ -232,3 +232,54 @@ fn a_start_fails_as_that_of_any_table_does() {
     let Err(CacheError::NotInTime { reason, .. }) = open(&table) else { panic!("it loaded") };
     assert!(reason.contains("refused the connection"), "{reason}");
 }
+
+#[test]
+fn a_swapped_database_is_noticed_by_reading_again_what_is_held() {
+    let server = Server::start();
+    let mut redis = server.connect();
+    set(&mut redis, "user:1", "gold");
+    set(&mut redis, "user:2", "silver");
+    let mut settings = table(&server, bounds(), RedisKind::String);
+    let TablePlace::Redis(place) = &mut settings.place else { unreachable!() };
+    place.verify_interval = Duration::from_millis(100);
+    let mut table = open(&settings).unwrap();
+    for key in ["1", "2", "3"] {
+        fetch(&mut table, key);
+    }
+    pipe().cmd("SELECT").arg(1).cmd("SET").arg("user:1").arg("other").exec(&mut redis).unwrap();
+    cmd("SWAPDB").arg(0).arg(1).exec(&mut redis).unwrap();
+    table.until("1", Some("other"));
+    until_absent(&mut table, "2");
+    assert_eq!(table.handle.status().loads(), 1, "it was true all the time, as far as it knew");
+}
+
+#[test]
+fn values_that_are_too_much_at_once_are_read_one_by_one() {
+    let server = Server::start();
+    let mut redis = server.connect();
+    let large = "x".repeat(3 << 20);
+    for number in 0..8 {
+        set(&mut redis, &format!("user:{number}"), &large);
+    }
+    let mut table = opened(&server, bounds());
+    (0..8).for_each(|number| {
+        assert_eq!(fetch(&mut table, &number.to_string()).unwrap().len(), large.len())
+    });
+    let limit = "normal 8mb 0 0";
+    cmd("CONFIG").arg("SET").arg("client-output-buffer-limit").arg(limit).exec(&mut redis).unwrap();
+    cmd("CLIENT")
+        .arg("KILL")
+        .arg("TYPE")
+        .arg("normal")
+        .arg("SKIPME")
+        .arg("yes")
+        .exec(&mut redis)
+        .unwrap();
+    let status = table.handle.status().clone();
+    until("all is read again", || {
+        table.tables.quiesce();
+        status.loads() > 1
+    });
+    set(&mut redis, "user:7", "small");
+    table.until("7", Some("small"));
+}

@@ -142,7 +142,8 @@ fn start(
             let refused =
                 |reason| CacheError::Setting { table: settings.name.clone(), key: "redis", reason };
             if let (Some(bounds), Some(asker)) = (redis.on_demand, asker) {
-                let fetcher = Fetcher::new(redis, bounds, writer, asker, (state, asked));
+                let fetcher =
+                    Fetcher::new(redis, (bounds, settings.on_stale), writer, asker, (state, asked));
                 let fetcher = fetcher.map_err(refused)?;
                 Box::new(move || fetcher.run())
             } else {

@@ -10,21 +10,25 @@
 //! They may be passed by what waiting records have not seen yet. Beside that, this side keeps a key
 //! and a time for every entry that will end: keys that expire, and absent ones.
 //!
-//! Left out: `SWAPDB`, of which Redis tells nobody; there `max_entries` and time are the bound.
+//! Of `SWAPDB` Redis tells nobody: every `verify_interval` all that is held is read again, a little
+//! at a time and without a doubt about it meanwhile.
 
 use std::{
     collections::{HashSet, VecDeque},
     mem,
     ops::Range,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ::redis::{Pipeline, Value};
 
 use super::{
     deadlines::Deadlines,
+    keyspace,
     link::Push,
     prefix::Prefix,
+    round::Progress,
+    sizes::Sizes,
     trouble::Trouble,
     values::{self, Reading, TimeToLive, Values},
 };
@@ -34,11 +38,14 @@ use crate::{
         value::Value as TableValue,
     },
     config::settings::{OnDemand, RedisTable},
-    limits::{TABLE_DIRTY_KEYS_MAX, TABLE_FETCHED_TOGETHER_MAX, TABLE_ROUND_KEYS_MAX},
+    limits::{TABLE_DIRTY_KEYS_MAX, TABLE_ROUND_KEYS_MAX, TABLE_VERIFY_PAGE_KEYS_MAX},
 };
 
 /// Rounds of a generation until a time of its own lies before the last but one.
 const ROUNDS_UNTIL_TRUE: u32 = 3;
+
+/// A primary may become a replica at any time.
+const ROLE_EVERY: Duration = Duration::from_secs(1);
 
 /// What a reply answers.
 #[derive(Clone, Debug)]
@@ -47,19 +54,10 @@ pub(super) enum Question {
     Values(Range<usize>),
     /// How long one of them will exist.
     TimeToLive(usize),
+    /// Is it a replica?
+    Role,
     /// `PING`.
     Alive,
-}
-
-/// What a round came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// What is held is not all confirmed.
-    Behind,
-    /// It became so in this round; true as of that time.
-    Whole(Instant),
-    /// It is true as of that time.
-    Fresh(Instant),
 }
 
 /// What is held, and what is to be read.
@@ -68,7 +66,9 @@ pub(super) struct Holding {
     writer: Writer,
     prefix: Prefix,
     values: Values,
+    sizes: Sizes,
     bounds: OnDemand,
+    verify_interval: Duration,
     generation: u32,
     /// Lookup keys that records wait for.
     asked: HashSet<Vec<u8>>,
@@ -79,6 +79,12 @@ pub(super) struct Holding {
     wanted: VecDeque<(Instant, Vec<u8>)>,
     /// Goes over what an older generation confirmed; none once nothing is left of it.
     walk: Option<Walk>,
+    /// The walk is for safety only.
+    is_verifying: bool,
+    next_verification: Instant,
+    /// None: with the next round.
+    next_role: Option<Instant>,
+    is_replica: bool,
     /// When this generation began, and how many rounds it has had.
     began: Instant,
     rounds: u32,
@@ -111,13 +117,19 @@ impl Holding {
             writer,
             prefix: Prefix::new(&settings.prefix),
             values: Values::new(&settings.kind),
+            sizes: Sizes::new(),
             bounds,
+            verify_interval: settings.verify_interval,
             generation: 0,
             asked: HashSet::new(),
             dirty: HashSet::new(),
             deadlines: Deadlines::default(),
             wanted: VecDeque::new(),
             walk: None,
+            is_verifying: false,
+            next_verification: now,
+            next_role: None,
+            is_replica: false,
             began: now,
             rounds: 0,
             round: Round { sent: now, keys, asked_keys, asks_all, is_last_of_walk },
@@ -128,11 +140,28 @@ impl Holding {
 
     /// Begins a generation: all that is held is to be read again, and serves until then.
     pub(super) fn restart(&mut self) {
-        self.generation = self.generation.wrapping_add(1);
+        self.begin_walk(Instant::now());
+        self.is_verifying = false;
         self.dirty.clear();
-        self.walk = Some(Walk::default());
-        self.began = Instant::now();
         self.rounds = 0;
+    }
+
+    /// The same on a new connection.
+    pub(super) fn connected(&mut self) {
+        self.restart();
+        self.next_role = None;
+    }
+
+    /// The connection was closed while replies were on their way: less is asked for from now on.
+    pub(super) fn cut_off(&mut self) {
+        self.sizes.cut_off(Instant::now());
+    }
+
+    fn begin_walk(&mut self, now: Instant) {
+        self.generation = self.generation.wrapping_add(1);
+        self.walk = Some(Walk::default());
+        self.began = now;
+        self.next_verification = now + self.verify_interval;
     }
 
     pub(super) fn prefix(&self) -> &Prefix {
@@ -146,7 +175,22 @@ impl Holding {
 
     /// True while not all that is held is confirmed by this generation.
     pub(super) fn is_loading(&self) -> bool {
-        self.walk.is_some()
+        self.walk.is_some() && !self.is_verifying
+    }
+
+    /// True if the server follows another, so that nobody knows how old its answers are.
+    pub(super) fn is_replica(&self) -> bool {
+        self.is_replica
+    }
+
+    /// When the next key goes by itself.
+    pub(super) fn next_deadline(&mut self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// Keys that will go by themselves.
+    pub(super) fn expiring(&self) -> usize {
+        self.deadlines.len()
     }
 
     pub(super) fn writer(&mut self) -> &mut Writer {
@@ -159,7 +203,7 @@ impl Holding {
 
     /// True if nothing is to be read.
     pub(super) fn is_idle(&self) -> bool {
-        self.walk.is_none() && self.dirty.is_empty() && self.asked.is_empty()
+        !self.is_loading() && self.dirty.is_empty() && self.asked.is_empty()
     }
 
     /// True while it takes questions: it has fewer than one round answers.
@@ -207,9 +251,15 @@ impl Holding {
     pub(super) fn ask(&mut self, now: Instant, commands: &mut Pipeline) -> Vec<Question> {
         commands.clear();
         self.begin_round(now);
+        let mut questions = Vec::new();
+        if self.next_role.is_none_or(|time| time <= now) {
+            self.next_role = Some(now + ROLE_EVERY);
+            keyspace::ask_role(true, commands);
+            questions.push(Question::Role);
+        }
         let keys = &self.round.keys;
-        let ranges = self.values.ask(keys, TABLE_FETCHED_TOGETHER_MAX, commands);
-        let mut questions: Vec<Question> = ranges.into_iter().map(Question::Values).collect();
+        let ranges = self.values.ask(keys, self.sizes.command_keys(), commands);
+        questions.extend(ranges.into_iter().map(Question::Values));
         for (index, key) in keys.iter().enumerate() {
             values::ask_time_to_live(key, commands);
             questions.push(Question::TimeToLive(index));
@@ -220,6 +270,10 @@ impl Holding {
     }
 
     fn begin_round(&mut self, now: Instant) {
+        if self.walk.is_none() && now >= self.next_verification {
+            self.begin_walk(now);
+            self.is_verifying = true;
+        }
         let is_held_back = self.writer.is_held_back();
         let prefix = self.prefix.as_bytes();
         let Holding { round, asked, dirty, walk, writer, generation, .. } = self;
@@ -228,11 +282,12 @@ impl Holding {
         round.is_last_of_walk = false;
         let keys = &mut round.keys;
         let mut add = |key: &[u8]| keys.push([prefix, key].concat());
-        let mut room = if is_held_back { 0 } else { TABLE_ROUND_KEYS_MAX };
+        let mut room = if is_held_back { 0 } else { self.sizes.round_keys() };
         round.asked_keys = take_some(asked, &mut room, &mut add);
         take_some(dirty, &mut room, &mut add);
         if let Some(walk) = walk.as_mut().filter(|_| room > 0) {
-            round.is_last_of_walk = writer.find_stale(walk, *generation, room, add);
+            let most = if self.is_verifying { TABLE_VERIFY_PAGE_KEYS_MAX } else { room };
+            round.is_last_of_walk = writer.find_stale(walk, *generation, room.min(most), add);
         }
         round.asks_all = dirty.is_empty();
     }
@@ -247,6 +302,8 @@ impl Holding {
         match question {
             Question::Values(range) => {
                 let readings = self.values.readings(range.len(), reply, shown)?;
+                let bytes = readings.iter().map(bytes_len).sum();
+                self.sizes.saw(readings.len(), bytes);
                 for (index, reading) in range.clone().zip(readings) {
                     self.apply(index, reading);
                 }
@@ -257,6 +314,7 @@ impl Holding {
                 let time_to_live = values::time_to_live(reply, shown)?;
                 self.apply_time_to_live(*index, time_to_live);
             }
+            Question::Role => self.is_replica = keyspace::is_replica(reply, shown)?,
             Question::Alive => {
                 reply.extract_error().map_err(|error| Trouble::of(&error, shown))?;
             }
@@ -288,19 +346,20 @@ impl Holding {
     /// Ends the round.
     pub(super) fn finish_round(&mut self) -> Progress {
         self.writer.publish();
+        self.sizes.end_round();
         self.has_answers |= self.round.asked_keys > 0;
         let [before_last, last] = self.sent;
         self.sent = [last, self.round.sent];
         self.rounds = self.rounds.saturating_add(1);
-        let is_loading = self.walk.is_some();
-        if self.rounds < ROUNDS_UNTIL_TRUE || !self.round.asks_all {
+        let is_loading = self.is_loading();
+        let is_confirmed = self.walk.is_none() || self.round.is_last_of_walk;
+        if self.rounds < ROUNDS_UNTIL_TRUE || !self.round.asks_all || is_loading && !is_confirmed {
             return Progress::Behind;
         }
-        if is_loading && !self.round.is_last_of_walk {
-            return Progress::Behind;
+        if is_confirmed && self.walk.take().is_some() {
+            self.sizes.end_pass(self.round.sent);
         }
         if is_loading {
-            self.walk = None;
             return Progress::Whole(before_last);
         }
         // What was executed before a PING is announced before the PONG of the next, at the latest,
@@ -356,6 +415,13 @@ impl Holding {
                 break;
             }
         }
+    }
+}
+
+fn bytes_len(reading: &Reading) -> usize {
+    match reading {
+        Reading::Found(value) => value.bytes.len(),
+        Reading::Absent | Reading::Foreign => 0,
     }
 }
 

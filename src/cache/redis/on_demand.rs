@@ -15,8 +15,9 @@ use ::redis::Pipeline;
 
 use super::{
     backoff::Backoff,
-    holding::{Holding, Progress},
+    holding::Holding,
     link::{Address, Link},
+    round::Progress,
     trouble::Trouble,
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
         stop::Stop,
         table::Writer,
     },
-    config::settings::{OnDemand, RedisTable},
+    config::settings::{OnDemand, OnStale, RedisTable},
 };
 
 /// Between rounds while there are questions or changes: the longest that a question lies unheard.
@@ -52,6 +53,8 @@ pub(in crate::cache) struct Fetcher {
     asker: Asker,
     status: Arc<TableStatus>,
     stop: Stop,
+    /// Somebody asks how old its answers are.
+    needs_age: bool,
     quiet_rounds: u32,
     /// The log has a line about it since all that is held was last confirmed.
     is_trouble_told: bool,
@@ -61,15 +64,23 @@ impl Fetcher {
     /// Checks the URL, connects to nothing yet. The error is a sentence.
     pub(in crate::cache) fn new(
         settings: &RedisTable,
-        bounds: OnDemand,
+        (bounds, on_stale): (OnDemand, OnStale),
         writer: Writer,
         asker: Asker,
         (status, stop): (Arc<TableStatus>, Stop),
     ) -> Result<Fetcher, String> {
         let address = Address::parse(&settings.url, &settings.shown)?;
         let holding = Holding::new(settings, bounds, writer);
-        let (quiet_rounds, is_trouble_told) = (0, false);
-        Ok(Fetcher { address, holding, asker, status, stop, quiet_rounds, is_trouble_told })
+        Ok(Fetcher {
+            address,
+            holding,
+            asker,
+            status,
+            stop,
+            needs_age: on_stale != OnStale::Serve,
+            quiet_rounds: 0,
+            is_trouble_told: false,
+        })
     }
 
     /// Runs until it is told to stop, or until the first connection fails for good.
@@ -94,10 +105,14 @@ impl Fetcher {
         if self.holding.has_begun() {
             self.status.reconnected();
         }
-        self.holding.restart();
+        self.holding.connected();
         let mut commands = Pipeline::new();
         while !self.stop.is_asked() {
-            let progress = self.round(&mut link, &mut commands)?;
+            let progress = self.round(&mut link, &mut commands).inspect_err(|trouble| {
+                if trouble.is_cut {
+                    self.holding.cut_off();
+                }
+            })?;
             backoff.reset();
             self.report(progress);
             self.pace();
@@ -127,22 +142,37 @@ impl Fetcher {
         if holding.take_answers() {
             asker.answers.tell();
         }
+        if holding.is_replica() && self.needs_age && !self.status.is_loaded() {
+            return Err(Trouble::replica(link.shown()));
+        }
         Ok(progress)
     }
 
     fn report(&mut self, progress: Progress) {
         let is_held_back = self.holding.writer().is_held_back();
+        let is_replica = self.holding.is_replica();
         self.status.held_back(is_held_back);
-        self.status.measure(self.holding.writer());
+        self.status.is_of_replica(is_replica);
+        self.measure();
         match progress {
             Progress::Whole(as_of) => {
-                self.status.loaded(as_of, self.holding.began().elapsed());
+                let took = self.holding.began().elapsed();
+                match is_replica {
+                    true => self.status.loaded_from_replica(took),
+                    false => self.status.loaded(as_of, took),
+                }
                 self.is_trouble_told = false;
             }
-            Progress::Fresh(as_of) => self.status.fresh_as_of(as_of),
+            Progress::Fresh(as_of) if !is_replica => self.status.fresh_as_of(as_of),
+            Progress::Fresh(_) => {}
             Progress::Behind if self.holding.is_loading() => self.status.stale(),
             Progress::Behind => {}
         }
+    }
+
+    fn measure(&mut self) {
+        self.status.measure(self.holding.writer());
+        self.status.expiring(self.holding.expiring());
     }
 
     /// Waits a little where nothing is left to be read, or nothing may be.
@@ -156,14 +186,14 @@ impl Fetcher {
     /// Waits without a connection: keys expire all the same.
     fn wait(&mut self, duration: Duration) {
         let end = Instant::now() + duration;
-        while !self.stop.is_asked() {
+        loop {
             let now = Instant::now();
             self.holding.expire(now);
-            let left = end.saturating_duration_since(now);
-            if left.is_zero() {
-                break;
+            if now >= end || self.stop.is_asked() {
+                return self.measure();
             }
-            self.stop.wait(left.min(PACE_QUIET));
+            let until = self.holding.next_deadline().map_or(end, |it| it.min(end));
+            self.stop.wait(until.saturating_duration_since(now));
         }
     }
 
