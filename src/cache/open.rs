@@ -106,7 +106,10 @@ pub fn open(
     let mut opened = Tables::new(Vec::with_capacity(tables.len()));
     let mut handles = Vec::with_capacity(tables.len());
     for settings in tables {
-        let (writer, reader) = table(FIRST_ENTRIES, random_seed());
+        let (mut writer, reader) = table(FIRST_ENTRIES, random_seed());
+        if settings.huge_pages {
+            writer.ask_for_huge_pages();
+        }
         let handle = start(settings, writer, Stop::new(stop.clone()))?;
         opened.push(reader, handle.status.freshness().clone(), settings);
         handles.push(handle);
