@@ -3,10 +3,11 @@
 //! Nothing is really given back, so that a reader who comes too late reads memory that is still
 //! there, and its `Watch` can say what happened. Leaks and double frees are miri's to find.
 //!
-//! Each atomic that the proof rests on has a twin. Loom 0.7 looks for orders to try by the last access of an atomic alone,
-//! so that a thread's load before its own store hides that store from another thread's load, and
-//! the order of the two is never turned round. Our writer does just that everywhere. On the twin
-//! every access is a relaxed exchange: it orders nothing, and no access is hidden behind another.
+//! Each atomic that the proof rests on has a twin. Loom 0.7 looks for orders to try by the last
+//! access of an atomic alone, so that a thread's load before its own store hides that store from
+//! another thread's load, and the order of the two is never turned round. Our writer does just that
+//! everywhere. On the twin every access is a relaxed exchange: it orders nothing, and no access is
+//! hidden behind another.
 
 use std::{
     alloc::Layout,
