@@ -17,12 +17,15 @@ use std::{
     alloc::{self, Layout},
     ptr::{self, NonNull},
     slice,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::Ordering,
 };
 
-use super::value::{Value, ValueKind};
+use super::{
+    sync::{AtomicU32, Watch, dealloc},
+    value::{Value, ValueKind},
+};
 
-/// What stands before the key and the value.
+/// What stands before the key and the value: sixteen bytes.
 #[repr(C)]
 pub(super) struct Header {
     hash: u32,
@@ -30,6 +33,7 @@ pub(super) struct Header {
     key_bytes: u32,
     /// The value's length, and above it its kind.
     value: u32,
+    watch: Watch,
 }
 
 /// A value is shorter than 1 GiB; Redis allows half of that.
@@ -59,23 +63,23 @@ impl Entry {
     ///
     /// If the key or the value has 1 GiB or more.
     pub(super) fn allocate(hash: u32, generation: u32, key: &[u8], value: Value<'_>) -> Entry {
-        let Value { kind, bytes: value } = value;
+        let Value { kind, bytes: content } = value;
         let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let (key_bytes, value_bytes) = (size(key), size(value));
+        let (key_bytes, value_bytes) = (size(key), size(content));
         assert!(key_bytes.max(value_bytes) <= LENGTH_MASK, "an entry is below 1 GiB");
-        let layout = layout(key.len(), value.len());
+        let layout = layout(key.len(), content.len());
         // SAFETY: the layout is never empty: it holds the header.
         let block = unsafe { alloc::alloc(layout) }.cast::<Header>();
         let Some(block) = NonNull::new(block) else { alloc::handle_alloc_error(layout) };
-        let value_and_kind = value_bytes | (kind as u32) << LENGTH_BITS;
+        let value = value_bytes | (kind as u32) << LENGTH_BITS;
         let generation = AtomicU32::new(generation & GENERATION_MASK);
-        let header = Header { hash, generation, key_bytes, value: value_and_kind };
+        let header = Header { hash, generation, key_bytes, value, watch: Watch::default() };
         // SAFETY: the block is ours, aligned for the header and as long as header, key and value.
         unsafe {
             block.write(header);
             let bytes = block.add(1).cast::<u8>().as_ptr();
             ptr::copy_nonoverlapping(key.as_ptr(), bytes, key.len());
-            ptr::copy_nonoverlapping(value.as_ptr(), bytes.add(key.len()), value.len());
+            ptr::copy_nonoverlapping(content.as_ptr(), bytes.add(key.len()), content.len());
         }
         Entry(block)
     }
@@ -99,8 +103,10 @@ impl Entry {
     pub(super) unsafe fn key<'a>(self) -> &'a [u8] {
         // SAFETY: the caller owes a live block; the key follows its header.
         unsafe {
+            let header = self.0.as_ptr();
+            (*header).watch.read();
             let bytes = self.0.add(1).cast::<u8>().as_ptr();
-            slice::from_raw_parts(bytes, (*self.0.as_ptr()).key_bytes as usize)
+            slice::from_raw_parts(bytes, (*header).key_bytes as usize)
         }
     }
 
@@ -114,6 +120,7 @@ impl Entry {
         // SAFETY: the caller owes a live block; the value follows the key.
         unsafe {
             let header = self.0.as_ptr();
+            (*header).watch.read();
             let start = self.0.add(1).cast::<u8>().as_ptr().add((*header).key_bytes as usize);
             let value = (*header).value;
             let bytes = slice::from_raw_parts(start, (value & LENGTH_MASK) as usize);
@@ -232,7 +239,8 @@ impl Entry {
         // SAFETY: the caller owes a live block out of use; the layout is that of `allocate`.
         unsafe {
             let layout = layout(self.key().len(), self.value().bytes.len());
-            alloc::dealloc(self.0.as_ptr().cast::<u8>(), layout);
+            (*self.0.as_ptr()).watch.free();
+            dealloc(self.0.as_ptr().cast::<u8>(), layout);
         }
     }
 }
@@ -254,4 +262,20 @@ pub(super) fn prefetch<T>(address: *const T) {
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = address;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_takes_sixteen_bytes_over_its_key_and_value() {
+        let entry = Entry::allocate(7, 1, &[1; 16], Value::text(&[2; 32]));
+        // SAFETY: it was just made, and is not used once it is freed.
+        unsafe {
+            assert_eq!(entry.bytes(), 16 + 16 + 32);
+            assert_eq!((entry.key(), entry.value().bytes), (&[1; 16][..], &[2; 32][..]));
+            entry.free();
+        }
+    }
 }

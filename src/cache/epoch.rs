@@ -11,7 +11,9 @@
 //!
 //! Left out: a second reader, and a reader that goes to sleep: it must echo, or nothing is freed.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+
+use super::sync::AtomicU64;
 
 /// Keeps the two words, and what lies beside them, out of each other's cache lines.
 #[derive(Debug, Default)]

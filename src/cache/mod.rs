@@ -1,10 +1,11 @@
 //! The tables: wait-free to read on the hot thread, kept fresh by one side thread each.
 //!
-//! `table` is the structure, on `epoch`, `entry` and `slots`; `redis` and `file` fill one and keep
-//! it like its source; `open` starts them and holds the gate that no record passes before the first
-//! copy is whole. The hot thread sees `Tables` alone: it turns, looks up, and counts. Everybody
-//! else sees `TableStatus`.
+//! `table` is the structure, on `epoch`, `entry` and `slots`, these on `cells`; `redis` and `file`
+//! fill one and keep it like its source; `open` starts them and holds the gate that no record
+//! passes before the first copy is whole. The hot thread sees `Tables` alone: it turns, looks up,
+//! and counts. Everybody else sees `TableStatus`.
 
+mod cells;
 mod demand;
 mod entries;
 mod entry;
@@ -16,6 +17,7 @@ mod redis;
 mod slots;
 mod status;
 mod stop;
+mod sync;
 pub mod table;
 mod tables;
 mod value;

@@ -107,7 +107,10 @@ pub fn open(
     let mut opened = Tables::new(Vec::with_capacity(tables.len()));
     let mut handles = Vec::with_capacity(tables.len());
     for settings in tables {
-        let (writer, reader) = table(FIRST_ENTRIES, random_seed());
+        let (mut writer, reader) = table(FIRST_ENTRIES, random_seed());
+        if settings.huge_pages {
+            writer.ask_for_huge_pages();
+        }
         let questions = settings.on_demand().map(|_| Arc::new(Questions::new()));
         let asker = questions.clone().map(|questions| {
             let answers = opened.answers().clone();

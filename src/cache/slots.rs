@@ -5,21 +5,37 @@
 //! always set in an entry's word: empty slots and tombstones, which have none, never match. The
 //! address is tagged with `map_addr`, which keeps its provenance. Array and entries are owned by
 //! `table`; this file neither allocates entries nor frees them.
+//!
+//! Keys are hashed with foldhash, because keys are short and each record pays for one: some 3 ns
+//! for 24 bytes. Its fast variant would save one of them, but under one seed in fifty it lays keys
+//! that count, such as numbers with zeroes before, in chains of hundreds. Each table has a seed of
+//! its own, 64 random bits that never leave the process. So no list of keys made beforehand shares
+//! a probe chain, however well its author knows this program: `tests/cache_table.rs` holds that for
+//! keys that count, that differ in one bit, and that collide under other seeds. It is no protection
+//! against an author who can measure single lookups and adapt: foldhash is not a keyed
+//! cryptographic function. What is at stake is time and never an answer: a probe ends at the first
+//! empty slot, and at the worst, with every key in one chain, a lookup reads as many words as there
+//! are entries. Keys that miss cost nothing more than the chain they meet, so whoever only sends
+//! records cannot lengthen one: chains are made by those who write the source.
 
 use std::{
     hash::Hasher,
     ptr::{self, NonNull},
-    sync::atomic::{AtomicPtr, Ordering},
+    sync::atomic::Ordering,
 };
 
-use foldhash::{SharedSeed, fast::FoldHasher};
+use foldhash::{SharedSeed, quality::FoldHasher};
 
-use super::entry::{Entry, Header, prefetch};
+use super::{
+    cells::{Cells, HugePages},
+    entry::{Entry, Header, prefetch},
+};
 
 const ADDRESS_BITS: u32 = 48;
 const ADDRESS_MASK: usize = (1 << ADDRESS_BITS) - 1;
 const TOMBSTONE_ADDRESS: usize = 1;
 const SLOTS_MAX: usize = 1 << 32;
+const SLOT_BYTES: usize = size_of::<*mut Header>();
 
 const _: () = assert!(usize::BITS == 64, "a word holds an address and a tag");
 const _: () = assert!(align_of::<Header>() > TOMBSTONE_ADDRESS, "no entry is at that address");
@@ -47,6 +63,11 @@ impl KeyHash {
         self.0 as usize
     }
 
+    /// In which of so many slots, a power of two, its probe begins.
+    pub fn starts_at(self, slots: usize) -> usize {
+        self.index() & (slots - 1)
+    }
+
     /// What an entry keeps of it: enough to place it in an array of any size.
     pub(super) fn low(self) -> u32 {
         self.0 as u32
@@ -67,8 +88,11 @@ pub(super) struct KeyHasher {
 }
 
 impl KeyHasher {
+    /// Keys up to sixteen bytes are spread by one multiplication, of which the start is a factor: a
+    /// start with few bits set, as a plain number has, would spread numbers in text badly.
     pub(super) fn new(seed: u64) -> KeyHasher {
-        KeyHasher { start: seed, shared: SharedSeed::from_u64(seed) }
+        let start = mixed(seed.wrapping_add(0x9e37_79b9_7f4a_7c15));
+        KeyHasher { start, shared: SharedSeed::from_u64(seed) }
     }
 
     #[inline]
@@ -77,6 +101,13 @@ impl KeyHasher {
         hasher.write(key);
         KeyHash(hasher.finish())
     }
+}
+
+/// Every bit of the number in every bit of the result (the last step of SplitMix64).
+fn mixed(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 /// What a slot holds.
@@ -128,42 +159,46 @@ impl Word {
 
 /// The array. Its length is a power of two, and it is never full: a probe always ends.
 #[derive(Debug)]
-pub(super) struct Slots {
-    mask: usize,
-    cells: Box<[AtomicPtr<Header>]>,
-}
+pub(super) struct Slots(Cells);
 
 impl Slots {
     /// # Panics
     ///
     /// Past 2^32 slots: entries keep 32 bits of their hash.
-    pub(super) fn new(count: usize) -> Slots {
-        assert!(count.is_power_of_two() && count <= SLOTS_MAX, "a table has at most 2^32 slots");
-        Slots { mask: count - 1, cells: (0..count).map(|_| AtomicPtr::default()).collect() }
+    pub(super) fn new(count: usize, huge_pages: &mut HugePages) -> Slots {
+        assert!(count <= SLOTS_MAX, "a table has at most 2^32 slots");
+        Slots(Cells::new(count, huge_pages))
     }
 
     pub(super) fn count(&self) -> usize {
-        self.cells.len()
+        self.0.count()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.cells) + size_of::<Slots>()
+        self.count() * SLOT_BYTES + size_of::<Slots>()
     }
 
     /// The word there; indices wrap around. Who gets an entry also sees what was written into it.
     #[inline]
     pub(super) fn load(&self, index: usize) -> Word {
-        Word(self.cells[index & self.mask].load(Ordering::Acquire))
+        Word(self.0.at(index).load(Ordering::Acquire))
     }
 
     /// Puts a word there, with all that was written before it.
     pub(super) fn store(&self, index: usize, word: Word) {
-        self.cells[index & self.mask].store(word.0, Ordering::Release);
+        self.0.at(index).store(word.0, Ordering::Release);
     }
 
     /// Asks the CPU to bring a slot near. It may do nothing.
     #[inline]
     pub(super) fn prefetch(&self, index: usize) {
-        prefetch(&raw const self.cells[index & self.mask]);
+        prefetch(self.0.at(index));
+    }
+
+    /// Asks the CPU to bring the entry near that is linked there, if one is.
+    pub(super) fn prefetch_entry(&self, index: usize) {
+        if let Some(entry) = self.load(index).entry() {
+            prefetch(entry.address().as_ptr());
+        }
     }
 }

@@ -36,6 +36,8 @@ pub struct TableStatus {
     is_fresh: AtomicBool,
     is_held_back: AtomicBool,
     is_replica: AtomicBool,
+    /// Huge pages were asked for and could not be had, and that was told.
+    lacks_huge_pages: AtomicBool,
     /// Nanoseconds after `started`, plus one; zero for never.
     as_of: AtomicU64,
     /// The same for the hot thread.
@@ -69,6 +71,7 @@ impl TableStatus {
             is_fresh: AtomicBool::default(),
             is_held_back: AtomicBool::default(),
             is_replica: AtomicBool::default(),
+            lacks_huge_pages: AtomicBool::default(),
             as_of: AtomicU64::default(),
             freshness: Arc::new(Freshness::new()),
             entries: AtomicU64::default(),
@@ -107,6 +110,11 @@ impl TableStatus {
     /// True while the hot thread does not turn and the writer waits for it.
     pub fn is_held_back(&self) -> bool {
         self.is_held_back.load(Relaxed)
+    }
+
+    /// True if the table was to have huge pages and could not.
+    pub fn lacks_huge_pages(&self) -> bool {
+        self.lacks_huge_pages.load(Relaxed)
     }
 
     /// How old an answer may be: time since the copy last showed all that its source held. `None`
@@ -329,6 +337,17 @@ impl TableStatus {
         self.entries.store(writer.len() as u64, Relaxed);
         self.bytes.store(writer.bytes() as u64, Relaxed);
         self.retired_bytes.store(writer.retired_bytes() as u64, Relaxed);
+        if let Some(reason) = writer.huge_pages_refusal() {
+            self.tell_huge_pages(reason);
+        }
+    }
+
+    /// Once: the table works without them.
+    fn tell_huge_pages(&self, reason: &str) {
+        if !self.lacks_huge_pages.swap(true, Relaxed) {
+            let table = self.name();
+            tracing::warn!(event = "table.huge_pages", table, reason, "without huge pages");
+        }
     }
 }
 
