@@ -247,10 +247,17 @@ impl Running {
         self.observer.file_writer()
     }
 
-    /// Has the files of tables read again, changed or not, whenever it is called.
-    pub fn table_rereader(&self) -> impl Fn() + Send + 'static {
-        let tables: Vec<_> = self.tables.iter().map(TableHandle::rereader).collect();
-        move || tables.iter().for_each(|reread| reread())
+    /// Has the files of tables read again, changed or not, and logins taken from the settings that
+    /// are handed in, whenever it is called. Names the tables that have another login than before.
+    pub fn table_rereader(&self) -> impl Fn(&Settings) -> Vec<String> + Send + 'static {
+        let rereaders: Vec<_> = self.tables.iter().map(TableHandle::rereader).collect();
+        let renewers: Vec<_> = self.tables.iter().map(TableHandle::renewer).collect();
+        move |settings| {
+            rereaders.iter().for_each(|reread| reread());
+            let tables = settings.tables.iter().zip(&renewers);
+            let renewed = tables.filter(|(table, renew)| renew(table).is_ok_and(|it| it));
+            renewed.map(|(table, _)| table.name.clone()).collect()
+        }
     }
 
     /// True once the group has answered.

@@ -19,7 +19,7 @@ use std::{
 use super::{
     demand::Questions,
     file::FileTable,
-    redis::{Asker, Fetcher, Refresher},
+    redis::{Address, Asker, Fetcher, Refresher},
     status::{Load, TableStatus},
     stop::Stop,
     table::{Writer, table},
@@ -140,18 +140,20 @@ fn start(
     let status = Arc::new(TableStatus::new(&settings.name));
     let (state, asked) = (status.clone(), stop.clone());
     let reread = Arc::new(AtomicBool::new(false));
+    let mut address = None;
     let run: Box<dyn FnOnce() + Send> = match &settings.place {
         TablePlace::Redis(redis) => {
             let refused =
                 |reason| CacheError::Setting { table: settings.name.clone(), key: "redis", reason };
+            let known = Address::parse(&redis.url, &redis.shown).map_err(refused)?;
+            let at = (redis, known.clone());
+            address = Some(known);
             if let (Some(bounds), Some(asker)) = (redis.on_demand, asker) {
-                let fetcher =
-                    Fetcher::new(redis, (bounds, settings.on_stale), writer, asker, (state, asked));
-                let fetcher = fetcher.map_err(refused)?;
+                let bounds = (bounds, settings.on_stale);
+                let fetcher = Fetcher::new(at, bounds, writer, asker, (state, asked));
                 Box::new(move || fetcher.run())
             } else {
-                let refresher = Refresher::new(redis, settings.on_stale, writer, state, asked);
-                let refresher = refresher.map_err(refused)?;
+                let refresher = Refresher::new(at, settings.on_stale, writer, (state, asked));
                 Box::new(move || refresher.run())
             }
         }
@@ -167,7 +169,8 @@ fn start(
         .spawn(run)
         .map_err(|source| CacheError::Thread { table: settings.name.clone(), source })?;
     let (settings, thread) = (settings.clone(), Some(thread));
-    Ok(TableHandle { settings, status, stop, reread, thread, started: Instant::now() })
+    let started = Instant::now();
+    Ok(TableHandle { settings, status, stop, reread, address, thread, started })
 }
 
 /// One table's side thread. Dropping it ends the thread.
@@ -176,6 +179,8 @@ pub struct TableHandle {
     status: Arc<TableStatus>,
     stop: Stop,
     reread: Arc<AtomicBool>,
+    /// Of a Redis.
+    address: Option<Address>,
     thread: Option<JoinHandle<()>>,
     started: Instant,
 }
@@ -195,6 +200,20 @@ impl TableHandle {
     pub fn rereader(&self) -> impl Fn() + Send + Sync + 'static {
         let reread = self.reread.clone();
         move || reread.store(true, Ordering::Release)
+    }
+
+    /// Takes user and password of a Redis from newer settings, for the connections to come, whenever
+    /// it is called. True if they changed.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, if the URL cannot be used.
+    pub fn renewer(&self) -> impl Fn(&settings::Table) -> Result<bool, String> + Send + 'static {
+        let address = self.address.clone();
+        move |table| match (&address, &table.place) {
+            (Some(address), TablePlace::Redis(redis)) => address.renew_login(&redis.url),
+            _ => Ok(false),
+        }
     }
 
     /// Waits until the first copy is whole; `load_timeout` counts from `open`. Meanwhile the tables

@@ -60,7 +60,7 @@ pub fn run(loaded: &Loaded) -> Outcome {
         configuration = %loaded.file.display(),
         version = env!("CARGO_PKG_VERSION")
     );
-    let running = match launch(settings, &machine, pipeline, &signals) {
+    let running = match launch(loaded, &machine, pipeline, &signals) {
         Err(StartError::Stopped) => return Ok(stopped_early()),
         running => running.map_err(|error| failure(error, Some(loaded)))?,
     };
@@ -76,11 +76,12 @@ pub(super) fn stopped_early() -> Exit {
 
 /// From connecting to the hot thread's first turn, with log lines on the way.
 pub(super) fn launch(
-    settings: &Settings,
+    loaded: &Loaded,
     machine: &Machine,
     pipeline: Pipeline,
     signals: &SignalActions,
 ) -> Result<Running, StartError> {
+    let settings = &loaded.settings;
     announce(settings, machine);
     let exposing = assemble::expose(settings, machine)?;
     if let Some(address) = exposing.address() {
@@ -100,9 +101,28 @@ pub(super) fn launch(
     let stopper = Arc::clone(&running.stopper);
     signals.on_stop(move || stopper.stop());
     signals.on_write(running.file_writer());
-    signals.on_reread(running.table_rereader());
+    signals.on_reread(rereader(loaded, &running));
     tracing::info!(event = "run.started", pid = std::process::id());
     Ok(running)
+}
+
+/// Reads tables' files and secrets again. Where a secret cannot be read, the old one stays.
+fn rereader(loaded: &Loaded, running: &Running) -> impl Fn() + Send + 'static {
+    let (reread, before) = (loaded.reread(), loaded.settings.clone());
+    let tables = running.table_rereader();
+    move || match reread.settings() {
+        Ok(settings) => {
+            let renewed = tables(&settings);
+            if !renewed.is_empty() {
+                let tables = renewed.join(" ");
+                tracing::info!(event = "table.login_changed", tables, "for the next connection");
+            }
+        }
+        Err(report) => {
+            tables(&before);
+            tracing::warn!(event = "reread.refused", reason = %report, "the old secrets stay");
+        }
+    }
 }
 
 /// Waits for the end and tells what the run came to: a log line, the table, the files.

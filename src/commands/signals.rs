@@ -87,8 +87,8 @@ impl SignalActions {
             SIGHUP => {
                 tracing::info!(
                     event = "reread.requested",
-                    "file tables are read again; the configuration is not, and to read ${{file:}} \
-                     secrets again is not built yet"
+                    "file tables and ${{file:}} secrets of tables are read again; the \
+                     configuration is not, nor are the secrets of Kafka"
                 );
                 call(&self.on_reread);
             }

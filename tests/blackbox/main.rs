@@ -20,6 +20,7 @@ mod groups;
 mod harness;
 mod kills;
 mod load;
+mod logins;
 mod names;
 mod on_demand;
 mod orders;

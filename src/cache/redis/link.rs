@@ -5,11 +5,15 @@
 //! connection must be dropped: late replies would be taken for others. Left out: TLS, which the
 //! crate is built without, and following a cluster or a sentinel.
 
-use std::{mem, time::Duration};
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use ::redis::{
     Client, Connection, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline,
-    ProtocolVersion, PushKind, RedisError, Value, io::tcp::TcpSettings,
+    ProtocolVersion, PushKind, RedisConnectionInfo, RedisError, Value, io::tcp::TcpSettings,
 };
 
 use super::trouble::Trouble;
@@ -17,16 +21,17 @@ use super::trouble::Trouble;
 /// To connect and introduce oneself; also the longest silence before a server counts as gone.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where a Redis is.
+/// Where a Redis is, and who we are there. Clones share the latter, which may change in a run.
 #[derive(Clone)]
-pub(super) struct Address {
+pub(in crate::cache) struct Address {
     info: ConnectionInfo,
+    login: Arc<Mutex<RedisConnectionInfo>>,
     shown: String,
 }
 
 impl Address {
     /// Checks a URL; `shown` is the same without secrets. The error is a sentence.
-    pub(super) fn parse(url: &str, shown: &str) -> Result<Address, String> {
+    pub(in crate::cache) fn parse(url: &str, shown: &str) -> Result<Address, String> {
         let info = url.into_connection_info().map_err(|error| refusal(url, shown, &error))?;
         let info = match info.addr() {
             ConnectionAddr::TcpTls { .. } => return Err(no_tls(shown)),
@@ -37,7 +42,34 @@ impl Address {
         };
         let settings = info.redis_settings().clone();
         let settings = settings.set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
-        Ok(Address { info: info.set_redis_settings(settings), shown: shown.to_owned() })
+        let login = Arc::new(Mutex::new(settings.clone()));
+        Ok(Address { info: info.set_redis_settings(settings), login, shown: shown.to_owned() })
+    }
+
+    /// Takes user and password of a URL for the connections to come; true if they are others than
+    /// before. The rest of the URL is that of the start. The error is a sentence.
+    pub(in crate::cache) fn renew_login(&self, url: &str) -> Result<bool, String> {
+        let renewed = Address::parse(url, &self.shown)?.info.redis_settings().clone();
+        let mut login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |it: &RedisConnectionInfo| {
+            [it.username(), it.password()].map(|it| it.map(str::to_owned))
+        };
+        let is_other = of(&login) != of(&renewed);
+        *login = renewed;
+        Ok(is_other)
+    }
+
+    /// All that a connection needs.
+    fn connection_info(&self) -> ConnectionInfo {
+        let mut settings = self.info.redis_settings().clone();
+        let login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(user) = login.username() {
+            settings = settings.set_username(user);
+        }
+        if let Some(password) = login.password() {
+            settings = settings.set_password(password);
+        }
+        self.info.clone().set_redis_settings(settings)
     }
 
     /// The same for a connection that does not track, which any server can have.
@@ -95,7 +127,7 @@ impl Link {
     }
 
     fn connect(address: &Address) -> Result<Link, RedisError> {
-        let client = Client::open(address.info.clone())?;
+        let client = Client::open(address.connection_info())?;
         let connection = client.get_connection_with_timeout(TIMEOUT)?;
         connection.set_read_timeout(Some(TIMEOUT))?;
         connection.set_write_timeout(Some(TIMEOUT))?;
@@ -177,6 +209,21 @@ mod tests {
         let message = refused("http://:secret@host");
         assert!(message.starts_with("SHOWN is no URL of a Redis"), "{message}");
         assert!(!message.contains("secret"), "{message}");
+    }
+
+    #[test]
+    fn a_login_can_change_and_nothing_else() {
+        let address = Address::parse("redis://me:old@host:6380/3", "SHOWN").ok().unwrap();
+        let used = address.clone().untracked();
+        assert_eq!(address.renew_login("redis://me:old@host:6380/3"), Ok(false));
+        assert_eq!(address.renew_login("redis://you:new@elsewhere/7"), Ok(true));
+        let info = used.connection_info();
+        assert_eq!(info.redis_settings().username(), Some("you"));
+        assert_eq!(info.redis_settings().password(), Some("new"));
+        assert_eq!(info.redis_settings().db(), 3);
+        assert_eq!(info.redis_settings().protocol(), ProtocolVersion::RESP2);
+        assert!(matches!(info.addr(), ConnectionAddr::Tcp(host, 6380) if host == "host"));
+        assert!(address.renew_login("nonsense").is_err());
     }
 
     #[test]

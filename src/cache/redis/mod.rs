@@ -30,10 +30,11 @@ use std::{
 
 use ::redis::Pipeline;
 
+pub(super) use self::link::Address;
 pub(super) use self::on_demand::{Asker, Fetcher};
 use self::{
     backoff::Backoff,
-    link::{Address, Link},
+    link::Link,
     mirror::Mirror,
     pass::{Finished, Purpose},
     round::Progress,
@@ -75,15 +76,13 @@ pub(super) struct Refresher {
 }
 
 impl Refresher {
-    /// Checks the URL, connects to nothing yet. The error is a sentence.
+    /// Connects to nothing yet.
     pub(super) fn new(
-        settings: &RedisTable,
+        (settings, address): (&RedisTable, Address),
         on_stale: OnStale,
         writer: Writer,
-        status: Arc<TableStatus>,
-        stop: Stop,
-    ) -> Result<Refresher, String> {
-        let address = Address::parse(&settings.url, &settings.shown)?;
+        (status, stop): (Arc<TableStatus>, Stop),
+    ) -> Refresher {
         let address = match settings.refresh {
             Refresh::Tracking => address,
             Refresh::Poll(_) => address.untracked(),
@@ -91,7 +90,7 @@ impl Refresher {
         let mirror = Mirror::new(writer, settings, address.database());
         let needs_age = on_stale != OnStale::Serve;
         let (quiet_rounds, told) = (0, Vec::new());
-        Ok(Refresher { address, mirror, status, stop, needs_age, quiet_rounds, told })
+        Refresher { address, mirror, status, stop, needs_age, quiet_rounds, told }
     }
 
     /// Runs until it is told to stop, or until the first load fails for good.

@@ -61,17 +61,16 @@ pub(in crate::cache) struct Fetcher {
 }
 
 impl Fetcher {
-    /// Checks the URL, connects to nothing yet. The error is a sentence.
+    /// Connects to nothing yet.
     pub(in crate::cache) fn new(
-        settings: &RedisTable,
+        (settings, address): (&RedisTable, Address),
         (bounds, on_stale): (OnDemand, OnStale),
         writer: Writer,
         asker: Asker,
         (status, stop): (Arc<TableStatus>, Stop),
-    ) -> Result<Fetcher, String> {
-        let address = Address::parse(&settings.url, &settings.shown)?;
+    ) -> Fetcher {
         let holding = Holding::new(settings, bounds, writer);
-        Ok(Fetcher {
+        Fetcher {
             address,
             holding,
             asker,
@@ -80,7 +79,7 @@ impl Fetcher {
             needs_age: on_stale != OnStale::Serve,
             quiet_rounds: 0,
             is_trouble_told: false,
-        })
+        }
     }
 
     /// Runs until it is told to stop, or until the first connection fails for good.

@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments, profile: Option<String>, set: Vec<String>) -> 
         arguments.duration,
         table.description()
     ))?;
-    let running = match launch(settings, &machine, pipeline, &signals) {
+    let running = match launch(&loaded, &machine, pipeline, &signals) {
         Err(StartError::Stopped) => return Ok(stopped_early()),
         running => running.map_err(|error| failure(error, Some(&loaded)))?,
     };
