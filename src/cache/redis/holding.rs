@@ -197,6 +197,12 @@ impl Holding {
         &mut self.writer
     }
 
+    /// When the walk under way began, over what an older generation confirmed.
+    #[cfg(test)]
+    pub(super) fn walking(&self) -> Option<Instant> {
+        self.walk.as_ref().map(|_| self.began)
+    }
+
     pub(super) fn began(&self) -> Instant {
         self.began
     }
@@ -236,7 +242,8 @@ impl Holding {
         while let Some(key) = self.deadlines.take_due(now) {
             let Some(value) = self.writer.value(&key) else { continue };
             if value != TableValue::ABSENT {
-                self.note_absent(&key, now);
+                // Our own clock confirms nothing: a walk under way still has to read it.
+                self.note_absent(&key, now, self.generation.wrapping_sub(1));
             } else if self.writer.is_wanted(&key) {
                 self.deadlines.set(&key, now + self.bounds.wait, self.generation);
             } else {
@@ -375,7 +382,7 @@ impl Holding {
             Reading::Found(value) => {
                 self.writer.insert(&key, value.as_value(), self.generation);
             }
-            Reading::Absent | Reading::Foreign => self.note_absent(&key, sent),
+            Reading::Absent | Reading::Foreign => self.note_absent(&key, sent, self.generation),
         }
         if is_asked {
             self.stay(&key, Instant::now());
@@ -384,22 +391,23 @@ impl Holding {
 
     fn apply_time_to_live(&mut self, index: usize, time_to_live: TimeToLive) {
         let Some(key) = self.prefix.strip(&self.round.keys[index]) else { return };
+        let sent = self.round.sent;
         let is_value = self.writer.value(key).is_some_and(|it| it != TableValue::ABSENT);
         match time_to_live {
-            // Then that is announced, and read again.
+            // What was made since is announced, and read again.
             _ if !is_value => {}
-            TimeToLive::Gone => {}
+            TimeToLive::Gone => self.note_absent(&key.to_vec(), sent, self.generation),
             TimeToLive::Endless => self.deadlines.forget(key),
-            TimeToLive::Left(left) => match self.round.sent.checked_add(left) {
+            TimeToLive::Left(left) => match sent.checked_add(left) {
                 Some(time) => self.deadlines.set(key, time, self.generation),
                 None => self.deadlines.forget(key),
             },
         }
     }
 
-    fn note_absent(&mut self, key: &[u8], now: Instant) {
-        self.writer.insert(key, TableValue::ABSENT, self.generation);
-        self.deadlines.set(key, now + self.bounds.absent_for, self.generation);
+    fn note_absent(&mut self, key: &[u8], now: Instant, generation: u32) {
+        self.writer.insert(key, TableValue::ABSENT, generation);
+        self.deadlines.set(key, now + self.bounds.absent_for, generation);
     }
 
     /// The entry stays until it was seen, or so long as a record may wait for it.
