@@ -139,16 +139,16 @@ impl Holding {
     }
 
     /// Begins a generation: all that is held is to be read again, and serves until then.
-    pub(super) fn restart(&mut self) {
-        self.begin_walk(Instant::now());
+    fn restart(&mut self, now: Instant) {
+        self.begin_walk(now);
         self.is_verifying = false;
         self.dirty.clear();
         self.rounds = 0;
     }
 
     /// The same on a new connection.
-    pub(super) fn connected(&mut self) {
-        self.restart();
+    pub(super) fn connected(&mut self, now: Instant) {
+        self.restart(now);
         self.next_role = None;
     }
 
@@ -168,7 +168,7 @@ impl Holding {
         &self.prefix
     }
 
-    /// True after the first `restart`.
+    /// True after the first connection.
     pub(super) fn has_begun(&self) -> bool {
         self.generation > 0
     }
@@ -334,7 +334,7 @@ impl Holding {
     pub(super) fn note(&mut self, pushes: Vec<Push>) {
         for push in pushes {
             match push {
-                Push::Everything => self.restart(),
+                Push::Everything => self.restart(self.round.sent),
                 Push::Keys(keys) => {
                     for key in keys {
                         let Some(key) = self.prefix.strip(&key) else { continue };
@@ -346,7 +346,7 @@ impl Holding {
             }
         }
         if self.dirty.len() > TABLE_DIRTY_KEYS_MAX {
-            self.restart();
+            self.restart(self.round.sent);
         }
     }
 
@@ -385,7 +385,7 @@ impl Holding {
             Reading::Absent | Reading::Foreign => self.note_absent(&key, sent, self.generation),
         }
         if is_asked {
-            self.stay(&key, Instant::now());
+            self.stay(&key, sent);
         }
     }
 

@@ -35,8 +35,8 @@ impl Demanded {
             wait: WAIT,
         };
         let mut holding = Holding::new(&settings, bounds, writer);
-        holding.connected();
         let server = Server::new();
+        holding.connected(server.time());
         let (is_loaded, as_of, round_took, walk_began) = (false, 0, 0, 0);
         Demanded { server, holding, reader, is_loaded, as_of, round_took, walk_began }
     }
@@ -47,7 +47,7 @@ impl Demanded {
             self.server.pushes.clear();
             self.server.changed.clear();
             self.server.flushed = None;
-            self.holding.connected();
+            self.holding.connected(self.server.time());
         }
         let (sent, time) = (self.server.now, self.server.time());
         self.holding.expire(time);
