@@ -23,5 +23,7 @@ mod names;
 mod orders;
 mod security;
 mod stops;
+mod table_files;
+mod table_staleness;
 mod tables;
 mod topics;
