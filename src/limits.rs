@@ -18,6 +18,18 @@ pub const TABLE_ROUND_KEYS_MAX: usize = 8192;
 /// Keys in one `MGET`.
 pub const TABLE_MGET_KEYS_MAX: usize = 512;
 
+/// Keys that a table's refresher has `SCAN` look at in one page.
+pub const TABLE_PAGE_KEYS_MAX: usize = 2000;
+
+/// The same while a whole copy is compared with its source, so that changes need not wait for long.
+pub const TABLE_VERIFY_PAGE_KEYS_MAX: usize = 500;
+
+/// Bytes of values that one reply of a Redis is to bring; one value may be larger.
+pub const TABLE_REPLY_BYTES: usize = 4 << 20;
+
+/// Bytes of values that a round is to bring; one value may be larger.
+pub const TABLE_ROUND_BYTES: usize = 16 << 20;
+
 /// Keys known to have changed that wait to be read; past it the whole table is read again.
 pub const TABLE_DIRTY_KEYS_MAX: usize = 1 << 20;
 

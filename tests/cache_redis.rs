@@ -215,7 +215,7 @@ fn a_user_without_the_commands_is_told_which_it_needs() {
     assert!(matches!(error, CacheError::CannotHeal { .. }), "{error}");
     assert!(error.to_string().contains("client|tracking, scan, mget"), "{error}");
 
-    let rights = ["SETUSER", "poor", "+client|tracking", "+scan", "+mget"];
+    let rights = ["SETUSER", "poor", "+client|tracking", "+scan", "+mget", "+pttl"];
     cmd("ACL").arg(&rights).exec(&mut redis).unwrap();
     set(&mut redis, "user:1", "gold");
     cmd("HSET").arg("user:hash").arg("a").arg(1).exec(&mut redis).unwrap();

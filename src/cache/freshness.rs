@@ -33,6 +33,11 @@ impl Freshness {
         self.as_of.fetch_max(as_of, Ordering::Release);
     }
 
+    /// Side thread: nobody knows any more.
+    pub(super) fn forget(&self) {
+        self.as_of.store(0, Ordering::Release);
+    }
+
     /// Hot thread.
     #[inline]
     pub(super) fn as_of(&self) -> Option<Ticks> {
@@ -50,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_that_is_known_never_goes_back() {
+    fn a_time_that_is_known_never_goes_back_but_may_be_forgotten() {
         let freshness = Freshness::new();
         assert_eq!(freshness.as_of(), None);
         let (start, clock) = (Instant::now(), TscClock::new());
@@ -63,5 +68,9 @@ mod tests {
         assert!(as_of.0 + clock.ticks(slack.as_nanos() as u64) >= before.0 && as_of <= after);
         freshness.set(start);
         assert_eq!(freshness.as_of(), Some(as_of));
+        freshness.forget();
+        assert_eq!(freshness.as_of(), None);
+        freshness.set(start);
+        assert!(freshness.as_of() < Some(as_of));
     }
 }

@@ -24,7 +24,7 @@ use super::{
     table::{Writer, table},
     tables::Tables,
 };
-use crate::config::settings::{self, RedisTable, TablePlace};
+use crate::config::settings::{self, RedisKind, RedisTable, TablePlace};
 
 /// Entries that a table has room for before it grows for the first time.
 const FIRST_ENTRIES: usize = 1024;
@@ -129,7 +129,7 @@ fn start(
     let reread = Arc::new(AtomicBool::new(false));
     let run: Box<dyn FnOnce() + Send> = match &settings.place {
         TablePlace::Redis(redis) => {
-            let refresher = Refresher::new(redis, writer, state, asked);
+            let refresher = Refresher::new(redis, settings.on_stale, writer, state, asked);
             let refresher = refresher.map_err(|reason| CacheError::Setting {
                 table: settings.name.clone(),
                 key: "redis",
@@ -230,13 +230,14 @@ impl TableHandle {
     fn place(&self) -> String {
         match &self.settings.place {
             TablePlace::File(path) => format!("there is no line in {}", path.display()),
-            TablePlace::Redis(RedisTable { shown, prefix, .. }) => {
+            TablePlace::Redis(RedisTable { shown, prefix, kind, .. }) => {
                 let found = match self.status.foreign_keys() {
                     0 => String::new(),
                     1 => " (but 1 key of another type)".to_owned(),
                     many => format!(" (but {many} keys of other types)"),
                 };
-                format!("{shown} has no string under the prefix {prefix:?}{found}")
+                let kind = if matches!(kind, RedisKind::Hash(_)) { "hash" } else { "string" };
+                format!("{shown} has no {kind} under the prefix {prefix:?}{found}")
             }
         }
     }

@@ -35,6 +35,7 @@ pub struct TableStatus {
     last_error: Mutex<String>,
     is_fresh: AtomicBool,
     is_held_back: AtomicBool,
+    is_replica: AtomicBool,
     /// Nanoseconds after `started`, plus one; zero for never.
     as_of: AtomicU64,
     /// The same for the hot thread.
@@ -44,6 +45,12 @@ pub struct TableStatus {
     retired_bytes: AtomicU64,
     expected_entries: AtomicU64,
     foreign_keys: AtomicU64,
+    malformed_values: AtomicU64,
+    expiring_entries: AtomicU64,
+    passes: AtomicU64,
+    pass_keys: AtomicU64,
+    /// As `as_of`; zero while none is under way.
+    pass_began: AtomicU64,
     loads: AtomicU64,
     load_took: AtomicU64,
     failed_loads: AtomicU64,
@@ -61,6 +68,7 @@ impl TableStatus {
             last_error: Mutex::default(),
             is_fresh: AtomicBool::default(),
             is_held_back: AtomicBool::default(),
+            is_replica: AtomicBool::default(),
             as_of: AtomicU64::default(),
             freshness: Arc::new(Freshness::new()),
             entries: AtomicU64::default(),
@@ -68,6 +76,11 @@ impl TableStatus {
             retired_bytes: AtomicU64::default(),
             expected_entries: AtomicU64::default(),
             foreign_keys: AtomicU64::default(),
+            malformed_values: AtomicU64::default(),
+            expiring_entries: AtomicU64::default(),
+            passes: AtomicU64::default(),
+            pass_keys: AtomicU64::default(),
+            pass_began: AtomicU64::default(),
             loads: AtomicU64::default(),
             load_took: AtomicU64::default(),
             failed_loads: AtomicU64::default(),
@@ -97,10 +110,15 @@ impl TableStatus {
     }
 
     /// How old an answer may be: time since the copy last showed all that its source held. `None`
-    /// before the first whole copy.
+    /// before the first whole copy, and of a copy of a replica.
     pub fn age(&self) -> Option<Duration> {
         let as_of = self.as_of.load(Relaxed).checked_sub(1)?;
         Some(self.started.elapsed().saturating_sub(Duration::from_nanos(as_of)))
+    }
+
+    /// True if the source follows another server, so that nobody knows how old its answers are.
+    pub fn is_replica(&self) -> bool {
+        self.is_replica.load(Relaxed)
     }
 
     /// As of when the copy is true, for the hot thread.
@@ -129,9 +147,33 @@ impl TableStatus {
         self.expected_entries.load(Relaxed)
     }
 
-    /// Keys under the prefix that are not strings, as the last whole load found them.
+    /// Keys under the prefix that are of another type, as the last whole pass found them.
     pub fn foreign_keys(&self) -> u64 {
         self.foreign_keys.load(Relaxed)
+    }
+
+    /// Values that are no text, or no JSON, though they should be, as the last whole pass found
+    /// them.
+    pub fn malformed_values(&self) -> u64 {
+        self.malformed_values.load(Relaxed)
+    }
+
+    /// Entries that will go at a known time.
+    pub fn expiring_entries(&self) -> u64 {
+        self.expiring_entries.load(Relaxed)
+    }
+
+    /// How often everything was read, be it to load or to compare.
+    pub fn passes(&self) -> u64 {
+        self.passes.load(Relaxed)
+    }
+
+    /// Keys that the pass under way has read, and for how long it has been reading; `None` if none
+    /// is under way. `expected_entries` says how many there may be.
+    pub fn pass_progress(&self) -> Option<(u64, Duration)> {
+        let began = self.pass_began.load(Relaxed).checked_sub(1)?;
+        let elapsed = self.started.elapsed().saturating_sub(Duration::from_nanos(began));
+        Some((self.pass_keys.load(Relaxed), elapsed))
     }
 
     /// Whole loads so far, the first included.
@@ -177,11 +219,18 @@ impl TableStatus {
 
     /// A copy is whole, and true as of that time. The first is told by whoever waits for it.
     pub(super) fn loaded(&self, as_of: Instant, took: Duration) {
+        // Before anybody is let in by the end of the load.
+        self.fresh_as_of(as_of);
+        self.loaded_from_replica(took);
+    }
+
+    /// A copy is whole, and nobody knows as of when it is true.
+    pub(super) fn loaded_from_replica(&self, took: Duration) {
         self.load_took.store(took.as_nanos() as u64, Relaxed);
         if self.loads.fetch_add(1, Relaxed) > 0 {
             self.tell_loaded();
         }
-        self.fresh_as_of(as_of);
+        self.is_fresh.store(true, Relaxed);
         *self.load() = Load::Done;
         self.load_changed.notify_all();
     }
@@ -215,6 +264,23 @@ impl TableStatus {
         self.is_fresh.store(true, Relaxed);
     }
 
+    /// The source follows another server: what its copy is worth nobody knows. Told when it begins.
+    pub(super) fn is_of_replica(&self, yes: bool) {
+        let was = self.is_replica.swap(yes, Relaxed);
+        if yes {
+            self.as_of.store(0, Relaxed);
+            self.freshness.forget();
+        }
+        if yes && !was {
+            let table = &self.name;
+            tracing::warn!(
+                event = "table.replica",
+                table,
+                "read from a replica, its age is unknown"
+            );
+        }
+    }
+
     /// The copy serves on, but nobody knows whether it is still true.
     pub(super) fn stale(&self) {
         self.is_fresh.store(false, Relaxed);
@@ -241,8 +307,22 @@ impl TableStatus {
         self.expected_entries.store(entries, Relaxed);
     }
 
-    pub(super) fn found_foreign(&self, keys: u64) {
-        self.foreign_keys.store(keys, Relaxed);
+    /// Everything was read once; that many keys and values were not what they should be.
+    pub(super) fn passed(&self, foreign: u64, malformed: u64) {
+        self.passes.fetch_add(1, Relaxed);
+        self.foreign_keys.store(foreign, Relaxed);
+        self.malformed_values.store(malformed, Relaxed);
+    }
+
+    /// How far the pass is that is under way, and since when.
+    pub(super) fn passing(&self, pass: Option<(u64, Instant)>) {
+        let nanos = |time: Instant| time.saturating_duration_since(self.started).as_nanos() as u64;
+        self.pass_keys.store(pass.map_or(0, |it| it.0), Relaxed);
+        self.pass_began.store(pass.map_or(0, |it| nanos(it.1) + 1), Relaxed);
+    }
+
+    pub(super) fn expiring(&self, entries: usize) {
+        self.expiring_entries.store(entries as u64, Relaxed);
     }
 
     pub(super) fn measure(&self, writer: &Writer) {

@@ -1,4 +1,4 @@
-//! One RESP3 connection to one Redis, tracking one prefix: commands out, replies and pushes in.
+//! One connection to one Redis, that may track a prefix: commands out, replies and pushes in.
 //!
 //! The crate's connection is used with one reply read at a time: so a large answer is applied and
 //! dropped before the next is read, and the first error ends it. After any error or timeout the
@@ -39,6 +39,17 @@ impl Address {
         let settings = settings.set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
         Ok(Address { info: info.set_redis_settings(settings), shown: shown.to_owned() })
     }
+
+    /// The same for a connection that does not track, which any server can have.
+    pub(super) fn untracked(self) -> Address {
+        let settings = self.info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+        Address { info: self.info.set_redis_settings(settings), ..self }
+    }
+
+    /// The database's number.
+    pub(super) fn database(&self) -> i64 {
+        self.info.redis_settings().db()
+    }
 }
 
 fn no_tls(shown: &str) -> String {
@@ -73,23 +84,33 @@ impl Link {
     /// Connects and has the server tell of every change under the prefix. When it returns,
     /// tracking is in force: what is read from now on cannot change unnoticed.
     pub(super) fn open(address: &Address, prefix: &[u8]) -> Result<Link, Trouble> {
-        Link::try_open(address, prefix).map_err(|error| Trouble::of(&error, &address.shown))
+        let mut link = Link::open_untracked(address)?;
+        link.track(prefix).map_err(|error| Trouble::of_tracking(&error, &address.shown))?;
+        Ok(link)
     }
 
-    fn try_open(address: &Address, prefix: &[u8]) -> Result<Link, RedisError> {
+    /// Connects.
+    pub(super) fn open_untracked(address: &Address) -> Result<Link, Trouble> {
+        Link::connect(address).map_err(|error| Trouble::of(&error, &address.shown))
+    }
+
+    fn connect(address: &Address) -> Result<Link, RedisError> {
         let client = Client::open(address.info.clone())?;
         let connection = client.get_connection_with_timeout(TIMEOUT)?;
         connection.set_read_timeout(Some(TIMEOUT))?;
         connection.set_write_timeout(Some(TIMEOUT))?;
-        let mut link = Link { connection, pushes: Vec::new(), shown: address.shown.clone() };
+        Ok(Link { connection, pushes: Vec::new(), shown: address.shown.clone() })
+    }
+
+    fn track(&mut self, prefix: &[u8]) -> Result<(), RedisError> {
         let mut tracking = ::redis::cmd("CLIENT");
         tracking.arg("TRACKING").arg("ON").arg("BCAST");
         if !prefix.is_empty() {
             tracking.arg("PREFIX").arg(prefix);
         }
-        link.connection.send_packed_command(&tracking.get_packed_command())?;
-        link.reply()?.extract_error()?;
-        Ok(link)
+        self.connection.send_packed_command(&tracking.get_packed_command())?;
+        self.reply()?.extract_error()?;
+        Ok(())
     }
 
     /// The server's URL as it may be printed.

@@ -1,65 +1,47 @@
 //! The protocol that keeps a table equal to what Redis holds under a prefix, round by round.
 //!
 //! A round asks for the keys that are known to have changed and for those of the last page, for the
-//! next page while a snapshot runs, and for a sign of life; its answers are applied in order. No
+//! next page while a pass runs, and for a sign of life; its answers are applied in order. No
 //! change is lost, because tracking was on before the first read, because every key of a push is
 //! read again by a command sent after the push arrived, and because all of that is one connection,
 //! which answers in the order of execution. What a generation has not confirmed is swept when all
 //! its pages are read. This file knows replies and the table; `link` knows sockets.
 //!
-//! Left out: `SWAPDB`, of which Redis tells nobody, and a clock of our own for keys that expire.
+//! Redis tells nobody of `SWAPDB`: what it changed is found by the next verifying pass, a new
+//! generation in the background. Without tracking every change is found by passes alone. A key
+//! with a time to live goes at the send time of the round that asked for it plus that time: not
+//! later than in Redis, and earlier by one round trip at most.
 
-use std::{collections::HashSet, mem, ops::Range, time::Instant};
+use std::{
+    collections::HashSet,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use ::redis::{Pipeline, Value};
 
 use super::{
-    link::{Push, bytes},
+    deadlines::Deadlines,
+    keyspace,
+    link::Push,
+    pass::{Finished, Pass, Purpose},
     prefix::Prefix,
+    round::{Progress, Question, Round},
+    sizes::Sizes,
     trouble::Trouble,
+    values::{self, Reading, TimeToLive, Values},
 };
-use crate::cache::{table::Writer, value::Value as TableValue};
-use crate::limits::{TABLE_DIRTY_KEYS_MAX, TABLE_MGET_KEYS_MAX, TABLE_ROUND_KEYS_MAX};
+use crate::{
+    cache::{table::Writer, value::ValueKind},
+    config::settings::{RedisTable, Refresh},
+    limits::{TABLE_DIRTY_KEYS_MAX, TABLE_ROUND_KEYS_MAX, TABLE_VERIFY_PAGE_KEYS_MAX},
+};
 
-/// Keys that `SCAN` is asked to look at in one page.
-const PAGE_KEYS: usize = 2000;
+/// Between two pages of a pass in the background.
+const PAGE_EVERY: Duration = Duration::from_millis(5);
 
-/// How far the snapshot of this generation is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Snapshot {
-    /// Pages are being read; the cursor of the next.
-    Scanning(Vec<u8>),
-    /// All pages are known, and the last is yet to be read.
-    Settling,
-    /// It is whole.
-    Done,
-}
-
-/// What a reply answers.
-#[derive(Clone, Debug)]
-pub(super) enum Question {
-    /// `MGET` of these of the asked keys.
-    Values(Range<usize>),
-    /// `TYPE` of a key that a page named and `MGET` did not find.
-    Kind,
-    /// `SCAN`.
-    Page,
-    /// `DBSIZE`.
-    Total,
-    /// `PING`.
-    Alive,
-}
-
-/// What a round came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// A snapshot is still running, or changes wait to be read.
-    Behind,
-    /// A snapshot became whole in this round; the copy is true as of that time.
-    Whole(Instant),
-    /// The copy is true as of that time.
-    Fresh(Instant),
-}
+/// How often the server is asked whether it is a replica.
+const ROLE_EVERY: Duration = Duration::from_secs(1);
 
 /// The copy and what is known to be missing from it.
 #[derive(Debug)]
@@ -67,72 +49,79 @@ pub(super) struct Mirror {
     writer: Writer,
     prefix: Prefix,
     pattern: Vec<u8>,
+    values: Values,
+    sizes: Sizes,
+    is_tracked: bool,
+    /// From the end of a pass to the beginning of the next.
+    pass_every: Duration,
+    database: i64,
     generation: u32,
-    snapshot: Snapshot,
-    /// Keys of the last page, not yet read.
-    page: Vec<Vec<u8>>,
+    /// Of this connection, a pass has ended.
+    is_whole: bool,
+    pass: Option<Pass>,
+    next_pass: Option<Instant>,
     /// Keys that changed, not yet read again.
     dirty: HashSet<Vec<u8>>,
-    /// Keys of a page that `MGET` did not find: gone since, or not strings.
-    suspects: Vec<Vec<u8>>,
-    foreign: u64,
-    total: Option<u64>,
-    /// When this generation began.
-    began: Instant,
+    deadlines: Deadlines,
+    next_role: Option<Instant>,
+    is_replica: bool,
+    finished: Option<Finished>,
     round: Round,
     /// When the round before the last, and the last, were sent.
     sent: [Instant; 2],
 }
 
-/// What the round under way has asked.
-#[derive(Debug)]
-struct Round {
-    sent: Instant,
-    keys: Vec<Vec<u8>>,
-    /// So many of the keys are of a page.
-    page_keys: usize,
-    /// It asked for all that was known to be missing.
-    asks_all: bool,
-    was_settling: bool,
-}
-
 impl Mirror {
-    pub(super) fn new(writer: Writer, prefix: Prefix) -> Mirror {
-        let now = Instant::now();
-        let round = Round {
-            sent: now,
-            keys: Vec::new(),
-            page_keys: 0,
-            asks_all: false,
-            was_settling: false,
+    pub(super) fn new(writer: Writer, settings: &RedisTable, database: i64) -> Mirror {
+        let (now, prefix) = (Instant::now(), Prefix::new(&settings.prefix));
+        let (is_tracked, pass_every) = match settings.refresh {
+            Refresh::Tracking => (true, settings.verify_interval),
+            Refresh::Poll(interval) => (false, interval),
         };
         Mirror {
             writer,
             pattern: prefix.pattern(),
             prefix,
+            values: Values::new(&settings.kind),
+            sizes: Sizes::new(),
+            is_tracked,
+            pass_every,
+            database,
             generation: 0,
-            snapshot: Snapshot::Scanning(b"0".to_vec()),
-            page: Vec::new(),
+            is_whole: false,
+            pass: None,
+            next_pass: None,
             dirty: HashSet::new(),
-            suspects: Vec::new(),
-            foreign: 0,
-            total: None,
-            began: now,
-            round,
+            deadlines: Deadlines::default(),
+            next_role: None,
+            is_replica: false,
+            finished: None,
+            round: Round::new(now),
             sent: [now; 2],
         }
     }
 
-    /// Begins a generation: everything is to be read again. The old entries serve until then.
-    pub(super) fn restart(&mut self) {
-        self.generation = self.generation.wrapping_add(1);
-        self.snapshot = Snapshot::Scanning(b"0".to_vec());
-        self.page.clear();
+    /// A connection was made: everything is to be read, and nothing is known of the server.
+    pub(super) fn connected(&mut self) {
+        (self.next_role, self.is_replica) = (None, false);
+        self.restart();
+    }
+
+    /// The connection was closed while replies were on their way: it may have been too much.
+    pub(super) fn cut_off(&mut self) {
+        self.sizes.cut_off(Instant::now());
+    }
+
+    /// Begins to load: everything is to be read again. The old entries serve until then.
+    fn restart(&mut self) {
+        self.is_whole = false;
         self.dirty.clear();
-        self.suspects.clear();
-        self.foreign = 0;
-        self.total = None;
-        self.began = Instant::now();
+        self.begin_pass(Purpose::Load);
+    }
+
+    fn begin_pass(&mut self, purpose: Purpose) {
+        self.generation = self.generation.wrapping_add(1);
+        self.pass = Some(Pass::new(purpose));
     }
 
     /// What keys begin with.
@@ -140,14 +129,24 @@ impl Mirror {
         &self.prefix
     }
 
-    /// True after the first `restart`.
+    /// The server tells of changes.
+    pub(super) fn is_tracked(&self) -> bool {
+        self.is_tracked
+    }
+
+    /// True once there was a connection.
     pub(super) fn has_begun(&self) -> bool {
         self.generation > 0
     }
 
-    /// True while the snapshot of this generation is not whole.
+    /// True while nothing has been read whole over this connection.
     pub(super) fn is_loading(&self) -> bool {
-        self.snapshot != Snapshot::Done
+        !self.is_whole
+    }
+
+    /// The server follows another, so that nobody knows how old its answers are.
+    pub(super) fn is_replica(&self) -> bool {
+        self.is_replica
     }
 
     /// The table.
@@ -155,56 +154,124 @@ impl Mirror {
         &mut self.writer
     }
 
-    /// When this generation began.
-    pub(super) fn began(&self) -> Instant {
-        self.began
+    /// Keys that the pass under way has read, and since when.
+    pub(super) fn passing(&self) -> Option<(u64, Instant)> {
+        self.pass.as_ref().and_then(|pass| Some((pass.found.keys, pass.began?)))
     }
 
-    /// Keys of other types under the prefix, found by this generation.
-    pub(super) fn foreign(&self) -> u64 {
-        self.foreign
-    }
-
-    /// Keys in the whole database, once known.
+    /// Keys in the whole database, once the pass under way knows.
     pub(super) fn total(&self) -> Option<u64> {
-        self.total
+        self.pass.as_ref().and_then(|pass| pass.total)
     }
 
-    /// True if nothing is known to be missing.
+    /// The pass that has ended since the last call.
+    pub(super) fn take_finished(&mut self) -> Option<Finished> {
+        self.finished.take()
+    }
+
+    /// Keys that expire.
+    pub(super) fn expiring(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    /// True if less cannot be asked for at once.
+    pub(super) fn asks_least(&self) -> bool {
+        self.sizes.is_least()
+    }
+
+    /// True if nothing is to be read now.
     pub(super) fn is_idle(&self) -> bool {
-        self.snapshot == Snapshot::Done && self.dirty.is_empty()
+        let rests = |pass: &Pass| {
+            pass.purpose == Purpose::Verify && !pass.has_keys() && !pass.has_suspects()
+        };
+        self.dirty.is_empty() && self.pass.as_ref().is_none_or(rests)
+    }
+
+    /// When the next pass is due.
+    pub(super) fn next_pass(&self) -> Option<Instant> {
+        self.next_pass
+    }
+
+    /// When the next key expires.
+    pub(super) fn next_deadline(&mut self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// Takes out what has expired.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let before = self.deadlines.len();
+        while let Some(key) = self.deadlines.take_due(now) {
+            self.writer.remove(&key);
+        }
+        if self.deadlines.len() == before {
+            return;
+        }
+        self.writer.publish();
+        if let Some(pass) = &mut self.pass {
+            // It went a little too early perhaps, and a page may bring it back; it must go again.
+            pass.asks_time_to_live = true;
+        }
     }
 
     /// Writes the round's commands; says what each reply will answer. While the reader holds the
     /// writer back the round only listens: changes are noted, and nothing is read.
     pub(super) fn ask(&mut self, now: Instant, commands: &mut Pipeline) -> Vec<Question> {
-        let is_held_back = self.writer.is_held_back();
-        let mut questions = Vec::new();
+        self.expire(now);
         commands.clear();
+        if self.pass.is_none() && self.next_pass.is_some_and(|time| time <= now) {
+            let is_tracked = self.is_tracked;
+            self.begin_pass(if is_tracked { Purpose::Verify } else { Purpose::Poll });
+        }
+        let is_held_back = self.writer.is_held_back();
         self.begin_round(now, is_held_back);
-        for start in (0..self.round.keys.len()).step_by(TABLE_MGET_KEYS_MAX) {
-            let end = self.round.keys.len().min(start + TABLE_MGET_KEYS_MAX);
-            commands.cmd("MGET").arg(&self.round.keys[start..end]);
-            questions.push(Question::Values(start..end));
-        }
-        for key in mem::take(&mut self.suspects) {
-            commands.cmd("TYPE").arg(key);
-            questions.push(Question::Kind);
-        }
-        if let Snapshot::Scanning(cursor) = &self.snapshot
-            && self.page.is_empty()
-        {
-            if self.total.is_none() {
-                commands.cmd("DBSIZE");
-                questions.push(Question::Total);
-            }
-            let scan = commands.cmd("SCAN").arg(cursor);
-            scan.arg("MATCH").arg(&self.pattern).arg("COUNT").arg(PAGE_KEYS);
-            questions.push(Question::Page);
+        let mut questions = Vec::new();
+        self.ask_values(commands, &mut questions);
+        self.ask_pass(now, commands, &mut questions);
+        if self.next_role.is_none_or(|time| time <= now) {
+            self.next_role = Some(now + ROLE_EVERY);
+            keyspace::ask_role(self.is_tracked, commands);
+            questions.push(Question::Role);
         }
         commands.cmd("PING");
         questions.push(Question::Alive);
         questions
+    }
+
+    /// Times to live after the values: so no value is shown for longer than what was read.
+    fn ask_values(&self, commands: &mut Pipeline, questions: &mut Vec<Question>) {
+        let keys = &self.round.keys;
+        let ranges = self.values.ask(keys, self.sizes.command_keys(), commands);
+        questions.extend(ranges.into_iter().map(Question::Values));
+        let of_pages = self.pass.as_ref().is_some_and(|pass| pass.asks_time_to_live);
+        let first = if of_pages { 0 } else { self.round.page_keys };
+        for (index, key) in keys.iter().enumerate().skip(first) {
+            values::ask_time_to_live(key, commands);
+            questions.push(Question::TimeToLive(index));
+        }
+    }
+
+    fn ask_pass(&mut self, now: Instant, commands: &mut Pipeline, questions: &mut Vec<Question>) {
+        let Some(pass) = &mut self.pass else { return };
+        for key in pass.take_suspects() {
+            commands.cmd("TYPE").arg(key);
+            questions.push(Question::Kind);
+        }
+        if pass.began.is_none() {
+            pass.began = Some(now);
+            commands.cmd("DBSIZE");
+            commands.cmd("INFO").arg("keyspace");
+            values::ask_time_to_live(self.prefix.as_bytes(), commands);
+            questions.extend([Question::Total, Question::Expiring, Question::Permission]);
+        }
+        let Some(cursor) = pass.cursor(now) else { return };
+        let mut count = self.sizes.page_keys();
+        let scan = commands.cmd("SCAN").arg(cursor).arg("MATCH").arg(&self.pattern);
+        if pass.purpose == Purpose::Verify {
+            count = count.min(TABLE_VERIFY_PAGE_KEYS_MAX);
+            pass.next_page = Some(now + PAGE_EVERY);
+        }
+        scan.arg("COUNT").arg(count);
+        questions.push(Question::Page);
     }
 
     /// Applies one reply; `shown` names the server in troubles.
@@ -215,18 +282,22 @@ impl Mirror {
         shown: &str,
     ) -> Result<(), Trouble> {
         match question {
-            Question::Total => self.total = Some(integer(&reply).unwrap_or_default()),
-            Question::Kind => {
-                self.foreign += u64::from(bytes(reply).is_some_and(|kind| kind != b"none"));
+            Question::Values(range) => {
+                let readings = self.values.readings(range.len(), reply, shown)?;
+                self.apply_values(range.clone(), readings);
             }
-            _ => {
-                let reply = reply.extract_error().map_err(|it| Trouble::of(&it, shown))?;
-                match question {
-                    Question::Values(range) => self.apply_values(range.clone(), reply),
-                    Question::Page => self.apply_page(reply),
-                    _ => Some(()),
-                }
-                .ok_or_else(|| Trouble::nonsense(shown, question.command()))?;
+            Question::TimeToLive(index) => {
+                self.apply_time_to_live(*index, values::time_to_live(reply, shown)?);
+            }
+            Question::Permission => {
+                values::time_to_live(reply, shown)?;
+            }
+            Question::Role => self.is_replica = keyspace::is_replica(reply, shown)?,
+            Question::Alive => {
+                reply.extract_error().map_err(|error| Trouble::of(&error, shown))?;
+            }
+            Question::Kind | Question::Page | Question::Total | Question::Expiring => {
+                self.apply_pass(question, reply, shown)?;
             }
         }
         Ok(())
@@ -237,7 +308,10 @@ impl Mirror {
     pub(super) fn note(&mut self, pushes: Vec<Push>) {
         for push in pushes {
             match push {
-                Push::Everything => self.restart(),
+                Push::Everything => {
+                    self.next_role = None;
+                    self.restart();
+                }
                 Push::Keys(keys) => self.dirty.extend(keys),
             }
         }
@@ -249,20 +323,37 @@ impl Mirror {
     /// Ends the round.
     pub(super) fn finish_round(&mut self) -> Progress {
         self.writer.publish();
+        self.sizes.end_round();
         let [before_last, last] = self.sent;
         self.sent = [last, self.round.sent];
-        let is_settled = self.snapshot == Snapshot::Settling && self.round.was_settling;
-        if is_settled && self.round.asks_all && self.suspects.is_empty() {
-            self.snapshot = Snapshot::Done;
-            self.writer.sweep(self.generation);
-            return Progress::Whole(before_last);
+        let ended = self.pass.take_if(|pass| {
+            let is_read = self.round.was_settling && self.round.asks_page && pass.is_settling();
+            is_read && !pass.has_suspects() && (self.is_whole || self.round.asks_dirty)
+        });
+        let purpose = ended.as_ref().map(|pass| pass.purpose);
+        let began = ended.as_ref().and_then(|pass| pass.began);
+        if let Some(pass) = ended {
+            self.end_pass(pass);
         }
-        if self.snapshot != Snapshot::Done || !self.round.asks_all {
-            return Progress::Behind;
+        match (purpose, began) {
+            (Some(_), Some(began)) if !self.is_tracked => Progress::Whole(began),
+            (Some(Purpose::Load), _) => Progress::Whole(before_last),
+            _ if !self.is_tracked || !self.is_whole || !self.round.asks_dirty => Progress::Behind,
+            // What was executed before a PING is announced before the PONG of the next, at the
+            // latest, and read in the round after that.
+            _ => Progress::Fresh(if self.dirty.is_empty() { last } else { before_last }),
         }
-        // What was executed before a PING is announced before the PONG of the next, at the latest,
-        // and read in the round after that.
-        Progress::Fresh(if self.dirty.is_empty() { last } else { before_last })
+    }
+
+    fn end_pass(&mut self, pass: Pass) {
+        let now = self.round.sent;
+        self.writer.sweep(self.generation);
+        self.deadlines.sweep(self.generation);
+        self.sizes.end_pass(now);
+        self.is_whole = true;
+        self.next_pass = Some(now + self.pass_every);
+        let took = pass.began.map(|began| began.elapsed()).unwrap_or_default();
+        self.finished = Some(Finished { purpose: pass.purpose, took, found: pass.found });
     }
 
     fn begin_round(&mut self, now: Instant, is_held_back: bool) {
@@ -270,77 +361,99 @@ impl Mirror {
         round.sent = now;
         round.keys.clear();
         round.page_keys = 0;
-        round.was_settling = self.snapshot == Snapshot::Settling;
+        round.was_settling = self.pass.as_ref().is_some_and(Pass::is_settling);
         if !is_held_back {
-            let page = self.page.len().min(TABLE_ROUND_KEYS_MAX);
-            round.keys.extend(self.page.drain(..page));
-            round.page_keys = page;
-            let room = TABLE_ROUND_KEYS_MAX - page;
+            let room = self.sizes.round_keys();
+            if let Some(pass) = &mut self.pass {
+                pass.take_keys(room, &mut round.keys);
+            }
+            round.page_keys = round.keys.len();
+            // Half of the round at least, so that a load does not starve what is told.
+            let room = (room - round.page_keys).max(room / 2).clamp(1, TABLE_ROUND_KEYS_MAX);
             if self.dirty.len() <= room {
                 round.keys.extend(self.dirty.drain());
             } else {
                 round.keys.extend(self.dirty.iter().take(room).cloned());
-                for key in &round.keys[page..] {
+                for key in &round.keys[round.page_keys..] {
                     self.dirty.remove(key);
                 }
             }
         }
-        round.asks_all = self.page.is_empty() && self.dirty.is_empty();
+        round.asks_dirty = self.dirty.is_empty();
+        round.asks_page = self.pass.as_ref().is_none_or(|pass| !pass.has_keys());
     }
 
-    fn apply_values(&mut self, range: Range<usize>, reply: Value) -> Option<()> {
-        let Value::Array(values) = reply else { return None };
-        if values.len() != range.len() {
-            return None;
-        }
-        for (index, value) in range.zip(values) {
+    fn apply_values(&mut self, range: Range<usize>, readings: Vec<Reading>) {
+        let (keys, mut bytes) = (range.len(), 0);
+        for (index, reading) in range.zip(readings) {
             let key = &self.round.keys[index];
             let Some(lookup_key) = self.prefix.strip(key) else { continue };
-            match bytes(value) {
-                Some(value) => {
-                    self.writer.insert(lookup_key, TableValue::text(&value), self.generation);
+            let pass = self.pass.as_mut().filter(|_| index < self.round.page_keys);
+            match reading {
+                Reading::Found(value) => {
+                    bytes += value.bytes.len();
+                    self.writer.insert(lookup_key, value.as_value(), self.generation);
+                    let Some(pass) = pass else { continue };
+                    pass.found.keys += 1;
+                    if value.kind == ValueKind::Bytes {
+                        pass.note_malformed(key);
+                    }
+                    if !pass.asks_time_to_live {
+                        self.deadlines.forget_older(lookup_key, self.generation);
+                    }
                 }
-                None => {
+                Reading::Absent | Reading::Foreign => {
                     self.writer.remove(lookup_key);
-                    if index < self.round.page_keys {
-                        self.suspects.push(key.clone());
+                    self.deadlines.forget(lookup_key);
+                    let Some(pass) = pass else { continue };
+                    if reading == Reading::Foreign {
+                        pass.found.foreign += 1;
+                    } else if !self.values.tells_types() {
+                        pass.suspect(key);
                     }
                 }
             }
         }
+        self.sizes.saw(keys, bytes);
         self.writer.publish();
-        Some(())
     }
 
-    fn apply_page(&mut self, reply: Value) -> Option<()> {
-        let Value::Array(parts) = reply else { return None };
-        let [cursor, Value::Array(keys)] = <[Value; 2]>::try_from(parts).ok()? else { return None };
-        let cursor = bytes(cursor)?;
-        let under_prefix = |key: &Vec<u8>| self.prefix.strip(key).is_some();
-        self.page.extend(keys.into_iter().filter_map(bytes).filter(under_prefix));
-        self.snapshot = match &*cursor {
-            b"0" => Snapshot::Settling,
-            _ => Snapshot::Scanning(cursor),
+    fn apply_time_to_live(&mut self, index: usize, left: TimeToLive) {
+        let Some(lookup_key) = self.prefix.strip(&self.round.keys[index]) else { return };
+        let time = match left {
+            TimeToLive::Gone => {
+                self.writer.remove(lookup_key);
+                None
+            }
+            TimeToLive::Endless => None,
+            // Beyond what our clock can say is as good as endless.
+            TimeToLive::Left(left) => self.round.sent.checked_add(left),
         };
-        Some(())
-    }
-}
-
-impl Question {
-    fn command(&self) -> &'static str {
-        match self {
-            Question::Values(_) => "MGET",
-            Question::Kind => "TYPE",
-            Question::Page => "SCAN",
-            Question::Total => "DBSIZE",
-            Question::Alive => "PING",
+        match time {
+            Some(time) => self.deadlines.set(lookup_key, time, self.generation),
+            None => self.deadlines.forget(lookup_key),
         }
     }
-}
 
-fn integer(value: &Value) -> Option<u64> {
-    match value {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
+    fn apply_pass(
+        &mut self,
+        question: &Question,
+        reply: Value,
+        shown: &str,
+    ) -> Result<(), Trouble> {
+        let Some(pass) = &mut self.pass else { return Ok(()) };
+        match question {
+            Question::Kind => pass.found.foreign += u64::from(keyspace::is_foreign(reply)),
+            Question::Total => pass.total = Some(keyspace::total(&reply)),
+            Question::Expiring => {
+                pass.asks_time_to_live = keyspace::has_expiring(reply, self.database);
+            }
+            _ => {
+                let reply = reply.extract_error().map_err(|it| Trouble::of(&it, shown))?;
+                pass.note_page(reply, &self.prefix)
+                    .ok_or_else(|| Trouble::nonsense(shown, "SCAN"))?;
+            }
+        }
+        Ok(())
     }
 }

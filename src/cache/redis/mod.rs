@@ -6,15 +6,20 @@
 //! there, so that neither timers nor keep-alives are needed. A round costs a server some 20 µs.
 
 mod backoff;
+mod deadlines;
+mod keyspace;
 mod link;
 mod mirror;
+mod pass;
 mod prefix;
+mod round;
 #[cfg(test)]
 mod simulation;
+mod sizes;
 mod trouble;
+mod values;
 
 use std::{
-    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,12 +29,13 @@ use ::redis::Pipeline;
 use self::{
     backoff::Backoff,
     link::{Address, Link},
-    mirror::{Mirror, Progress},
-    prefix::Prefix,
+    mirror::Mirror,
+    pass::{Finished, Purpose},
+    round::Progress,
     trouble::Trouble,
 };
 use super::{status::TableStatus, stop::Stop, table::Writer};
-use crate::config::settings::RedisTable;
+use crate::config::settings::{OnStale, RedisTable, Refresh};
 
 /// Between rounds while changes come in: a write is visible after this and a round trip at most.
 const PACE_BUSY: Duration = Duration::from_micros(200);
@@ -40,29 +46,47 @@ const PACE_QUIET: Duration = Duration::from_millis(1);
 /// Rounds without a change after which it is quiet.
 const QUIET_ROUNDS: u32 = 1000;
 
+/// Between signs of life of a server that is asked for nothing else.
+const PACE_POLLING: Duration = Duration::from_millis(500);
+
+/// Said where a load that asks for one key at a time is cut off.
+const LEAST: &str = " though it was asked for one key at a time: does its \
+                     client-output-buffer-limit for normal clients leave room for one value?";
+
+/// Troubles of one outage that have their own line in the log.
+const TROUBLES_TOLD: usize = 8;
+
 /// Fills one table from one Redis.
 pub(super) struct Refresher {
     address: Address,
     mirror: Mirror,
     status: Arc<TableStatus>,
     stop: Stop,
+    /// Somebody asks how old the copy is.
+    needs_age: bool,
     quiet_rounds: u32,
-    /// The log has a line about it since the last whole copy.
-    is_trouble_told: bool,
+    /// What the log says since the last whole copy.
+    told: Vec<String>,
 }
 
 impl Refresher {
     /// Checks the URL, connects to nothing yet. The error is a sentence.
     pub(super) fn new(
         settings: &RedisTable,
+        on_stale: OnStale,
         writer: Writer,
         status: Arc<TableStatus>,
         stop: Stop,
     ) -> Result<Refresher, String> {
         let address = Address::parse(&settings.url, &settings.shown)?;
-        let mirror = Mirror::new(writer, Prefix::new(&settings.prefix));
-        let (quiet_rounds, is_trouble_told) = (0, false);
-        Ok(Refresher { address, mirror, status, stop, quiet_rounds, is_trouble_told })
+        let address = match settings.refresh {
+            Refresh::Tracking => address,
+            Refresh::Poll(_) => address.untracked(),
+        };
+        let mirror = Mirror::new(writer, settings, address.database());
+        let needs_age = on_stale != OnStale::Serve;
+        let (quiet_rounds, told) = (0, Vec::new());
+        Ok(Refresher { address, mirror, status, stop, needs_age, quiet_rounds, told })
     }
 
     /// Runs until it is told to stop, or until the first load fails for good.
@@ -74,7 +98,7 @@ impl Refresher {
                 self.status.failed(trouble.sentence);
                 return;
             }
-            self.stop.wait(backoff.next());
+            self.wait(backoff.next());
         }
     }
 
@@ -83,14 +107,21 @@ impl Refresher {
         if self.stop.is_asked() {
             return Ok(());
         }
-        let mut link = Link::open(&self.address, self.mirror.prefix().as_bytes())?;
+        let mut link = match self.mirror.is_tracked() {
+            true => Link::open(&self.address, self.mirror.prefix().as_bytes())?,
+            false => Link::open_untracked(&self.address)?,
+        };
         if self.mirror.has_begun() {
             self.status.reconnected();
         }
-        self.mirror.restart();
+        self.mirror.connected();
         let mut commands = Pipeline::new();
         while !self.stop.is_asked() {
-            let progress = self.round(&mut link, &mut commands)?;
+            let progress = self.round(&mut link, &mut commands).inspect_err(|trouble| {
+                if trouble.is_cut {
+                    self.mirror.cut_off();
+                }
+            })?;
             backoff.reset();
             self.report(progress);
             self.pace();
@@ -108,48 +139,110 @@ impl Refresher {
         let pushes = link.take_pushes();
         self.quiet_rounds = if pushes.is_empty() { self.quiet_rounds.saturating_add(1) } else { 0 };
         self.mirror.note(pushes);
-        Ok(self.mirror.finish_round())
+        let progress = self.mirror.finish_round();
+        if self.mirror.is_replica() && self.needs_age && !self.status.is_loaded() {
+            return Err(Trouble::replica(link.shown()));
+        }
+        Ok(progress)
     }
 
     fn report(&mut self, progress: Progress) {
         if let Some(total) = self.mirror.total() {
             self.status.expect(total);
         }
-        let is_held_back = self.mirror.writer().is_held_back();
+        let (is_replica, is_held_back) =
+            (self.mirror.is_replica(), self.mirror.writer().is_held_back());
         self.status.held_back(is_held_back);
-        self.status.measure(self.mirror.writer());
+        self.status.is_of_replica(is_replica);
+        self.measure();
         match progress {
-            Progress::Whole(as_of) => {
-                self.status.found_foreign(self.mirror.foreign());
-                self.status.loaded(as_of, self.mirror.began().elapsed());
-                self.is_trouble_told = false;
+            Progress::Fresh(as_of) | Progress::Whole(as_of) if !is_replica => {
+                self.status.fresh_as_of(as_of);
             }
-            Progress::Fresh(as_of) => self.status.fresh_as_of(as_of),
             Progress::Behind if self.mirror.is_loading() => self.status.stale(),
-            Progress::Behind => {}
+            _ => {}
         }
+        if let Some(finished) = self.mirror.take_finished() {
+            self.report_pass(&finished, progress);
+        }
+    }
+
+    fn report_pass(&mut self, finished: &Finished, progress: Progress) {
+        let found = &finished.found;
+        self.status.passed(found.foreign, found.malformed);
+        if finished.purpose != Purpose::Load {
+            return;
+        }
+        if let Some(key) = &found.example {
+            let (table, values, key) = (self.status.name(), found.malformed, key.escape_ascii());
+            tracing::warn!(
+                event = "table.malformed", table, values, example = %key,
+                "values that are no text in UTF-8, or no JSON, answer as bytes"
+            );
+        }
+        match progress {
+            Progress::Whole(as_of) if !self.mirror.is_replica() => {
+                self.status.loaded(as_of, finished.took);
+            }
+            _ => self.status.loaded_from_replica(finished.took),
+        }
+        self.told.clear();
+    }
+
+    fn measure(&mut self) {
+        self.status.measure(self.mirror.writer());
+        self.status.expiring(self.mirror.expiring());
+        self.status.passing(self.mirror.passing());
     }
 
     /// Waits a little where nothing is left to be read, or nothing may be.
     fn pace(&mut self) {
-        if self.mirror.is_idle() || self.mirror.writer().is_held_back() {
+        if !self.mirror.is_idle() && !self.mirror.writer().is_held_back() {
+            return;
+        }
+        if self.mirror.is_tracked() {
             let is_quiet = self.quiet_rounds >= QUIET_ROUNDS;
             self.stop.wait(if is_quiet { PACE_QUIET } else { PACE_BUSY });
+        } else if self.mirror.is_idle() {
+            let next =
+                self.mirror.next_pass().map(|it| it.saturating_duration_since(Instant::now()));
+            self.wait(next.unwrap_or_default().min(PACE_POLLING));
+        } else {
+            self.stop.wait(PACE_QUIET);
         }
     }
 
-    /// One line when the state changes; the rest is for who asks.
+    /// Waits that long, and takes out what expires meanwhile.
+    fn wait(&mut self, duration: Duration) {
+        let end = Instant::now() + duration;
+        loop {
+            let now = Instant::now();
+            self.mirror.expire(now);
+            if now >= end || self.stop.is_asked() {
+                return self.measure();
+            }
+            let until = self.mirror.next_deadline().map_or(end, |it| it.min(end));
+            self.stop.wait(until.saturating_duration_since(now));
+        }
+    }
+
+    /// One line for each trouble of an outage; the rest is for who asks.
     fn note_trouble(&mut self, trouble: &Trouble) {
         if self.mirror.is_loading() && self.mirror.has_begun() {
             self.status.load_broke_off();
         }
-        if !mem::replace(&mut self.is_trouble_told, true) {
+        let mut sentence = trouble.sentence.clone();
+        if trouble.is_cut && self.mirror.is_loading() && self.mirror.asks_least() {
+            sentence.push_str(LEAST);
+        }
+        if self.told.len() < TROUBLES_TOLD && !self.told.contains(&sentence) {
             let is_loaded = self.status.is_loaded();
             let served = if is_loaded { "serving the last copy" } else { "trying again" };
-            let (table, reason) = (self.status.name(), &trouble.sentence);
+            let (table, reason) = (self.status.name(), &sentence);
             tracing::warn!(event = "table.lost", table, reason = %reason, "{served}");
+            self.told.push(sentence.clone());
         }
         self.status.stale();
-        self.status.trouble(trouble.sentence.clone());
+        self.status.trouble(sentence);
     }
 }

@@ -2,7 +2,11 @@
 
 use ::redis::{ErrorKind, RedisError, ServerErrorKind};
 
-const COMMANDS: &str = "hello, ping, select, client|tracking, scan, mget, type and dbsize";
+/// What a user must be allowed, or should be.
+const COMMANDS: &str = "hello, ping, select, client|tracking, scan, mget (hgetall or hmget for \
+                        hashes), pttl, type, dbsize and info";
+
+const POLL: &str = "refresh = \"poll\" does without";
 
 /// One trouble.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,49 +15,106 @@ pub(super) struct Trouble {
     pub(super) sentence: String,
     /// False if only a person can mend it: then the first load fails at once.
     pub(super) heals: bool,
+    /// The connection ended, or went silent, and not by a word of the server.
+    pub(super) is_cut: bool,
 }
 
 impl Trouble {
+    fn never(sentence: String) -> Trouble {
+        Trouble { sentence, heals: false, is_cut: false }
+    }
+
+    fn later(sentence: String) -> Trouble {
+        Trouble { sentence, heals: true, is_cut: false }
+    }
+
     /// Puts an error of the server at `shown` (its URL as it may be printed) into words.
     pub(super) fn of(error: &RedisError, shown: &str) -> Trouble {
-        let never = |sentence| Trouble { sentence, heals: false };
-        let later = |sentence| Trouble { sentence, heals: true };
         let detail = error.detail().unwrap_or_default();
         match (error.kind(), error.code()) {
             (ErrorKind::AuthenticationFailed, _) | (_, Some("WRONGPASS" | "NOAUTH")) => {
-                never(format!(
+                Trouble::never(format!(
                     "{shown} refused the user name or password ({error}): correct them in the URL"
                 ))
             }
-            (ErrorKind::Server(ServerErrorKind::NoPerm), _) => never(format!(
-                "{shown} does not let this user do what a table needs ({detail}): allow {COMMANDS}"
+            (ErrorKind::Server(ServerErrorKind::NoPerm), _) => Trouble::never(format!(
+                "{shown} does not let this user do what a table needs ({detail}): allow \
+                 {COMMANDS}; without client|tracking, {POLL}"
             )),
-            (ErrorKind::RESP3NotSupported, _) => never(format!(
-                "{shown} does not speak RESP3: tables need Redis 6 or later, or Valkey"
+            (ErrorKind::RESP3NotSupported, _) => Trouble::never(format!(
+                "{shown} does not speak RESP3, as Redis 6 or later and Valkey do; {POLL}"
             )),
-            (ErrorKind::Server(kind), _) if is_cluster(kind) => never(format!(
-                "{shown} is part of a Redis Cluster ({error}), which tables cannot follow yet: \
-                 name a server without cluster mode"
-            )),
-            (ErrorKind::Server(ServerErrorKind::BusyLoading), _) => {
-                later(format!("{shown} is still loading its own data"))
+            (ErrorKind::Server(kind), _) if is_cluster(kind) => Trouble::cluster(shown),
+            (ErrorKind::Server(kind), _) if passes(kind).is_some() => {
+                let reason = passes(kind).unwrap_or_default();
+                Trouble::later(format!("{shown} {reason}"))
             }
-            (ErrorKind::Server(ServerErrorKind::ResponseError), _) if is_hopeless(error) => never(
-                format!("{shown} refused ({error}): correct the URL, or use Redis 6 or later"),
-            ),
-            _ if error.is_timeout() => later(format!("{shown} did not answer in time")),
-            _ if error.is_connection_refusal() => {
-                later(format!("{shown} refused the connection: is a server running there?"))
+            (ErrorKind::Server(ServerErrorKind::ResponseError), _) if is_hopeless(error) => {
+                Trouble::never(format!(
+                    "{shown} refused ({error}): correct the URL, or use Redis 6 or later; {POLL}"
+                ))
             }
-            _ if error.is_connection_dropped() => later(format!("{shown} closed the connection")),
-            _ => later(format!("{shown}: {error}")),
+            _ => Trouble::of_connection(error, shown),
         }
+    }
+
+    fn of_connection(error: &RedisError, shown: &str) -> Trouble {
+        let cut = |sentence| Trouble { sentence, heals: true, is_cut: true };
+        if error.is_timeout() {
+            cut(format!("{shown} did not answer in time"))
+        } else if error.is_connection_refusal() {
+            Trouble::later(format!("{shown} refused the connection: is a server running there?"))
+        } else if error.is_connection_dropped() {
+            cut(format!("{shown} closed the connection"))
+        } else {
+            Trouble::later(format!("{shown}: {error}"))
+        }
+    }
+
+    /// The server does not want to tell of changes.
+    pub(super) fn of_tracking(error: &RedisError, shown: &str) -> Trouble {
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::ResponseError) => Trouble::never(format!(
+                "{shown} refused client tracking ({error}): use Redis 6 or later, or Valkey, \
+                 without a proxy that does not know it; {POLL}"
+            )),
+            _ => Trouble::of(error, shown),
+        }
+    }
+
+    /// The server is one of a cluster, and has only a part of the keys.
+    pub(super) fn cluster(shown: &str) -> Trouble {
+        Trouble::never(format!(
+            "{shown} is part of a Redis Cluster, which tables cannot follow yet: name a server \
+             without cluster mode"
+        ))
+    }
+
+    /// The server is a replica, where nobody knows how old answers are, and somebody wants to know.
+    pub(super) fn replica(shown: &str) -> Trouble {
+        Trouble::never(format!(
+            "{shown} is a replica, so that nobody knows how old its answers are, as on_stale = \
+             \"pause\" and \"reject\" must: name the primary, or set on_stale = \"serve\""
+        ))
     }
 
     /// An answer that no server should give; a new connection may do better.
     pub(super) fn nonsense(shown: &str, command: &str) -> Trouble {
-        let sentence = format!("{shown} gave an answer to {command} that makes no sense");
-        Trouble { sentence, heals: true }
+        Trouble::later(format!("{shown} gave an answer to {command} that makes no sense"))
+    }
+}
+
+/// What a server says of itself that passes with time.
+fn passes(kind: ServerErrorKind) -> Option<&'static str> {
+    match kind {
+        ServerErrorKind::BusyLoading => Some("is still loading its own data"),
+        ServerErrorKind::MasterDown => Some(
+            "is a replica that has lost its primary and does not answer until it has found it \
+             (replica-serve-stale-data no): name the primary",
+        ),
+        ServerErrorKind::ReadOnly => Some("is a read-only replica: name the primary"),
+        ServerErrorKind::TryAgain => Some("asks to try again"),
+        _ => None,
     }
 }
 
