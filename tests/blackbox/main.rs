@@ -24,6 +24,7 @@ mod orders;
 mod security;
 mod stops;
 mod table_files;
+mod table_kinds;
 mod table_staleness;
 mod tables;
 mod topics;
