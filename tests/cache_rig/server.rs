@@ -3,7 +3,8 @@
 use std::{
     io::ErrorKind,
     net::TcpListener,
-    process::{Child, Command, Stdio},
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use hotspur::config::settings::{RedisTable, TablePlace};
@@ -16,8 +17,9 @@ const ATTEMPTS: usize = 5;
 /// A server that ends with the test, however that ends.
 pub(crate) struct Server {
     child: Option<Child>,
-    directory: TempDir,
-    port: u16,
+    /// Where it writes `dump.rdb` when it is told to, and reads it from when it starts.
+    pub(crate) directory: TempDir,
+    pub(crate) port: u16,
     password: Option<&'static str>,
 }
 
@@ -44,7 +46,7 @@ impl Server {
         Server { child: None, directory, port: free_port(), password: None }
     }
 
-    /// Starts it where it is to be, empty.
+    /// Starts it where it is to be, empty unless a snapshot lies there.
     pub(crate) fn launch(&mut self) {
         assert!(self.try_launch(), "redis-server did not start on port {}", self.port);
     }
@@ -124,8 +126,17 @@ impl Drop for Server {
     }
 }
 
+/// A port that nobody listens on, below those that the system gives to outgoing connections: who
+/// connects again and again to a server that is away would else meet itself there one day.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = process::id().wrapping_mul(97) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(12_000 + next % 8_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn process_id(connection: &mut redis::Connection) -> u32 {
