@@ -96,7 +96,7 @@ impl Server {
 
     /// False if it ended before it answered: another process took the port.
     fn try_launch(&mut self) -> bool {
-        let mut command = Command::new("redis-server");
+        let mut command = ending_with_parent("redis-server");
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(self.directory.path());
         if let Some(password) = self.password {
@@ -123,6 +123,18 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// The kernel ends it with the thread of the test, also when the test program is killed; elsewhere
+/// than on Linux it ends with its `Server` alone.
+fn ending_with_parent(program: &str) -> Command {
+    if cfg!(target_os = "linux") {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", program]);
+        command
+    } else {
+        Command::new(program)
     }
 }
 
