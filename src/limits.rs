@@ -33,6 +33,15 @@ pub const TABLE_ROUND_BYTES: usize = 16 << 20;
 /// Keys known to have changed that wait to be read; past it the whole table is read again.
 pub const TABLE_DIRTY_KEYS_MAX: usize = 1 << 20;
 
+/// Keys that one table on demand can be asked for before its side thread has heard them.
+pub const TABLE_QUESTIONS_MAX: usize = 4096;
+
+/// Bytes of a key for which room is taken at start in each of those questions.
+pub const TABLE_QUESTION_BYTES: usize = 256;
+
+/// Records that wait aside of which one turn looks whether they have an answer.
+pub const WAITING_LOOKED_AT_MAX: usize = 1024;
+
 /// Bytes of a sentence that travels by value (reject reasons, trouble).
 pub const SENTENCE_BYTES: usize = 240;
 

@@ -18,8 +18,19 @@ pub enum Verdict {
     Skip(Skip),
     /// It could not be processed and goes to the dead letters.
     Reject(Rejection),
-    /// It waits: asked again later, or lives on in state.
+    /// It lives on in state.
     Hold,
+    /// A table on demand has been asked and did not answer yet: to be processed again later.
+    Wait(Awaited),
+}
+
+/// A lookup whose answer a record waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// The table's index in `Settings::tables`.
+    pub table: u16,
+    /// The key's hash in that table.
+    pub hash: u64,
 }
 
 /// A record that was passed over, and by which step.

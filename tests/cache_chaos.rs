@@ -16,6 +16,7 @@ mod lookups;
 #[path = "cache_rig/relay.rs"]
 mod relay;
 #[path = "cache_rig/server.rs"]
+#[expect(dead_code, reason = "not every test program uses all of it")]
 mod server;
 #[path = "cache_rig/torment.rs"]
 mod torment;
@@ -98,7 +99,7 @@ impl Told {
 #[test]
 fn a_copy_that_does_not_hear_of_a_change_is_caught_in_a_lie() {
     let server = Server::start();
-    let relay = Relay::start(server.port);
+    let relay = Relay::start(server.port());
     for (place, hears) in [(server.place("user:"), true), (relay.place("user:"), false)] {
         let mut redis = server.connect();
         let start = Instant::now();

@@ -5,6 +5,7 @@
 
 mod cache_rig;
 #[path = "cache_rig/server.rs"]
+#[expect(dead_code, reason = "not every test program uses all of it")]
 mod server;
 
 use std::{env, path::Path, time::Duration};

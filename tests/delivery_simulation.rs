@@ -1,78 +1,35 @@
 //! Seeded random schedules of the engine on the memory transport: what the guarantees promise holds
-//! whatever order acknowledgements come in, whatever is refused, revoked, lost, and wherever it
-//! crashes.
+//! whatever order acknowledgements come in, whatever is refused, revoked, lost, whatever waits for a
+//! table on demand, and wherever it crashes.
 //!
 //! A schedule is a seed. A failing one prints it; `HOTSPUR_SIMULATION_SEED=N` runs that one alone.
 
+mod delivery_rig;
+
 use std::{
+    cell::RefCell,
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    rc::Rc,
+};
+
+use delivery_rig::{
+    DEAD, Id, KEYS, LOOKUPS, PARTITIONS, SINK, Script, Scripted, Watch, Watched, id_of, stored,
 };
 
 use hotspur::{
     clock::{ManualClock, Ticks, WallOffset},
     delivery::{Admission, Delivery, Order},
-    engine::{Cause, Ending, Engine, Options, Phase, Process, control::Control},
+    engine::{Cause, Ending, Engine, Options, Phase, control::Control},
     observe::HotSide,
-    pipeline::{
-        Mark, Processed, Results,
-        results::{Entry, Part},
-    },
-    record::{Destination, Headers, PartitionId, Record},
-    transport::memory::{Broker, BrokerSink, BrokerSource, Stored},
-    verdict::{RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
+    record::{Headers, PartitionId, Record},
+    transport::memory::{Broker, BrokerSource, Stored},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-const SINK: Destination = Destination(0);
-const DEAD: Destination = Destination(1);
 const SCHEDULES: u64 = 100_000;
 
-/// A record's fate is its first byte: that many results, `s` to skip, `r` to reject.
-struct Scripted;
-
-impl Process for Scripted {
-    fn begin_turn(&mut self, _now: Ticks) {}
-
-    fn process(
-        &mut self,
-        record: &Record<'_>,
-        _now: Ticks,
-        mark: &mut impl FnMut(Mark),
-        results: &mut Results,
-    ) -> Processed {
-        mark(Mark::Parsed);
-        mark(Mark::Operated);
-        let verdict = match record.value.unwrap()[0] {
-            b's' => Verdict::Skip(Skip { class: SkipClass::Filtered, step: Step::Number(0) }),
-            b'r' => Verdict::Reject(Rejection::new(
-                RejectClass::Expression,
-                Step::Number(0),
-                format_args!("the script says so"),
-            )),
-            count => {
-                for _ in b'0'..count {
-                    results.push(Entry {
-                        destination: SINK,
-                        partition_number: None,
-                        timestamp_ms: None,
-                        key: Part::OfRecord,
-                        value: Part::OfRecord,
-                        headers: Part::OfRecord,
-                    });
-                }
-                Verdict::Emit
-            }
-        };
-        Processed { verdict, origin_ns: Some(0) }
-    }
-
-    fn step_name(&self, _step: Step) -> &str {
-        "script"
-    }
-}
-
-type Simulated = Engine<ManualClock, BrokerSource, BrokerSink, Scripted>;
+type Simulated = Engine<ManualClock, BrokerSource, Watched, Scripted>;
 
 struct Simulation {
     order: Order,
@@ -87,6 +44,11 @@ struct Simulation {
     /// Partitions may be lost, and the time for finishing them may run out.
     with_losses: bool,
     revoked: Vec<PartitionId>,
+    /// Records may have to wait for lookups.
+    on_demand: bool,
+    script: Rc<RefCell<Script>>,
+    watch: Rc<RefCell<Watch>>,
+    waiting_max: usize,
 }
 
 impl Simulation {
@@ -97,9 +59,10 @@ impl Simulation {
         } else {
             Order::CommitThenProcess
         };
-        let partitions = random.random_range(1..=3u16);
+        let partitions = random.random_range(1..=PARTITIONS);
         let with_losses = random.random_bool(0.5);
-        let logs = (0..partitions).map(|it| log(&mut random, it)).collect();
+        let on_demand = random.random_bool(0.3);
+        let logs = (0..partitions).map(|it| log(&mut random, it, on_demand)).collect();
         Simulation {
             order,
             random,
@@ -110,18 +73,27 @@ impl Simulation {
             harmed: false,
             with_losses,
             revoked: Vec::new(),
+            on_demand,
+            script: Rc::default(),
+            watch: Rc::default(),
+            waiting_max: 0,
         }
     }
 
     fn connect(&mut self, hot: HotSide) -> Simulated {
         let (source, sink) = self.broker.connect(self.random.random_range(1..=20));
         let wall = WallOffset::fixed(0);
+        self.waiting_max = if self.on_demand { self.random.random_range(1..=16) } else { 0 };
+        let wait = self.random.random_range(1..=150);
+        self.script = Rc::new(RefCell::new(Script { wait, ..Script::default() }));
+        self.watch = Rc::default();
         let options = Options {
             name: "simulation".into(),
             order: self.order,
             in_flight: self.random.random_range(1..=16),
             in_flight_bytes: self.random.random_range(64..=512),
             batch: self.random.random_range(1..=8),
+            waiting: self.waiting_max,
             dead_letters: DEAD,
             streams_headers: false,
             commit_interval_ns: 10,
@@ -129,8 +101,9 @@ impl Simulation {
             drain_timeout_ns: if self.with_losses { 1_000 } else { 1_000_000_000 },
         };
         let clock = (self.clock.clone(), wall);
-        let parts = (source, sink);
-        Engine::new(clock, parts, Scripted, hot, Control::none(), options)
+        let parts = (source, Watched { sink, watch: Rc::clone(&self.watch) });
+        let process = Scripted { script: Rc::clone(&self.script), clock: self.clock.clone() };
+        Engine::new(clock, parts, process, hot, Control::none(), options)
     }
 
     /// One session: random events until it ends by a stop or a crash.
@@ -164,10 +137,12 @@ impl Simulation {
             0..8 if !owned.contains(&partition) => self.broker.assign(partition),
             8..10 if owned.contains(&partition) && !self.revoked.contains(&partition) => {
                 self.revoked.push(partition);
+                self.watch.borrow_mut().lose(partition);
                 self.broker.revoke(partition);
             }
             10..12 if owned.contains(&partition) && self.with_losses => {
                 self.harmed = true;
+                self.watch.borrow_mut().lose(partition);
                 self.broker.lose(partition);
             }
             12..35 if self.broker.unanswered() > 0 => {
@@ -180,8 +155,12 @@ impl Simulation {
             }
             38..55 => _ = self.broker.answer_commit(self.random.random_bool(0.8)),
             55..58 => self.broker.set_room(self.random.random_range(0..=20)),
+            58..66 if self.on_demand => self.script.borrow_mut().answer(self.random.random()),
+            66 if self.on_demand => self.script.borrow_mut().known = 0,
+            67 if self.on_demand => self.script.borrow_mut().is_paused ^= true,
             _ => _ = engine.turn(),
         }
+        assert!(engine.waiting() <= self.waiting_max.min(engine.in_flight()));
         self.revoked.retain(|it| self.broker.owned().contains(it));
     }
 
@@ -210,10 +189,14 @@ impl Simulation {
     /// lost or given back before.
     fn calm_down(&mut self, engine: &mut Simulated) {
         self.broker.set_room(100);
+        self.script.borrow_mut().is_paused = false;
         let mut quiet = 0;
         while quiet < 10 {
             self.clock.advance(20);
             let answered = self.broker.answer_commit(true);
+            if self.on_demand && self.random.random_bool(0.5) {
+                self.script.borrow_mut().answer(self.random.random());
+            }
             while self.broker.unanswered() > 0 {
                 self.broker.accept(0);
             }
@@ -250,7 +233,7 @@ impl Simulation {
     }
 
     /// Results and letters that a record should lead to.
-    fn expected(&self, (partition, offset): (u16, u32)) -> (u32, u32) {
+    fn expected(&self, (partition, offset): Id) -> (u32, u32) {
         let stored = self.broker.stored(PartitionId(partition), i64::from(offset));
         match stored.value.unwrap()[0] {
             b's' => (0, 0),
@@ -282,16 +265,20 @@ impl Simulation {
     }
 }
 
-fn log(random: &mut SmallRng, partition: u16) -> Vec<Stored> {
+fn log(random: &mut SmallRng, partition: u16, on_demand: bool) -> Vec<Stored> {
     let count = random.random_range(0..=30u32);
     (0..count)
         .map(|offset| {
+            let mut lookup = || match on_demand && random.random_bool(0.3) {
+                true => random.random_range(1..=LOOKUPS),
+                false => 0,
+            };
+            let lookups = [lookup(), lookup()];
             let fate = b"111111223sr"[random.random_range(0..11)];
-            let padding = random.random_range(0..20);
-            let mut value = vec![fate];
-            value.resize(value.len() + padding, b'.');
-            let key = [&partition.to_le_bytes()[..], &offset.to_le_bytes()].concat();
-            Stored { key: Some(key), value: Some(value), headers: Vec::new() }
+            let mut value = vec![fate, lookups[0], lookups[1]];
+            value.resize(value.len() + random.random_range(0..20), b'.');
+            let key = random.random_range(0..=KEYS);
+            stored((partition, offset), (key > 0).then(|| vec![key]), value)
         })
         .collect()
 }
@@ -302,13 +289,10 @@ struct Fate {
     letters: u32,
 }
 
-fn written(broker: &Broker) -> HashMap<(u16, u32), Fate> {
+fn written(broker: &Broker) -> HashMap<Id, Fate> {
     let mut fates: HashMap<_, Fate> = HashMap::new();
     broker.for_each_written(|written| {
-        let key = written.key.as_deref().unwrap();
-        let partition = u16::from_le_bytes([key[0], key[1]]);
-        let offset = u32::from_le_bytes(key[2..].try_into().unwrap());
-        let fate = fates.entry((partition, offset)).or_default();
+        let fate = fates.entry(id_of(written)).or_default();
         match written.destination {
             SINK => fate.results += 1,
             _ => fate.letters += 1,
@@ -344,12 +328,8 @@ fn guarantees_hold_under_random_schedules() {
 
 /// An engine that owns partition 0 of a broker with these fates.
 fn engine(simulation: &mut Simulation, fates: &[u8]) -> Simulated {
-    let stored = |(offset, fate): (u32, &u8)| Stored {
-        key: Some([&0u16.to_le_bytes()[..], &offset.to_le_bytes()].concat()),
-        value: Some(vec![*fate]),
-        headers: Vec::new(),
-    };
-    simulation.broker = Broker::new(vec![(0..).zip(fates).map(stored).collect()]);
+    let record = |(offset, fate): (u32, &u8)| stored((0, offset), None, vec![*fate]);
+    simulation.broker = Broker::new(vec![(0..).zip(fates).map(record).collect()]);
     simulation.partitions = 1;
     let engine = simulation.connect(HotSide::detached(Ticks(0)));
     simulation.broker.set_room(100);
@@ -455,6 +435,6 @@ fn letters_of_results_that_are_refused_together_keep_their_order() {
         simulation.broker.accept(index);
     }
     let mut offsets = Vec::new();
-    simulation.broker.for_each_written(|it| offsets.push(it.key.as_ref().unwrap()[2]));
+    simulation.broker.for_each_written(|it| offsets.push(id_of(it).1));
     assert_eq!(offsets, [0, 1, 2]);
 }

@@ -43,6 +43,7 @@ fn options() -> Options {
         in_flight: 16,
         in_flight_bytes: 1024,
         batch: 4,
+        waiting: 0,
         dead_letters: Destination(1),
         streams_headers: false,
         commit_interval_ns: 1_000_000,

@@ -61,6 +61,7 @@ fn a_stale_table_and_a_miss_are_rejected_and_a_value_must_be_text() {
     let settings = settings(vec![lookup], &["users"]);
     for (found, class, reason) in [
         (Found::Stale, "stale_table", "the table `users` is too old"),
+        (Found::Late, "lookup_timeout", "the table `users` had no answer in time for `event.key`"),
         (Found::Miss, "table_miss", "the table `users` does not hold the key in `event.key`"),
         (
             Found::Hit(Value::text(b"\xff")),

@@ -23,7 +23,7 @@ use std::{
 };
 
 use crate::{
-    cache::{self, CacheError, KeyHash, TableHandle, TableStatus, Tables},
+    cache::{self, CacheError, KeyHash, Sought, TableHandle, TableStatus, Tables},
     clock::{Ticks, TscClock, WallOffset},
     config::{
         Problem, Settings,
@@ -45,7 +45,7 @@ use crate::{
         kafka::{KafkaSink, KafkaSource},
         split::Split,
     },
-    verdict::Step,
+    verdict::{Awaited, Step},
 };
 
 /// Dead letters go here; results to `pipeline::SINK`.
@@ -156,19 +156,34 @@ impl Steps {
 }
 
 /// The tables, as a record sees them that is processed at that time.
-struct InTables<'a>(&'a Tables, Ticks);
+struct InTables<'a> {
+    tables: &'a Tables,
+    now: Ticks,
+    /// It may wait no longer.
+    is_late: bool,
+}
 
 impl Lookup for InTables<'_> {
     #[inline]
     fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_> {
-        if self.0.rejects(table) {
+        if self.tables.rejects(table) {
             return Found::Stale;
         }
-        self.0.get(table, key).map_or(Found::Miss, Found::Hit)
+        match self.tables.seek(table, key) {
+            Sought::Found(value) => Found::Hit(value),
+            Sought::Absent => Found::Miss,
+            Sought::Unknown(_) if self.is_late => {
+                self.tables.give_up(table);
+                Found::Late
+            }
+            Sought::Unknown(hash) => {
+                Found::Unknown(Awaited { table: table as u16, hash: hash.to_bits() })
+            }
+        }
     }
 
     fn age_ns(&self, table: usize) -> Option<u64> {
-        self.0.age_ns(table, self.1)
+        self.tables.age_ns(table, self.now)
     }
 }
 
@@ -212,7 +227,36 @@ impl Process for Steps {
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed {
-        self.pipeline.process(record, &mut InTables(&self.tables, now), mark, results)
+        let mut tables = InTables { tables: &self.tables, now, is_late: false };
+        self.pipeline.process(record, &mut tables, mark, results)
+    }
+
+    fn process_late(
+        &mut self,
+        record: &Record<'_>,
+        now: Ticks,
+        mark: &mut impl FnMut(Mark),
+        results: &mut Results,
+    ) -> Processed {
+        let mut tables = InTables { tables: &self.tables, now, is_late: true };
+        self.pipeline.process(record, &mut tables, mark, results)
+    }
+
+    fn answered(&self) -> u64 {
+        self.tables.answered()
+    }
+
+    fn is_answered(&self, awaited: Awaited) -> bool {
+        let Awaited { table, hash } = awaited;
+        self.tables.is_answered(usize::from(table), KeyHash::from_bits(hash))
+    }
+
+    fn wait_ns(&self, table: u16) -> u64 {
+        self.tables.wait(usize::from(table)).as_nanos() as u64
+    }
+
+    fn expect_answers(&mut self) -> bool {
+        self.tables.expect_answers()
     }
 
     fn step_name(&self, step: Step) -> &str {
@@ -343,13 +387,16 @@ pub fn start(
     let (hot_side, observer) = Observer::start(setup, clock.clone(), wall.clone())?;
     let (stopper, control) = control::control()?;
     let LoadedTables { tables, handles } = tables;
+    let stopper = Arc::new(stopper);
+    let waker = Arc::clone(&stopper);
+    tables.wake_with(move || waker.wake());
     let steps = Steps::new(pipeline, tables);
     let options = options(settings);
     let hot = runner::start(machine.choice.core, machine.idle, move || {
         Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
     })?;
     let intruders = machine.intruders(hot.id());
-    Ok(Running { stopper: Arc::new(stopper), intruders, hot, observer, tables: handles })
+    Ok(Running { stopper, intruders, hot, observer, tables: handles })
 }
 
 /// One producer for results and dead letters, or two where their clusters or settings differ.
@@ -376,6 +423,12 @@ fn open_sinks(
     Ok(Split::two(results, DEAD_LETTERS, letters))
 }
 
+/// Records that may wait aside, for all tables on demand together.
+pub fn records_waiting(settings: &Settings) -> usize {
+    let on_demand = settings.tables.iter().filter_map(settings::Table::on_demand);
+    on_demand.map(|it| it.max_waiting).sum()
+}
+
 fn options(settings: &Settings) -> Options {
     let nanos = |duration: Duration| duration.as_nanos() as u64;
     Options {
@@ -387,6 +440,7 @@ fn options(settings: &Settings) -> Options {
         in_flight: settings.limits.in_flight,
         in_flight_bytes: settings.limits.in_flight_bytes,
         batch: settings.limits.batch,
+        waiting: records_waiting(settings),
         dead_letters: DEAD_LETTERS,
         streams_headers: settings.dead_letters.streams_headers,
         commit_interval_ns: nanos(settings.delivery.commit_interval),

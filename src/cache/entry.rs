@@ -2,13 +2,14 @@
 //!
 //! One block, because a lookup then pays a single cache miss past its slot. The block is written
 //! once, before anyone else can see it; only the generation changes later, which the writer alone
-//! reads and writes.
+//! reads and writes, and in tables on demand two marks beside it, with which the reader says that
+//! it looked here.
 //!
 //! Contract of the `unsafe` here:
 //!
 //! * an `Entry` comes from `allocate` only, and is freed at most once;
-//! * whoever calls `key`, `value`, `hash`, `generation`, `set_generation` or `bytes` owes that the
-//!   block has not been freed, and will not be while what it got is in use;
+//! * whoever calls any other method but `at` and `address` owes that the block has not been freed, and
+//!   will not be while what it got is in use;
 //! * the pointer keeps the provenance of the whole block: the bytes are reached from it, never from
 //!   a reference to the header.
 
@@ -35,6 +36,15 @@ pub(super) struct Header {
 const LENGTH_BITS: u32 = 30;
 const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
 
+/// Marks stand above the generation.
+const GENERATION_MASK: u32 = (1 << 30) - 1;
+
+/// The reader looked the entry up since the writer last came by.
+pub(super) const USED: u32 = 1 << 31;
+
+/// A record waits for the entry and has not seen it yet.
+pub(super) const WANTED: u32 = 1 << 30;
+
 const KINDS: [ValueKind; 4] =
     [ValueKind::Text, ValueKind::Json, ValueKind::Bytes, ValueKind::Absent];
 
@@ -58,7 +68,7 @@ impl Entry {
         let block = unsafe { alloc::alloc(layout) }.cast::<Header>();
         let Some(block) = NonNull::new(block) else { alloc::handle_alloc_error(layout) };
         let value_and_kind = value_bytes | (kind as u32) << LENGTH_BITS;
-        let generation = AtomicU32::new(generation);
+        let generation = AtomicU32::new(generation & GENERATION_MASK);
         let header = Header { hash, generation, key_bytes, value: value_and_kind };
         // SAFETY: the block is ours, aligned for the header and as long as header, key and value.
         unsafe {
@@ -128,7 +138,7 @@ impl Entry {
     /// The entry is not freed.
     pub(super) unsafe fn generation(self) -> u32 {
         // SAFETY: the caller owes a live block.
-        unsafe { (*self.0.as_ptr()).generation.load(Ordering::Relaxed) }
+        unsafe { (*self.0.as_ptr()).generation.load(Ordering::Relaxed) & GENERATION_MASK }
     }
 
     /// Confirms it in a generation.
@@ -138,7 +148,69 @@ impl Entry {
     /// The entry is not freed.
     pub(super) unsafe fn set_generation(self, generation: u32) {
         // SAFETY: the caller owes a live block.
-        unsafe { (*self.0.as_ptr()).generation.store(generation, Ordering::Relaxed) }
+        let word = unsafe { &(*self.0.as_ptr()).generation };
+        // A mark that the reader makes in between is lost, which costs a second look at most.
+        let marks = word.load(Ordering::Relaxed) & !GENERATION_MASK;
+        word.store(marks | generation & GENERATION_MASK, Ordering::Relaxed);
+    }
+
+    /// True if it was last written or confirmed in that generation.
+    ///
+    /// # Safety
+    ///
+    /// The entry is not freed.
+    pub(super) unsafe fn is_of(self, generation: u32) -> bool {
+        // SAFETY: the caller owes a live block.
+        unsafe { self.generation() == generation & GENERATION_MASK }
+    }
+
+    /// The marks.
+    ///
+    /// # Safety
+    ///
+    /// The entry is not freed.
+    pub(super) unsafe fn marks(self) -> u32 {
+        // SAFETY: the caller owes a live block.
+        unsafe { (*self.0.as_ptr()).generation.load(Ordering::Relaxed) & !GENERATION_MASK }
+    }
+
+    /// Adds marks.
+    ///
+    /// # Safety
+    ///
+    /// The entry is not freed.
+    pub(super) unsafe fn mark(self, marks: u32) {
+        // SAFETY: the caller owes a live block.
+        unsafe { (*self.0.as_ptr()).generation.fetch_or(marks, Ordering::Relaxed) };
+    }
+
+    /// Takes marks away.
+    ///
+    /// # Safety
+    ///
+    /// The entry is not freed.
+    pub(super) unsafe fn unmark(self, marks: u32) {
+        // SAFETY: the caller owes a live block.
+        unsafe { (*self.0.as_ptr()).generation.fetch_and(!marks, Ordering::Relaxed) };
+    }
+
+    /// The reader found it: nobody waits for it any more. A plain load where that is known.
+    ///
+    /// # Safety
+    ///
+    /// The entry is not freed.
+    #[inline]
+    pub(super) unsafe fn look(self) {
+        // SAFETY: the caller owes a live block.
+        unsafe {
+            let marks = self.marks();
+            if marks & USED == 0 {
+                self.mark(USED);
+            }
+            if marks & WANTED != 0 {
+                self.unmark(WANTED);
+            }
+        }
     }
 
     /// Bytes that its block takes.

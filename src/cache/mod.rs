@@ -5,6 +5,7 @@
 //! copy is whole. The hot thread sees `Tables` alone: it turns, looks up, and counts. Everybody
 //! else sees `TableStatus`.
 
+mod demand;
 mod entries;
 mod entry;
 mod epoch;
@@ -24,5 +25,5 @@ pub use open::{CacheError, TableHandle, open};
 pub use slots::KeyHash;
 pub use status::TableStatus;
 pub use table::{Reader, Writer, table};
-pub use tables::{Lookups, Tables};
+pub use tables::{Lookups, Sought, Tables};
 pub use value::{Value, ValueKind};

@@ -17,8 +17,9 @@ use std::{
 };
 
 use super::{
+    demand::Questions,
     file::FileTable,
-    redis::Refresher,
+    redis::{Asker, Fetcher, Refresher},
     status::{Load, TableStatus},
     stop::Stop,
     table::{Writer, table},
@@ -107,8 +108,16 @@ pub fn open(
     let mut handles = Vec::with_capacity(tables.len());
     for settings in tables {
         let (writer, reader) = table(FIRST_ENTRIES, random_seed());
-        let handle = start(settings, writer, Stop::new(stop.clone()))?;
+        let questions = settings.on_demand().map(|_| Arc::new(Questions::new()));
+        let asker = questions.clone().map(|questions| {
+            let answers = opened.answers().clone();
+            Asker { questions, answers }
+        });
+        let handle = start(settings, writer, asker, Stop::new(stop.clone()))?;
         opened.push(reader, handle.status.freshness().clone(), settings);
+        if let (Some(questions), Some(bounds)) = (questions, settings.on_demand()) {
+            opened.fill_on_demand(questions, bounds.wait);
+        }
         handles.push(handle);
     }
     Ok((opened, handles))
@@ -122,6 +131,7 @@ fn random_seed() -> u64 {
 fn start(
     settings: &settings::Table,
     writer: Writer,
+    asker: Option<Asker>,
     stop: Stop,
 ) -> Result<TableHandle, CacheError> {
     let status = Arc::new(TableStatus::new(&settings.name));
@@ -129,13 +139,18 @@ fn start(
     let reread = Arc::new(AtomicBool::new(false));
     let run: Box<dyn FnOnce() + Send> = match &settings.place {
         TablePlace::Redis(redis) => {
-            let refresher = Refresher::new(redis, settings.on_stale, writer, state, asked);
-            let refresher = refresher.map_err(|reason| CacheError::Setting {
-                table: settings.name.clone(),
-                key: "redis",
-                reason,
-            })?;
-            Box::new(move || refresher.run())
+            let refused =
+                |reason| CacheError::Setting { table: settings.name.clone(), key: "redis", reason };
+            if let (Some(bounds), Some(asker)) = (redis.on_demand, asker) {
+                let fetcher =
+                    Fetcher::new(redis, (bounds, settings.on_stale), writer, asker, (state, asked));
+                let fetcher = fetcher.map_err(refused)?;
+                Box::new(move || fetcher.run())
+            } else {
+                let refresher = Refresher::new(redis, settings.on_stale, writer, state, asked);
+                let refresher = refresher.map_err(refused)?;
+                Box::new(move || refresher.run())
+            }
         }
         TablePlace::File(path) => {
             let watched = (state, asked);
@@ -196,7 +211,7 @@ impl TableHandle {
             let load = self.status.wait_for_load(PROGRESS_EVERY);
             progress(&self.status);
             match load {
-                Load::Done if self.settings.fail_on_empty && self.status.entries() == 0 => {
+                Load::Done if self.must_not_be_empty() && self.status.entries() == 0 => {
                     return Err(CacheError::Empty { table: table(), place: self.place() });
                 }
                 Load::Done => return Ok(()),
@@ -216,6 +231,11 @@ impl TableHandle {
 
     /// Ends the thread and waits for it; so does dropping the handle.
     pub fn stop(self) {}
+
+    /// A table on demand begins empty.
+    fn must_not_be_empty(&self) -> bool {
+        self.settings.fail_on_empty && self.settings.on_demand().is_none()
+    }
 
     fn not_in_time(&self) -> CacheError {
         let mut reason = self.status.last_error();

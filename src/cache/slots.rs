@@ -29,6 +29,18 @@ const _: () = assert!(align_of::<Header>() > TOMBSTONE_ADDRESS, "no entry is at 
 pub struct KeyHash(u64);
 
 impl KeyHash {
+    /// As a number, to be kept by who knows no tables.
+    #[inline]
+    pub fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The hash of that number.
+    #[inline]
+    pub fn from_bits(bits: u64) -> KeyHash {
+        KeyHash(bits)
+    }
+
     /// Where its probe begins.
     #[inline]
     pub(super) fn index(self) -> usize {

@@ -25,6 +25,7 @@ use std::{
     },
 };
 
+use self::recency::Hand;
 use super::{
     entry::{Entry, prefetch},
     epoch::Epoch,
@@ -32,6 +33,10 @@ use super::{
     value::Value,
 };
 use crate::limits::TABLE_RETIRED_BYTES_MAX;
+
+mod recency;
+
+pub use self::recency::Walk;
 
 const SLOTS_MIN: usize = 16;
 
@@ -55,6 +60,7 @@ pub fn table(capacity: usize, seed: u64) -> (Writer, Reader) {
         len: 0,
         used: 0,
         entry_bytes: 0,
+        hand: Hand::default(),
         retired: VecDeque::new(),
         retired_bytes: 0,
     };
@@ -161,6 +167,14 @@ impl Reader {
     /// The value of that key, whose hash is known.
     #[inline]
     pub fn get_hashed(&self, hash: KeyHash, key: &[u8]) -> Option<Value<'_>> {
+        // SAFETY: an entry found in a slot is not freed before the next `quiesce`, and the result
+        // borrows `self`, which `quiesce` wants for itself.
+        unsafe { self.find(hash, |entry| entry.key() == key).map(|entry| entry.value()) }
+    }
+
+    /// The entry of that hash which is the one that is looked for.
+    #[inline]
+    fn find(&self, hash: KeyHash, is_it: impl Fn(Entry) -> bool) -> Option<Entry> {
         let slots = self.slots();
         let mut index = hash.index();
         loop {
@@ -168,13 +182,8 @@ impl Reader {
             if word.is_empty() {
                 return None;
             }
-            if let Some(entry) = word.entry_like(hash) {
-                // SAFETY: an entry found in a slot is not freed before the next `quiesce`, and the
-                // result borrows `self`, which `quiesce` wants for itself.
-                let (found, value) = unsafe { (entry.key(), entry.value()) };
-                if found == key {
-                    return Some(value);
-                }
+            if let Some(entry) = word.entry_like(hash).filter(|entry| is_it(*entry)) {
+                return Some(entry);
             }
             index = index.wrapping_add(1);
         }
@@ -234,6 +243,7 @@ pub struct Writer {
     /// Slots that are not empty: entries and tombstones.
     used: usize,
     entry_bytes: usize,
+    hand: Hand,
     retired: VecDeque<Retired>,
     retired_bytes: usize,
 }
@@ -265,6 +275,8 @@ impl Writer {
             self.slots().store(index, Word::of(entry, hash));
             return Inserted::New;
         };
+        // SAFETY: both are alive. Another value does not make it longer ago that it was used.
+        unsafe { entry.mark(old.marks()) };
         self.slots().store(index, Word::of(entry, hash));
         self.retire_entry(old);
         Inserted::Replaced
@@ -286,7 +298,7 @@ impl Writer {
         for index in 0..self.slots().count() {
             let Some(entry) = self.slots().load(index).entry() else { continue };
             // SAFETY: a linked entry is alive.
-            if unsafe { entry.generation() } != generation {
+            if !unsafe { entry.is_of(generation) } {
                 self.unlink(index, entry);
             }
         }
@@ -410,6 +422,7 @@ impl Writer {
         let new = Box::into_raw(Box::new(new));
         let old = self.shared.slots.swap(new, Ordering::Release);
         self.used = self.len;
+        self.hand.rebuilt();
         self.retire(bytes, Garbage::Slots(old));
     }
 

@@ -1,9 +1,15 @@
 //! All tables as the hot thread holds them: readers in the order of the settings, how old each is,
 //! and counters.
 
-use std::{cell::Cell, sync::Arc};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
-use super::{freshness::Freshness, table::Reader, value::Value};
+use super::{
+    demand::{Answers, Questions},
+    freshness::Freshness,
+    slots::KeyHash,
+    table::Reader,
+    value::Value,
+};
 use crate::{
     clock::{Clock, Ticks, TscClock},
     config::settings::{self, OnStale},
@@ -20,11 +26,25 @@ pub struct Lookups {
     pub stale: u64,
 }
 
+/// What a lookup found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sought<'a> {
+    /// The value.
+    Found(Value<'a>),
+    /// The key is not there.
+    Absent,
+    /// A table on demand does not know yet; it was asked for the key of this hash.
+    Unknown(KeyHash),
+}
+
 /// The hot thread's side of every table.
 #[derive(Debug, Default)]
 pub struct Tables {
     tables: Vec<Table>,
     clock: TscClock,
+    answers: Arc<Answers>,
+    /// The count of answers before this turn looked at the tables.
+    answered: u64,
 }
 
 /// One table.
@@ -36,7 +56,15 @@ struct Table {
     as_of: Option<Ticks>,
     bound: Option<Bound>,
     is_stale: bool,
+    demand: Option<Demand>,
     lookups: Cell<Lookups>,
+}
+
+/// What a table on demand has beside.
+#[derive(Debug)]
+struct Demand {
+    questions: Arc<Questions>,
+    wait: Duration,
 }
 
 /// An age that answers may not pass.
@@ -49,8 +77,8 @@ struct Bound {
 impl Table {
     fn new(reader: Reader) -> Table {
         let (freshness, as_of, bound) = (None, None, None);
-        let (is_stale, lookups) = (false, Cell::default());
-        Table { reader, freshness, as_of, bound, is_stale, lookups }
+        let (is_stale, demand, lookups) = (false, None, Cell::default());
+        Table { reader, freshness, as_of, bound, is_stale, demand, lookups }
     }
 
     fn count(&self, change: impl FnOnce(&mut Lookups)) {
@@ -63,7 +91,8 @@ impl Table {
 impl Tables {
     /// Tables in this order, of whose age nobody knows; a table's index is its place here.
     pub fn new(readers: Vec<Reader>) -> Tables {
-        Tables { tables: readers.into_iter().map(Table::new).collect(), clock: TscClock::new() }
+        let tables = readers.into_iter().map(Table::new).collect();
+        Tables { tables, ..Tables::default() }
     }
 
     /// Adds a table whose age is known and may be bounded.
@@ -79,10 +108,24 @@ impl Tables {
         self.tables.push(Table { freshness: Some(freshness), bound, ..Table::new(reader) });
     }
 
+    /// The last table that was added is filled on demand: what it does not hold is asked for.
+    pub(super) fn fill_on_demand(&mut self, questions: Arc<Questions>, wait: Duration) {
+        if let Some(table) = self.tables.last_mut() {
+            table.demand = Some(Demand { questions, wait });
+        }
+    }
+
+    /// Where tables on demand tell of answers.
+    pub(super) fn answers(&self) -> &Arc<Answers> {
+        &self.answers
+    }
+
     /// Once a turn, also an idle one: takes what was published, lets old memory go. What `get`
     /// returned cannot be kept over it.
     #[inline]
     pub fn begin_turn(&mut self, now: Ticks) {
+        // Before the tables are looked at: what was answered by then can be seen in them.
+        self.answered = self.answers.count();
         for table in &mut self.tables {
             // Before the table is looked at: what was true then can be seen in it.
             table.as_of = table.freshness.as_ref().and_then(|it| it.as_of());
@@ -112,6 +155,68 @@ impl Tables {
             None => lookups.misses += 1,
         });
         value
+    }
+
+    /// As `get`; where a table on demand does not know the key it asks for it, unless too many
+    /// questions are under way. A lookup without an answer is not counted.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such table.
+    #[inline]
+    pub fn seek(&self, table: usize, key: &[u8]) -> Sought<'_> {
+        let Some(demand) = &self.tables[table].demand else {
+            return self.get(table, key).map_or(Sought::Absent, Sought::Found);
+        };
+        let table = &self.tables[table];
+        let hash = table.reader.hash(key);
+        match table.reader.get_marking(hash, key) {
+            Some(Value::ABSENT) => {
+                table.count(|lookups| lookups.misses += 1);
+                Sought::Absent
+            }
+            Some(value) => {
+                table.count(|lookups| lookups.hits += 1);
+                Sought::Found(value)
+            }
+            None => {
+                demand.questions.ask(key);
+                Sought::Unknown(hash)
+            }
+        }
+    }
+
+    /// A lookup was given up: it counts as a miss.
+    pub fn give_up(&self, table: usize) {
+        self.tables[table].count(|lookups| lookups.misses += 1);
+    }
+
+    /// True if the key of that hash has an answer now, be it that it is absent.
+    #[inline]
+    pub fn is_answered(&self, table: usize, hash: KeyHash) -> bool {
+        self.tables[table].reader.knows(hash)
+    }
+
+    /// Changes when tables on demand have new answers; as of the beginning of this turn.
+    #[inline]
+    pub fn answered(&self) -> u64 {
+        self.answered
+    }
+
+    /// The hot thread will sleep while records wait: new answers shall wake it. True if there are
+    /// some already.
+    pub fn expect_answers(&self) -> bool {
+        self.answers.expect() != self.answered
+    }
+
+    /// How the hot thread is woken then. Only the first call counts.
+    pub fn wake_with(&self, wake: impl Fn() + Send + Sync + 'static) {
+        self.answers.wake_with(wake);
+    }
+
+    /// How long a record waits for an answer of that table at most.
+    pub fn wait(&self, table: usize) -> Duration {
+        self.tables[table].demand.as_ref().map_or(Duration::ZERO, |it| it.wait)
     }
 
     /// True if a table is too old for its answers to be used, and records are rejected then.

@@ -156,7 +156,7 @@ impl Delivery {
         }
     }
 
-    /// Records that were admitted and, since they were no longer ours, never handed out; counted
+    /// Records that were admitted and, since they were no longer ours, came to no end; counted
     /// since the last call.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
@@ -260,6 +260,19 @@ impl Delivery {
             self.settle(sequence);
         }
         None
+    }
+
+    /// True if the record's partition is still ours, as it was when the record was admitted.
+    pub fn is_ours(&self, sequence: Sequence) -> bool {
+        let slot = self.ring.slot(self.ring.index(sequence));
+        let partition = self.ledger.partition(slot.partition);
+        partition.owned && partition.epoch == slot.epoch
+    }
+
+    /// A record that was handed out and is no longer ours: nothing will be done with it.
+    pub fn give_up(&mut self, sequence: Sequence) {
+        self.dropped += 1;
+        self.settle(sequence);
     }
 
     /// The record as it arrived.

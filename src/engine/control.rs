@@ -40,6 +40,13 @@ impl Stopper {
     }
 }
 
+impl Stopper {
+    /// Ends the hot thread's sleep, where it sleeps, and asks for nothing.
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+}
+
 impl Control {
     /// A control that nobody holds the other side of: for engines that are stepped by hand.
     pub fn none() -> Control {

@@ -59,7 +59,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let mut count = 0;
         let mut fatal = None;
         let retry_due = Ticks(now.0 + self.clock.ticks(COMMIT_RETRY_NS_MAX));
-        let Engine { source, delivery, owned, revoking, meter, phase, .. } = self;
+        let Engine { source, delivery, waiting, owned, revoking, meter, phase, .. } = self;
         while let Some(event) = source.next_event() {
             count += 1;
             match event {
@@ -84,6 +84,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 }
                 SourceEvent::Lost(partitions) => {
                     disown(delivery, owned, revoking, partitions);
+                    waiting.hurry();
                     let (partitions, owned) = (partitions.len(), owned.len());
                     meter.rebalanced(Notice::Lost { partitions, owned });
                 }
@@ -279,12 +280,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             return 0;
         }
         self.source.release(&self.revoking);
-        let Engine { delivery, owned, revoking, meter, .. } = self;
+        let Engine { delivery, waiting, owned, revoking, meter, .. } = self;
         let partitions = revoking.len();
         for partition in revoking.drain(..) {
             delivery.disown(partition);
             owned.retain(|it| *it != partition);
         }
+        waiting.hurry();
         meter.rebalanced(Notice::Revoked { partitions, owned: owned.len() });
         1
     }
@@ -317,6 +319,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.sink.wait_on(set);
         }
         self.control.wait_on(set);
+        // What wakes it then is the control's signal.
+        if !self.waiting.is_empty() && self.process.expect_answers() {
+            self.waiting.hurry();
+        }
     }
 
     /// After a wait: a request to stop is heard in the next turn.
@@ -336,7 +342,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let ahead = self.delivery.in_flight() > 0 && self.commit_due > now;
         let commit = ahead || self.delivery.wants_commit();
         let due = if commit { self.commit_due.min(self.publish_due) } else { self.publish_due };
-        self.clock.nanos(now, due)
+        // A sink without room keeps those that wait aside, too.
+        let look = self.waiting.due().filter(|_| self.outbox.is_empty());
+        self.clock.nanos(now, look.map_or(due, |look| look.min(due)))
     }
 }
 

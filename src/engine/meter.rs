@@ -4,13 +4,15 @@
 //! enough. Stages before `send` are recorded for every record, the totals for those that were
 //! emitted, when their last result is acknowledged.
 
-use super::Processed;
+use super::{
+    Processed,
+    turn::{Attempt, Marks},
+};
 use crate::{
     clock::{Clock, Ticks, WallOffset},
     delivery::Stamps,
     measure::{Regime, Span, Stage},
     observe::{HotSide, Notice, PeerTrouble},
-    pipeline::Mark,
     record::{Destination, Record},
     transport::Trouble,
     verdict::{RejectClass, Rejection, Skip, Step},
@@ -47,12 +49,27 @@ impl Meter {
         self.hot.record(Stage::Batch, clock.nanos(stamps.polled, start));
     }
 
-    pub(crate) fn marked(&mut self, clock: &impl Clock, mark: Mark, from: Ticks, to: Ticks) {
-        let stage = match mark {
-            Mark::Parsed => Stage::Parse,
-            Mark::Operated => Stage::Operate,
-        };
-        self.hot.record(stage, clock.nanos(from, to));
+    /// A record was processed and needs not wait: all stages up to the end of that. Where it had to
+    /// wait before, the time from its first turn to its last attempt is `held`.
+    #[inline]
+    pub(super) fn attempted(
+        &mut self,
+        clock: &impl Clock,
+        stamps: &Stamps,
+        attempt: &Attempt,
+        marks: &Marks,
+    ) {
+        let Attempt { since, start, .. } = *attempt;
+        self.took(clock, stamps, since);
+        if start != since {
+            self.hot.record(Stage::Held, clock.nanos(since, start));
+        }
+        let mut from = start;
+        for (stage, end) in [Stage::Parse, Stage::Operate].into_iter().zip(marks.ends) {
+            let Some(end) = end else { break };
+            self.hot.record(stage, clock.nanos(from, end));
+            from = end;
+        }
     }
 
     /// How long a record was on its way to this process.

@@ -6,6 +6,7 @@
 //!
 //! What this does not do: sleep (see `idle`), own a thread (see `runner`), form results.
 
+mod aside;
 pub mod control;
 mod duties;
 pub mod idle;
@@ -14,6 +15,7 @@ mod outbox;
 mod phase;
 pub mod runner;
 mod turn;
+mod waiting;
 
 pub use self::{
     phase::{Cause, Ending, Phase},
@@ -23,7 +25,7 @@ use crate::{
     clock::Ticks,
     pipeline::{Mark, Processed, Results},
     record::Record,
-    verdict::Step,
+    verdict::{Awaited, Step},
 };
 
 /// What the engine does with a record: the pipeline and its tables, put together by `assemble`.
@@ -51,6 +53,38 @@ pub trait Process {
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed;
+
+    /// As `process`, for a record that may wait no longer: a lookup without an answer is a miss.
+    fn process_late(
+        &mut self,
+        record: &Record<'_>,
+        now: Ticks,
+        mark: &mut impl FnMut(Mark),
+        results: &mut Results,
+    ) -> Processed {
+        self.process(record, now, mark, results)
+    }
+
+    /// Changes when lookups that records wait for may have answers; constant within a turn.
+    fn answered(&self) -> u64 {
+        0
+    }
+
+    /// True if the lookup that a record waits for has an answer.
+    fn is_answered(&self, _awaited: Awaited) -> bool {
+        true
+    }
+
+    /// How long a record waits at most that first waits for that table.
+    fn wait_ns(&self, _table: u16) -> u64 {
+        0
+    }
+
+    /// The thread will sleep while records wait, and is to be woken by answers. True if there are
+    /// some already.
+    fn expect_answers(&mut self) -> bool {
+        false
+    }
 
     /// What a step is called in dead letters and figures.
     fn step_name(&self, step: Step) -> &str;

@@ -7,6 +7,7 @@ use super::{
     meter::Meter,
     outbox::{OUTBOX_BYTES, Outbox},
     phase::Phase,
+    waiting::Waiting,
 };
 use crate::{
     clock::{Clock, Ticks, WallOffset},
@@ -14,9 +15,10 @@ use crate::{
     limits::{CUT_LETTER_BYTES, PARTITIONS_MAX},
     measure::Regime,
     observe::HotSide,
+    pipeline::Mark,
     record::{Destination, PartitionId, Record},
     transport::{Sink, Source, Trouble},
-    verdict::{RejectClass, Rejection, Sentence, Step, Verdict},
+    verdict::{Awaited, RejectClass, Rejection, Sentence, Step, Verdict},
 };
 
 /// What an engine is told beside its parts.
@@ -32,6 +34,8 @@ pub struct Options {
     pub in_flight_bytes: usize,
     /// Records taken in one turn at most.
     pub batch: usize,
+    /// Records that wait aside at most, for all tables on demand; zero if there are none.
+    pub waiting: usize,
     /// Where dead letters go.
     pub dead_letters: Destination,
     /// Also write the header names of Kafka Streams.
@@ -44,15 +48,43 @@ pub struct Options {
     pub drain_timeout_ns: u64,
 }
 
+/// One time that a record is processed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt {
+    pub(super) sequence: Sequence,
+    /// Its turn came first. It has waited aside if that is not now.
+    pub(super) since: Ticks,
+    /// Now.
+    pub(super) start: Ticks,
+    /// It may wait no longer.
+    pub(super) is_late: bool,
+}
+
+/// When the stages of an attempt ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Marks {
+    last: Ticks,
+    pub(super) ends: [Option<Ticks>; 2],
+}
+
+impl Marks {
+    #[inline]
+    fn note(&mut self, mark: Mark, now: Ticks) {
+        self.ends[mark as usize] = Some(now);
+        self.last = now;
+    }
+}
+
 /// The hot thread's state: its parts, what is in flight, and where the run stands.
 #[derive(Debug)]
 pub struct Engine<C, S, K, P> {
     pub(super) clock: C,
     pub(super) source: S,
     pub(super) sink: K,
-    process: P,
+    pub(super) process: P,
     pub(super) options: Options,
     pub(super) delivery: Delivery,
+    pub(super) waiting: Waiting,
     pub(super) outbox: Outbox,
     pub(super) meter: Meter,
     pub(super) phase: Phase,
@@ -84,6 +116,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let now = clock.now();
         Engine {
             delivery: Delivery::new(options.order, options.in_flight, options.in_flight_bytes),
+            waiting: Waiting::new(options.waiting.min(options.in_flight)),
             outbox: Outbox::with_capacity(2 * OUTBOX_BYTES, 2 * options.batch),
             meter: Meter::new(hot, wall),
             phase: Phase::Running,
@@ -148,8 +181,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         work += self.hear_sink();
         work += self.collect_acks(now);
         work += self.hand_over();
-        if self.outbox.is_empty() && !self.process.is_paused() {
+        let is_paused = self.process.is_paused();
+        self.waiting.tell_time(now, is_paused);
+        if self.outbox.is_empty() && !is_paused {
             work += self.take_records();
+            work += self.process_waiting(now);
             work += self.process_ready();
             work += self.hand_over();
         }
@@ -166,7 +202,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             Regime::Working
         } else if self.process.is_paused() {
             Regime::Paused
-        } else if !self.outbox.is_empty() || !self.delivery.has_room() {
+        } else if !self.outbox.is_empty() || !self.delivery.has_room() || self.waiting.is_full() {
             Regime::Backpressured
         } else {
             Regime::Idle
@@ -208,38 +244,41 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     fn process_ready(&mut self) -> usize {
         let mut end = None;
         let mut count = 0;
-        while count < self.options.batch && !self.outbox.is_full() {
+        let batch = self.options.batch;
+        while count < batch && !self.outbox.is_full() && !self.waiting.is_full() {
             let Some(sequence) = self.delivery.next_ready() else { break };
             let start = end.unwrap_or_else(|| self.clock.now());
-            self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
-            end = Some(self.process_one(sequence, start));
+            end = Some(self.process_first(sequence, start));
             count += 1;
         }
         count
     }
 
-    /// Processes one record that begins at `start`; returns when it ended.
-    fn process_one(&mut self, sequence: Sequence, start: Ticks) -> Ticks {
+    /// Processes one record; returns when that ended, and the lookup that it has to wait for.
+    pub(super) fn process_one(&mut self, attempt: &Attempt) -> (Ticks, Option<Awaited>) {
+        let Attempt { sequence, start, is_late, .. } = *attempt;
         if let Some(cut) = self.delivery.cut(sequence) {
+            self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
             self.reject(sequence, too_large(cut.len));
-            return self.clock.now();
+            return (self.clock.now(), None);
         }
         let Engine { source, delivery, process, outbox, meter, clock, .. } = self;
         let (topic, partition_number) = source.partition(delivery.partition(sequence));
         let record = delivery.record(sequence, topic, partition_number);
-        let mut last = start;
-        let processed = process.process(
-            &record,
-            start,
-            &mut |mark| {
-                let now = clock.now();
-                meter.marked(clock, mark, last, now);
-                last = now;
-            },
-            &mut outbox.results,
-        );
+        let mut marks = Marks { last: start, ends: [None; 2] };
+        let mut mark = |mark: Mark| marks.note(mark, clock.now());
+        let results = &mut outbox.results;
+        let processed = match is_late {
+            false => process.process(&record, start, &mut mark, results),
+            true => process.process_late(&record, start, &mut mark, results),
+        };
+        if let Verdict::Wait(awaited) = processed.verdict {
+            return (marks.last, Some(awaited));
+        }
+        meter.attempted(clock, delivery.stamps(sequence), attempt, &marks);
+        let last = marks.last;
         let source_ns = meter.origin(clock, record.arrived, &processed);
-        match processed.verdict {
+        let end = match processed.verdict {
             Verdict::Emit => {
                 let now = clock.now();
                 meter.encoded(clock, last, now);
@@ -258,8 +297,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 self.reject(sequence, rejection);
                 self.clock.now()
             }
-            Verdict::Hold => unreachable!("no operator of this version holds records"),
-        }
+            Verdict::Wait(_) | Verdict::Hold => {
+                unreachable!("no operator of this version holds records")
+            }
+        };
+        (end, None)
     }
 
     /// Puts a record's dead letter into the outbox.

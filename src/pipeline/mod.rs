@@ -21,7 +21,10 @@ mod process;
 pub use process::{Pipeline, SINK};
 pub use results::Results;
 
-use crate::{cache::Value, verdict::Verdict};
+use crate::{
+    cache::Value,
+    verdict::{Awaited, Verdict},
+};
 
 /// The end of a stage, told to whoever takes the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,4 +64,8 @@ pub enum Found<'a> {
     Miss,
     /// The table is older than allowed, and the record must not be answered from it.
     Stale,
+    /// Nobody knows yet: the key was asked for, and the record is to be processed again.
+    Unknown(Awaited),
+    /// Nobody knew in time: as a miss, but rejected records say what happened.
+    Late,
 }

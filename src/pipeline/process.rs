@@ -18,7 +18,7 @@ use crate::{
         results::{Entry, Part},
     },
     record::{Destination, Headers, Record},
-    verdict::{RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
+    verdict::{Awaited, RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
 };
 
 /// Where results go, unless a step says otherwise; `assemble` numbers the sinks so.
@@ -60,6 +60,8 @@ enum Stop<'p> {
     Target(Failure, PathId),
     Miss(usize, &'p Expression),
     Stale(usize),
+    Late(usize, &'p Expression),
+    Wait(Awaited),
 }
 
 impl Pipeline {
@@ -208,10 +210,12 @@ impl<'p> Work<'p, '_> {
                         return Err(Stop::Operand(Why::TableValueUnfit.wrong_type(), key));
                     }
                     (Found::Stale, _) => return Err(Stop::Stale(*table)),
-                    (Found::Miss, OnMiss::Skip) => return Err(Stop::Skip(SkipClass::TableMiss)),
+                    (Found::Unknown(awaited), _) => return Err(Stop::Wait(awaited)),
                     (Found::Miss, OnMiss::Reject) => return Err(Stop::Miss(*table, key)),
-                    (Found::Miss, OnMiss::Text(text)) => (text.as_bytes(), Written::Text),
-                    (Found::Miss, OnMiss::Json(json)) => (json.as_bytes(), Written::Json),
+                    (Found::Late, OnMiss::Reject) => return Err(Stop::Late(*table, key)),
+                    (_, OnMiss::Skip) => return Err(Stop::Skip(SkipClass::TableMiss)),
+                    (_, OnMiss::Text(text)) => (text.as_bytes(), Written::Text),
+                    (_, OnMiss::Json(json)) => (json.as_bytes(), Written::Json),
                 };
                 let fill = |_: Scope<'_>, out: &mut Vec<u8>| {
                     out.extend_from_slice(bytes);
@@ -446,5 +450,11 @@ fn stopped(plan: &Plan, stop: &Stop<'_>, step: Step) -> Verdict {
             let table = &plan.tables[*table];
             reject(RejectClass::StaleTable, format_args!("the table `{table}` is too old"))
         }
+        Stop::Late(table, key) => {
+            let (table, key) = (&plan.tables[*table], key.shown(&plan.tree));
+            let reason = format_args!("the table `{table}` had no answer in time for `{key}`");
+            reject(RejectClass::LookupTimeout, reason)
+        }
+        Stop::Wait(awaited) => Verdict::Wait(*awaited),
     }
 }

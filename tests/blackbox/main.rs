@@ -20,6 +20,7 @@ mod harness;
 mod kills;
 mod load;
 mod names;
+mod on_demand;
 mod orders;
 mod security;
 mod stops;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use hotspur::{
-    cache::Tables,
+    cache::{Sought, Tables},
     clock::{Clock, TscClock},
     host::ThreadUsage,
 };
@@ -25,7 +25,7 @@ use crate::{
 const BATCH: usize = 64;
 
 /// Between two turns others may work: the machine is small.
-const PAUSE: Duration = Duration::from_micros(200);
+const PAUSE: Duration = Duration::from_micros(400);
 
 /// One lookup's answer.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,8 @@ pub(crate) enum Request {
 pub(crate) struct Cost {
     pub(crate) lookups: u64,
     pub(crate) hits: u64,
+    /// Lookups that a table on demand could not answer at once.
+    pub(crate) unknown: u64,
     /// Answers of which nobody knew how old they are.
     pub(crate) of_unknown_age: u64,
     /// How often a lookup gave its core up.
@@ -69,6 +71,8 @@ pub(crate) struct Lookups<'a> {
     tables: Tables,
     /// The keys of each table.
     entries: &'a [Vec<Entry>],
+    /// Whether a table has room for a few of them only.
+    holds_few: Vec<bool>,
     requests: Receiver<Request>,
     random: SmallRng,
     clock: TscClock,
@@ -80,13 +84,13 @@ impl<'a> Lookups<'a> {
     pub(crate) fn new(
         world: &'a World,
         tables: Tables,
-        entries: &'a [Vec<Entry>],
+        (entries, holds_few): (&'a [Vec<Entry>], Vec<bool>),
         requests: Receiver<Request>,
         seed: u64,
     ) -> Lookups<'a> {
         let random = SmallRng::seed_from_u64(seed);
         let (clock, answers, cost) = (TscClock::new(), Vec::new(), Cost::default());
-        Lookups { world, tables, entries, requests, random, clock, answers, cost }
+        Lookups { world, tables, entries, holds_few, requests, random, clock, answers, cost }
     }
 
     /// Looks up until the run ends.
@@ -116,7 +120,7 @@ impl<'a> Lookups<'a> {
         let entries = &self.entries[table];
         let picked: [usize; BATCH] =
             std::array::from_fn(|_| self.random.random_range(0..entries.len()));
-        let mut versions = [None; BATCH];
+        let mut versions: [Option<Version>; BATCH] = [None; BATCH];
         let before = Instant::now();
 
         let usage = ThreadUsage::read();
@@ -124,10 +128,14 @@ impl<'a> Lookups<'a> {
         self.tables.begin_turn(now);
         for (version, index) in versions.iter_mut().zip(picked) {
             let begun = self.clock.now();
-            let value = self.tables.get(table, &entries[index].1);
+            let sought = self.tables.seek(table, &entries[index].1);
             let took = self.clock.nanos(begun, self.clock.now());
             self.cost.longest_ns = self.cost.longest_ns.max(took);
-            *version = value.map(|value| version_of(value.bytes));
+            *version = match sought {
+                Sought::Found(value) => Some(Some(version_of(value.bytes))),
+                Sought::Absent => Some(None),
+                Sought::Unknown(_) => None,
+            };
         }
         self.cost.waits += ThreadUsage::read().since(&usage).voluntary_switches;
 
@@ -135,21 +143,30 @@ impl<'a> Lookups<'a> {
         let as_of = age.map_or(0, |age| self.world.nanos(before).saturating_sub(age + slack(age)));
         let seen = self.world.now();
         self.cost.lookups += BATCH as u64;
-        self.cost.hits += versions.iter().flatten().count() as u64;
+        self.cost.hits += versions.iter().flatten().flatten().count() as u64;
+        self.cost.unknown += versions.iter().filter(|it| it.is_none()).count() as u64;
         self.cost.of_unknown_age += if age.is_none() { BATCH as u64 } else { 0 };
-        let answer = |(version, index): (Version, usize)| {
+        let answer = |(version, index): (Option<Version>, usize)| {
             let key = entries[index].0;
-            Answer { table, key, version, as_of, seen }
+            version.map(|version| Answer { table, key, version, as_of, seen })
         };
-        self.answers.extend(versions.into_iter().zip(picked).map(answer));
+        self.answers.extend(versions.into_iter().zip(picked).filter_map(answer));
     }
 
     fn difference(&mut self, table: usize, content: &[Option<Content>]) -> Option<String> {
         self.tables.quiesce();
+        let mut unknown = 0;
         for ((key, entry), expected) in self.entries[table].iter().zip(content) {
             let kind = self.world.keys[*key].kind;
-            let value = self.tables.get(table, entry);
-            let found = value.map(|value| Content::of(kind, value.bytes));
+            let found = match self.tables.seek(table, entry) {
+                Sought::Found(value) => Some(Content::of(kind, value.bytes)),
+                Sought::Absent => None,
+                // It is asked for now, and will be there the next time, if there is room.
+                Sought::Unknown(_) => {
+                    unknown += 1;
+                    continue;
+                }
+            };
             if found != *expected {
                 let found = found.map(|it| shortened(kind, &it));
                 let expected = expected.as_ref().map(|it| shortened(kind, it));
@@ -157,7 +174,8 @@ impl<'a> Lookups<'a> {
                 return Some(format!("{name} is {found:?} in the copy, {expected:?} in Redis"));
             }
         }
-        None
+        let is_complete = unknown == 0 || self.holds_few[table];
+        (!is_complete).then(|| format!("{unknown} keys are not known yet"))
     }
 }
 

@@ -19,8 +19,9 @@ pub(crate) struct Server {
     child: Option<Child>,
     /// Where it writes `dump.rdb` when it is told to, and reads it from when it starts.
     pub(crate) directory: TempDir,
-    pub(crate) port: u16,
+    port: u16,
     password: Option<&'static str>,
+    options: &'static [&'static str],
 }
 
 impl Server {
@@ -31,11 +32,22 @@ impl Server {
     pub(crate) fn start_with(password: Option<&'static str>) -> Server {
         let mut server = Server::absent();
         server.password = password;
+        server.started()
+    }
+
+    /// With options of the command line.
+    pub(crate) fn start_as(options: &'static [&'static str]) -> Server {
+        let mut server = Server::absent();
+        server.options = options;
+        server.started()
+    }
+
+    fn started(mut self) -> Server {
         for _ in 0..ATTEMPTS {
-            if server.try_launch() {
-                return server;
+            if self.try_launch() {
+                return self;
             }
-            server.port = free_port();
+            self.port = free_port();
         }
         panic!("redis-server did not start on any of {ATTEMPTS} free ports");
     }
@@ -43,10 +55,10 @@ impl Server {
     /// An address where nobody listens yet.
     pub(crate) fn absent() -> Server {
         let directory = tempfile::tempdir().unwrap();
-        Server { child: None, directory, port: free_port(), password: None }
+        Server { child: None, directory, port: free_port(), password: None, options: &[] }
     }
 
-    /// Starts it where it is to be, empty unless a snapshot lies there.
+    /// Starts it where it is to be, with what it last saved.
     pub(crate) fn launch(&mut self) {
         assert!(self.try_launch(), "redis-server did not start on port {}", self.port);
     }
@@ -79,8 +91,16 @@ impl Server {
     }
 
     pub(crate) fn place(&self, prefix: &str) -> TablePlace {
+        TablePlace::Redis(self.redis(prefix))
+    }
+
+    pub(crate) fn redis(&self, prefix: &str) -> RedisTable {
         let shown = format!("redis://127.0.0.1:{}/0", self.port);
-        TablePlace::Redis(RedisTable::new(&self.url(0), &shown, prefix))
+        RedisTable::new(&self.url(0), &shown, prefix)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     fn signal(&self, signal: &str) {
@@ -99,6 +119,7 @@ impl Server {
         let mut command = ending_with_parent("redis-server");
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(self.directory.path());
+        command.args(self.options);
         if let Some(password) = self.password {
             command.args(["--requirepass", password]);
         }

@@ -295,6 +295,7 @@ fn options(order: Order) -> Options {
         in_flight: 5,
         in_flight_bytes: IN_FLIGHT_BYTES,
         batch: 3,
+        waiting: 0,
         dead_letters: DEAD,
         streams_headers: false,
         commit_interval_ns: 10,

@@ -87,6 +87,19 @@ impl Pipeline {
         self
     }
 
+    /// Takes a key out.
+    pub(crate) fn without(mut self, key: &str) -> Pipeline {
+        let (tables, last) = key.rsplit_once('.').unwrap_or(("", key));
+        self.table(tables).remove(last);
+        self
+    }
+
+    /// Says what the first step, a lookup, does without a value.
+    pub(crate) fn on_miss(mut self, on_miss: Value) -> Pipeline {
+        self.document["steps"][0]["lookup"]["on_miss"] = Item::Value(on_miss);
+        self
+    }
+
     /// The table of that name, made if it is not there.
     fn table(&mut self, name: &str) -> &mut dyn TableLike {
         let mut table: &mut dyn TableLike = self.document.as_table_mut();

@@ -34,16 +34,6 @@ impl Redis {
         format!("redis://127.0.0.1:{}/{database}", self.port)
     }
 
-    /// Holds the server still: its connections stay, and it answers nothing.
-    pub(crate) fn freeze(&self) {
-        self.process.signal("STOP");
-    }
-
-    /// Lets it go on after `freeze`.
-    pub(crate) fn thaw(&self) {
-        self.process.signal("CONT");
-    }
-
     /// Runs a command in one of its databases.
     pub(crate) fn run_in(&self, database: u8, command: &[&str]) {
         let client = redis::Client::open(self.url_of(database)).expect("a URL");
@@ -61,6 +51,16 @@ impl Redis {
     pub(crate) fn restart(&mut self) {
         self.process = launch(self.port, &self.folder);
         self.await_answer();
+    }
+
+    /// Takes its time away: connections stay open, and nothing is answered.
+    pub(crate) fn freeze(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Gives it back.
+    pub(crate) fn thaw(&self) {
+        self.process.signal("CONT");
     }
 
     /// Sets a key.

@@ -4,12 +4,16 @@
 //! error or silence lets go of the connection and begins again after a while, the copy serving on
 //! and marked stale meanwhile. It is never idle for long: each round proves that the server is
 //! there, so that neither timers nor keep-alives are needed. A round costs a server some 20 µs.
+//! Keys that expire go also while the server is away, except during the silence, of a second at
+//! most, after which it counts as away. A primary that becomes a replica is noticed within a second.
 
 mod backoff;
 mod deadlines;
+mod holding;
 mod keyspace;
 mod link;
 mod mirror;
+mod on_demand;
 mod pass;
 mod prefix;
 mod round;
@@ -26,6 +30,7 @@ use std::{
 
 use ::redis::Pipeline;
 
+pub(super) use self::on_demand::{Asker, Fetcher};
 use self::{
     backoff::Backoff,
     link::{Address, Link},

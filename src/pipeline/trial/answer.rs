@@ -41,7 +41,7 @@ impl Answer {
         let (class, step, reason) = match verdict {
             Verdict::Skip(skip) => (Some(skip.class.name()), Some(skip.step), None),
             Verdict::Reject(it) => (Some(it.class.name()), Some(it.step), Some(it.reason)),
-            Verdict::Emit | Verdict::Hold => (None, None, None),
+            Verdict::Emit | Verdict::Hold | Verdict::Wait(_) => (None, None, None),
         };
         Answer {
             v: 1,
@@ -153,6 +153,8 @@ impl Seen {
             Found::Hit(_) => "hit",
             Found::Miss => "miss",
             Found::Stale => "stale",
+            Found::Unknown(_) => "unknown",
+            Found::Late => "late",
         };
         let (table, key) = (Some(table.to_owned()), Some(key.into()));
         Seen { step, table, key, found: Some(found), wrote: None, value: None }

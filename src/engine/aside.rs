@@ -1,0 +1,156 @@
+//! How records come to wait aside for a table on demand, and how they come back.
+//!
+//! A record whose lookup has no answer yet waits; those behind it in its lane (see `waiting`) wait
+//! with it, so that results keep the order of each key, and all others pass. While a record waits
+//! behind another it is already processed once for nothing: so its own lookup is asked for at once,
+//! and a lane of many different lookups is answered in one go instead of one after another.
+//!
+//! A record waits for `wait` of the table that it first waits for; then lookups without an answer
+//! count as misses. One that waited behind others and whose lookup was answered meanwhile begins
+//! with a whole `wait` should it need another, because it could not ask for that before. Where as
+//! many wait as may, nothing is processed until one leaves: no record is answered wrongly for lack
+//! of room. Nothing is measured of a record before its last attempt; the time until then is `held`.
+
+use super::{
+    Process,
+    turn::{Attempt, Engine},
+    waiting::{Lane, Place, Waiter},
+};
+use crate::{
+    clock::{Clock, Ticks},
+    delivery::Sequence,
+    limits::WAITING_LOOKED_AT_MAX,
+    record::PartitionId,
+    transport::{Sink, Source},
+    verdict::{Awaited, Verdict},
+};
+
+/// A record asks so often within its time, in case that a question or its answer was lost.
+const QUESTIONS: u64 = 4;
+
+impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
+    /// True while a record of that partition waits aside: what must not end before they do waits.
+    pub fn has_waiting(&self, partition: PartitionId) -> bool {
+        self.waiting.len_of(partition) > 0
+    }
+
+    /// Records that wait aside.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Processes a record whose turn comes for the first time; it may have to wait. Returns when
+    /// that ended.
+    pub(super) fn process_first(&mut self, sequence: Sequence, start: Ticks) -> Ticks {
+        if !self.waiting.is_empty() {
+            let lane = self.lane(sequence);
+            if self.waiting.holds(lane) {
+                return self.follow(sequence, lane, start);
+            }
+        }
+        let attempt = Attempt { sequence, since: start, start, is_late: false };
+        match self.process_one(&attempt) {
+            (end, None) => end,
+            (end, Some(awaited)) => {
+                let lane = self.lane(sequence);
+                self.wait(sequence, lane, start, Some(awaited));
+                end
+            }
+        }
+    }
+
+    /// The record waits behind another of its lane, and asks for what it will need.
+    fn follow(&mut self, sequence: Sequence, lane: Lane, start: Ticks) -> Ticks {
+        let Engine { source, delivery, process, outbox, .. } = self;
+        let (topic, partition_number) = source.partition(delivery.partition(sequence));
+        let record = delivery.record(sequence, topic, partition_number);
+        let results = &mut outbox.results;
+        let before = (results.len(), results.bytes_len());
+        let verdict = process.process(&record, start, &mut |_| {}, results).verdict;
+        results.truncate(before.0, before.1);
+        let awaited = match verdict {
+            Verdict::Wait(awaited) => Some(awaited),
+            _ => None,
+        };
+        self.wait(sequence, lane, start, awaited);
+        self.clock.now()
+    }
+
+    fn wait(&mut self, sequence: Sequence, lane: Lane, since: Ticks, awaited: Option<Awaited>) {
+        let partition = self.delivery.partition(sequence);
+        let (deadline, ask_again) = self.times(since, awaited);
+        let is_untried = self.waiting.holds(lane);
+        self.waiting.add(Waiter {
+            sequence,
+            partition,
+            lane,
+            since,
+            awaited,
+            deadline,
+            ask_again,
+            is_untried,
+        });
+    }
+
+    /// For one that begins to wait at `now`: its deadline, and when it asks again.
+    fn times(&self, now: Ticks, awaited: Option<Awaited>) -> (u64, u64) {
+        let nanos = awaited.map_or(0, |it| self.process.wait_ns(it.table));
+        let (time, ticks) = (self.waiting.time(now), self.clock.ticks(nanos));
+        (time + ticks, time + ticks / QUESTIONS)
+    }
+
+    fn lane(&self, sequence: Sequence) -> Lane {
+        let record = self.delivery.record(sequence, "", 0);
+        self.waiting.lane(&record)
+    }
+
+    /// Looks at records that wait, as many as a turn may: those that have an answer, or no more
+    /// time, are processed.
+    pub(super) fn process_waiting(&mut self, now: Ticks) -> usize {
+        if self.waiting.is_empty() {
+            return 0;
+        }
+        let time = self.waiting.time(now);
+        self.waiting.begin_round(self.process.answered(), time);
+        let mut count = 0;
+        for _ in 0..WAITING_LOOKED_AT_MAX {
+            if count >= self.options.batch || self.outbox.is_full() {
+                break;
+            }
+            let Some((place, waiter)) = self.waiting.next_head() else { break };
+            count += self.look_at(place, waiter, time);
+        }
+        count
+    }
+
+    fn look_at(&mut self, place: Place, waiter: Waiter, time: u64) -> usize {
+        if !self.delivery.is_ours(waiter.sequence) {
+            self.delivery.give_up(waiter.sequence);
+            self.waiting.remove(place);
+            return 1;
+        }
+        let is_answered = waiter.awaited.is_none_or(|it| self.process.is_answered(it));
+        let is_late = !is_answered && time >= waiter.deadline;
+        if !is_answered && !is_late && time < waiter.ask_again {
+            self.waiting.keep(place, waiter);
+            return 0;
+        }
+        let Waiter { sequence, since, .. } = waiter;
+        let start = self.clock.now();
+        let attempt = Attempt { sequence, since, start, is_late };
+        let (_, awaited) = self.process_one(&attempt);
+        match awaited {
+            None => self.waiting.remove(place),
+            Some(awaited) => self.wait_on_for(place, waiter, awaited, start),
+        }
+        1
+    }
+
+    /// A head has no answer yet, or needs another one.
+    fn wait_on_for(&mut self, place: Place, waiter: Waiter, awaited: Awaited, now: Ticks) {
+        let (deadline, ask_again) = self.times(now, Some(awaited));
+        let deadline = if waiter.is_untried { deadline } else { waiter.deadline };
+        let (awaited, is_untried) = (Some(awaited), false);
+        self.waiting.keep(place, Waiter { awaited, deadline, ask_again, is_untried, ..waiter });
+    }
+}
