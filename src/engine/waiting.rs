@@ -288,3 +288,126 @@ impl Waiting {
 /// Where a head stands, between `next_head` and its fate.
 #[derive(Debug)]
 pub(super) struct Place(u32);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn waiter(sequence: u64, lane: u64) -> Waiter {
+        // Lanes that share buckets, too.
+        let lane = Lane(lane << 2);
+        let (sequence, partition) = (Sequence(sequence), PartitionId(lane.0 as u16 >> 3));
+        Waiter { sequence, lane, partition, deadline: 100, ask_again: 50, ..UNUSED.waiter }
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_queue_for_each_lane(
+            records_max in 1..20_usize,
+            steps in vec((any::<bool>(), 0..6_u64, vec(any::<bool>(), 0..30)), 0..60),
+        ) {
+            let mut waiting = Waiting::new(records_max);
+            let mut twin: BTreeMap<u64, VecDeque<u64>> = BTreeMap::new();
+            let (mut next, mut answered) = (0, 0);
+            for (adds, lane, fates) in steps {
+                let len: usize = twin.values().map(VecDeque::len).sum();
+                if adds && len < records_max {
+                    prop_assert_eq!(waiting.holds(Lane(lane << 2)), twin.contains_key(&lane));
+                    waiting.add(waiter(next, lane));
+                    twin.entry(lane).or_default().push_back(next);
+                    next += 1;
+                    continue;
+                }
+                prop_assert_eq!((waiting.len(), waiting.is_full()), (len, len == records_max));
+                answered += 1;
+                waiting.begin_round(answered, 0);
+                let mut seen = HashSet::new();
+                let mut fates = fates.into_iter();
+                while let Some((place, waiter)) = waiting.next_head() {
+                    let lane = waiter.lane.0 >> 2;
+                    let queue = twin.get_mut(&lane).unwrap();
+                    prop_assert_eq!(queue.front(), Some(&waiter.sequence.0));
+                    prop_assert!(seen.insert(waiter.sequence.0), "looked at twice in a round");
+                    if fates.next().unwrap_or(false) {
+                        waiting.remove(place);
+                        queue.pop_front();
+                    } else {
+                        waiting.keep(place, waiter);
+                    }
+                    if twin[&lane].is_empty() {
+                        twin.remove(&lane);
+                    }
+                }
+                for queue in twin.values() {
+                    prop_assert!(seen.contains(&queue[0]), "a head was not looked at");
+                }
+                for partition in 0..3_u64 {
+                    let of_it = twin.iter().filter(|(lane, _)| **lane >> 1 == partition);
+                    let len: usize = of_it.map(|(_, queue)| queue.len()).sum();
+                    prop_assert_eq!(waiting.len_of(PartitionId(partition as u16)), len);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_round_begins_with_an_answer_or_when_one_is_due_and_not_before() {
+        let mut waiting = Waiting::new(4);
+        waiting.add(waiter(0, 0));
+        assert_eq!(waiting.due(), Some(Ticks(50)));
+        waiting.begin_round(0, 49);
+        assert!(waiting.next_head().is_none());
+        for (answered, time) in [(1, 0), (1, 50)] {
+            waiting.begin_round(answered, time);
+            let (place, waiter) = waiting.next_head().unwrap();
+            waiting.keep(place, waiter);
+            assert!(waiting.next_head().is_none());
+        }
+        waiting.hurry();
+        waiting.begin_round(1, 0);
+        let (place, _) = waiting.next_head().unwrap();
+        waiting.remove(place);
+        assert_eq!((waiting.due(), waiting.len()), (None, 0));
+    }
+
+    #[test]
+    fn no_time_runs_out_while_the_run_is_paused() {
+        let mut waiting = Waiting::new(4);
+        assert_eq!(waiting.tell_time(Ticks(10), false), 10);
+        waiting.add(waiter(0, 0));
+        assert_eq!(waiting.tell_time(Ticks(20), true), 20);
+        assert_eq!(waiting.due(), None);
+        assert_eq!(waiting.tell_time(Ticks(1000), true), 20);
+        assert_eq!(waiting.tell_time(Ticks(1010), false), 20);
+        assert_eq!(waiting.tell_time(Ticks(1030), false), 40);
+        assert_eq!(waiting.due(), Some(Ticks(1040)));
+    }
+
+    #[test]
+    fn lanes_are_of_one_partition_and_one_key() {
+        let waiting = Waiting::new(4);
+        let lane = |partition, key| {
+            let record = Record {
+                partition: PartitionId(partition),
+                topic: "t",
+                partition_number: 0,
+                offset: 0,
+                timestamp_ms: None,
+                key,
+                value: None,
+                headers: crate::record::Headers::NONE,
+                arrived: Ticks(0),
+            };
+            waiting.lane(&record)
+        };
+        let lanes = [lane(0, None), lane(1, None), lane(0, Some(b"")), lane(0, Some(&b"a"[..]))];
+        for (index, it) in lanes.iter().enumerate() {
+            assert_eq!(lanes.iter().position(|other| other == it), Some(index));
+        }
+        assert_eq!(lane(0, None), lanes[0]);
+    }
+}

@@ -139,16 +139,16 @@ impl Holding {
     }
 
     /// Begins a generation: all that is held is to be read again, and serves until then.
-    pub(super) fn restart(&mut self) {
-        self.begin_walk(Instant::now());
+    fn restart(&mut self, now: Instant) {
+        self.begin_walk(now);
         self.is_verifying = false;
         self.dirty.clear();
         self.rounds = 0;
     }
 
     /// The same on a new connection.
-    pub(super) fn connected(&mut self) {
-        self.restart();
+    pub(super) fn connected(&mut self, now: Instant) {
+        self.restart(now);
         self.next_role = None;
     }
 
@@ -168,7 +168,7 @@ impl Holding {
         &self.prefix
     }
 
-    /// True after the first `restart`.
+    /// True after the first connection.
     pub(super) fn has_begun(&self) -> bool {
         self.generation > 0
     }
@@ -195,6 +195,12 @@ impl Holding {
 
     pub(super) fn writer(&mut self) -> &mut Writer {
         &mut self.writer
+    }
+
+    /// When the walk under way began, over what an older generation confirmed.
+    #[cfg(test)]
+    pub(super) fn walking(&self) -> Option<Instant> {
+        self.walk.as_ref().map(|_| self.began)
     }
 
     pub(super) fn began(&self) -> Instant {
@@ -236,7 +242,8 @@ impl Holding {
         while let Some(key) = self.deadlines.take_due(now) {
             let Some(value) = self.writer.value(&key) else { continue };
             if value != TableValue::ABSENT {
-                self.note_absent(&key, now);
+                // Our own clock confirms nothing: a walk under way still has to read it.
+                self.note_absent(&key, now, self.generation.wrapping_sub(1));
             } else if self.writer.is_wanted(&key) {
                 self.deadlines.set(&key, now + self.bounds.wait, self.generation);
             } else {
@@ -327,7 +334,7 @@ impl Holding {
     pub(super) fn note(&mut self, pushes: Vec<Push>) {
         for push in pushes {
             match push {
-                Push::Everything => self.restart(),
+                Push::Everything => self.restart(self.round.sent),
                 Push::Keys(keys) => {
                     for key in keys {
                         let Some(key) = self.prefix.strip(&key) else { continue };
@@ -339,7 +346,7 @@ impl Holding {
             }
         }
         if self.dirty.len() > TABLE_DIRTY_KEYS_MAX {
-            self.restart();
+            self.restart(self.round.sent);
         }
     }
 
@@ -375,31 +382,32 @@ impl Holding {
             Reading::Found(value) => {
                 self.writer.insert(&key, value.as_value(), self.generation);
             }
-            Reading::Absent | Reading::Foreign => self.note_absent(&key, sent),
+            Reading::Absent | Reading::Foreign => self.note_absent(&key, sent, self.generation),
         }
         if is_asked {
-            self.stay(&key, Instant::now());
+            self.stay(&key, sent);
         }
     }
 
     fn apply_time_to_live(&mut self, index: usize, time_to_live: TimeToLive) {
         let Some(key) = self.prefix.strip(&self.round.keys[index]) else { return };
+        let sent = self.round.sent;
         let is_value = self.writer.value(key).is_some_and(|it| it != TableValue::ABSENT);
         match time_to_live {
-            // Then that is announced, and read again.
+            // What was made since is announced, and read again.
             _ if !is_value => {}
-            TimeToLive::Gone => {}
+            TimeToLive::Gone => self.note_absent(&key.to_vec(), sent, self.generation),
             TimeToLive::Endless => self.deadlines.forget(key),
-            TimeToLive::Left(left) => match self.round.sent.checked_add(left) {
+            TimeToLive::Left(left) => match sent.checked_add(left) {
                 Some(time) => self.deadlines.set(key, time, self.generation),
                 None => self.deadlines.forget(key),
             },
         }
     }
 
-    fn note_absent(&mut self, key: &[u8], now: Instant) {
-        self.writer.insert(key, TableValue::ABSENT, self.generation);
-        self.deadlines.set(key, now + self.bounds.absent_for, self.generation);
+    fn note_absent(&mut self, key: &[u8], now: Instant, generation: u32) {
+        self.writer.insert(key, TableValue::ABSENT, generation);
+        self.deadlines.set(key, now + self.bounds.absent_for, generation);
     }
 
     /// The entry stays until it was seen, or so long as a record may wait for it.

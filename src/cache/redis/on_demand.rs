@@ -105,7 +105,7 @@ impl Fetcher {
         if self.holding.has_begun() {
             self.status.reconnected();
         }
-        self.holding.connected();
+        self.holding.connected(Instant::now());
         let mut commands = Pipeline::new();
         while !self.stop.is_asked() {
             let progress = self.round(&mut link, &mut commands).inspect_err(|trouble| {

@@ -6,6 +6,8 @@
 //! nobody. It remembers every key's past, so that each statement of the mirror about how fresh it
 //! is can be checked against what was true. Each command takes a millisecond.
 
+mod on_demand;
+
 use std::{
     collections::BTreeMap,
     mem,
