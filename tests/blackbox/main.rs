@@ -26,5 +26,8 @@ mod on_demand;
 mod orders;
 mod security;
 mod stops;
+mod table_files;
+mod table_kinds;
+mod table_staleness;
 mod tables;
 mod topics;

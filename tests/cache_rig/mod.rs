@@ -15,10 +15,15 @@ use hotspur::{
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits until the condition holds.
-pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) {
+    until_within(DEADLINE, what, condition);
+}
+
+/// The same, for what takes longer.
+pub(crate) fn until_within(deadline: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain: {what}");
+        assert!(start.elapsed() < deadline, "waited {deadline:?} in vain: {what}");
         thread::park_timeout(Duration::from_millis(1));
     }
 }

@@ -3,7 +3,8 @@
 use std::{
     io::ErrorKind,
     net::TcpListener,
-    process::{Child, Command, Stdio},
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use hotspur::config::settings::{RedisTable, TablePlace};
@@ -16,7 +17,8 @@ const ATTEMPTS: usize = 5;
 /// A server that ends with the test, however that ends.
 pub(crate) struct Server {
     child: Option<Child>,
-    directory: TempDir,
+    /// Where it writes `dump.rdb` when it is told to, and reads it from when it starts.
+    pub(crate) directory: TempDir,
     port: u16,
     password: Option<&'static str>,
     options: &'static [&'static str],
@@ -114,7 +116,7 @@ impl Server {
 
     /// False if it ended before it answered: another process took the port.
     fn try_launch(&mut self) -> bool {
-        let mut command = Command::new("redis-server");
+        let mut command = ending_with_parent("redis-server");
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
         command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(self.directory.path());
         command.args(self.options);
@@ -145,8 +147,29 @@ impl Drop for Server {
     }
 }
 
+/// The kernel ends it with the thread of the test, also when the test program is killed; elsewhere
+/// than on Linux it ends with its `Server` alone.
+fn ending_with_parent(program: &str) -> Command {
+    if cfg!(target_os = "linux") {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", program]);
+        command
+    } else {
+        Command::new(program)
+    }
+}
+
+/// A port that nobody listens on, below those that the system gives to outgoing connections: who
+/// connects again and again to a server that is away would else meet itself there one day.
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = process::id().wrapping_mul(97) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(12_000 + next % 8_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn process_id(connection: &mut redis::Connection) -> u32 {

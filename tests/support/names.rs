@@ -21,6 +21,12 @@ pub(crate) const GROUP_ASSIGNED: &str = "group.assigned";
 /// A table is complete.
 pub(crate) const TABLE_LOADED: &str = "table.loaded";
 
+/// The source of a table was lost; the last copy serves.
+pub(crate) const TABLE_LOST: &str = "table.lost";
+
+/// A table's file cannot be used; the last copy serves.
+pub(crate) const TABLE_REFUSED: &str = "table.refused";
+
 /// The first signal came; what is in flight is being finished.
 pub(crate) const RUN_STOPPING: &str = "run.stopping";
 

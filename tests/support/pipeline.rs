@@ -49,7 +49,12 @@ impl Pipeline {
     fn shipped(name: &str, kafka: &Kafka) -> Pipeline {
         let path = format!("{}/tuning/pipelines/{name}.toml", env!("CARGO_MANIFEST_DIR"));
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let document = text.parse().unwrap_or_else(|error| panic!("{path}: {error}"));
+        Pipeline::of(name, &text, kafka)
+    }
+
+    /// A configuration of the test's own: tables and steps, and what becomes of a record.
+    pub(crate) fn of(name: &str, text: &str, kafka: &Kafka) -> Pipeline {
+        let document = text.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
         let folder = tempfile::tempdir().expect("a temporary folder");
         let out = folder.path().join("out");
         let pipeline = Pipeline {
@@ -119,6 +124,13 @@ impl Pipeline {
     pub(crate) fn file(self, name: &str, text: &str) -> Pipeline {
         fs::write(self.folder.path().join(name), text).expect("a file can be written");
         self
+    }
+
+    /// Puts another in its place, at one stroke, as careful programs do.
+    pub(crate) fn replace_file(&self, name: &str, text: &str) {
+        let new = self.folder.path().join(format!("{name}.new"));
+        fs::write(&new, text).expect("a file can be written");
+        fs::rename(&new, self.folder.path().join(name)).expect("a file can be renamed");
     }
 
     fn property_of(mut self, client: &str, name: &str, value: &str) -> Pipeline {

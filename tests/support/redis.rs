@@ -26,7 +26,20 @@ impl Redis {
 
     /// The address for a configuration.
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
+        self.url_of(0)
+    }
+
+    /// The address of one of its databases.
+    pub(crate) fn url_of(&self, database: u8) -> String {
+        format!("redis://127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Runs a command in one of its databases.
+    pub(crate) fn run_in(&self, database: u8, command: &[&str]) {
+        let client = redis::Client::open(self.url_of(database)).expect("a URL");
+        let mut connection = client.get_connection().expect("Redis answers");
+        let mut words = redis::Cmd::new();
+        words.arg(command).exec(&mut connection).expect("Redis takes a command");
     }
 
     /// Kills the server; what it held is gone.
