@@ -2,6 +2,7 @@
 
 mod cache_rig;
 #[path = "cache_rig/server.rs"]
+#[expect(dead_code, reason = "not every test program uses all of it")]
 mod server;
 
 use std::time::{Duration, Instant};

@@ -238,7 +238,7 @@ fn run_case(pipeline: &mut Pipeline, tables: &mut Tables, case: &dyn TableLike) 
         Verdict::Reject(it) => {
             (format!("rejected:{}", it.class), Some(it.step), Some(it.reason.to_string()))
         }
-        Verdict::Hold => ("held".to_owned(), None, None),
+        Verdict::Hold | Verdict::Wait(_) => ("held".to_owned(), None, None),
     };
     let wanted = |kind: &str| text(case, kind).map(|class| format!("{kind}:{class}"));
     let wanted = wanted("rejected").or(wanted("skipped")).unwrap_or("emitted".to_owned());
