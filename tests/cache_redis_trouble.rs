@@ -161,7 +161,7 @@ fn a_server_that_pauses_its_clients_is_followed_again() {
     let mut table = open(&settings(server.place("user:"))).unwrap();
     let status = table.handle.status().clone();
     let paused_at = Instant::now();
-    run(&mut redis, "CLIENT PAUSE 1500 ALL");
+    run(&mut redis, "CLIENT PAUSE 3000 ALL");
     until("it is told", || status.last_error().contains("did not answer in time"));
     assert_eq!(table.get("1").unwrap(), b"gold");
     // It is executed when the pause is over.
