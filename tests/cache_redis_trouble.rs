@@ -5,7 +5,10 @@ mod cache_rig;
 #[expect(dead_code, reason = "not every test program uses all of it")]
 mod server;
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use cache_rig::{open, settings, until};
 use hotspur::{
@@ -133,6 +136,30 @@ fn a_user_who_may_not_track_can_poll() {
     run(&mut redis, "ACL SETUSER poor -pttl");
     let error = open(&settings(place)).err().unwrap().to_string();
     assert!(error.contains("pttl") && error.contains("does not let this user do"), "{error}");
+}
+
+#[test]
+fn a_server_that_still_loads_its_data_is_waited_for() {
+    let mut server = Server::start();
+    let mut redis = server.connect();
+    let mut batch = pipe();
+    for number in 0..2_000 {
+        batch.cmd("SET").arg(format!("user:{number}")).arg("gold").ignore();
+    }
+    batch.exec(&mut redis).unwrap();
+    run(&mut redis, "SAVE");
+    let mut table = open(&settings(server.place("user:"))).unwrap();
+    let status = table.handle.status().clone();
+    server.kill();
+    let slowly = &["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
+    server.set_options(slowly);
+    thread::scope(|scope| {
+        scope.spawn(|| server.launch());
+        until("it is told", || status.last_error().contains("is still loading its own data"));
+        assert_eq!(table.get("7").unwrap(), b"gold");
+    });
+    until("it is fresh again", || status.is_fresh());
+    assert_eq!(status.entries(), 2_000);
 }
 
 #[test]
