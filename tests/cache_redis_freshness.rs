@@ -77,13 +77,14 @@ fn keys_expire_by_our_own_clock() {
     // The server does not look for expired keys, and nobody asks for them: it tells nothing.
     run(&mut redis, "DEBUG SET-ACTIVE-EXPIRE 0");
     run(&mut redis, "SET user:old 1 PX 300");
-    run(&mut redis, "SET user:kept 1 PX 300");
-    run(&mut redis, "SET user:longer 1 PX 300");
+    run(&mut redis, "SET user:kept 1 PX 3000");
+    run(&mut redis, "SET user:longer 1 PX 3000");
     let mut table = open(&verified_every(&server, NEVER)).unwrap();
     let status = table.handle.status().clone();
+    // The last to expire is new, so that when it has gone the deadlines of these have passed too.
     run(&mut redis, "PERSIST user:kept");
     run(&mut redis, "PEXPIRE user:longer 100000");
-    run(&mut redis, "SET user:new 1 PX 600");
+    run(&mut redis, "SET user:new 1 PX 3500");
     run(&mut redis, "SET user:far 1 PXAT 9000000000000000000");
     run(&mut redis, "SET user:gone 1");
     table.until("far", Some("1"));
@@ -257,7 +258,7 @@ fn polling_finds_every_change() {
 fn polling_lets_keys_expire_between_two_passes() {
     let server = Server::start();
     let mut redis = server.connect();
-    run(&mut redis, "SET user:soon 1 PX 500");
+    run(&mut redis, "SET user:soon 1 PX 3000");
     run(&mut redis, "SET user:later 1 PX 100000");
     let mut table = open(&polled_every(&server, NEVER)).unwrap();
     assert_eq!(table.handle.status().expiring_entries(), 2);

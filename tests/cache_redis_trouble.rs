@@ -5,7 +5,10 @@ mod cache_rig;
 #[expect(dead_code, reason = "not every test program uses all of it")]
 mod server;
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use cache_rig::{open, settings, until};
 use hotspur::{
@@ -136,6 +139,30 @@ fn a_user_who_may_not_track_can_poll() {
 }
 
 #[test]
+fn a_server_that_still_loads_its_data_is_waited_for() {
+    let mut server = Server::start();
+    let mut redis = server.connect();
+    let mut batch = pipe();
+    for number in 0..2_000 {
+        batch.cmd("SET").arg(format!("user:{number}")).arg("gold").ignore();
+    }
+    batch.exec(&mut redis).unwrap();
+    run(&mut redis, "SAVE");
+    let mut table = open(&settings(server.place("user:"))).unwrap();
+    let status = table.handle.status().clone();
+    server.kill();
+    let slowly = &["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
+    server.set_options(slowly);
+    thread::scope(|scope| {
+        scope.spawn(|| server.launch());
+        until("it is told", || status.last_error().contains("is still loading its own data"));
+        assert_eq!(table.get("7").unwrap(), b"gold");
+    });
+    until("it is fresh again", || status.is_fresh());
+    assert_eq!(status.entries(), 2_000);
+}
+
+#[test]
 fn a_password_that_changes_is_told_and_heals_when_it_is_right_again() {
     let server = Server::start_with(Some("right"));
     let mut redis = server.connect();
@@ -161,7 +188,7 @@ fn a_server_that_pauses_its_clients_is_followed_again() {
     let mut table = open(&settings(server.place("user:"))).unwrap();
     let status = table.handle.status().clone();
     let paused_at = Instant::now();
-    run(&mut redis, "CLIENT PAUSE 1500 ALL");
+    run(&mut redis, "CLIENT PAUSE 3000 ALL");
     until("it is told", || status.last_error().contains("did not answer in time"));
     assert_eq!(table.get("1").unwrap(), b"gold");
     // It is executed when the pause is over.

@@ -63,6 +63,11 @@ impl Server {
         assert!(self.try_launch(), "redis-server did not start on port {}", self.port);
     }
 
+    /// With other options from the next launch on.
+    pub(crate) fn set_options(&mut self, options: &'static [&'static str]) {
+        self.options = options;
+    }
+
     /// As `kill -9` does.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

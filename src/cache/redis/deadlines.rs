@@ -60,9 +60,12 @@ impl Deadlines {
 
     /// Ends all deadlines that another generation gave.
     pub(super) fn sweep(&mut self, generation: u32) {
+        let before = self.by_key.len();
         self.by_key.retain(|_, deadline| deadline.generation == generation);
-        self.by_key.shrink_to(self.by_key.len() * 2);
-        self.requeue();
+        if self.by_key.len() != before {
+            self.by_key.shrink_to(self.by_key.len() * 2);
+            self.requeue();
+        }
     }
 
     /// When the next key goes.

@@ -4,8 +4,8 @@
 //! error or silence lets go of the connection and begins again after a while, the copy serving on
 //! and marked stale meanwhile. It is never idle for long: each round proves that the server is
 //! there, so that neither timers nor keep-alives are needed. A round costs a server some 20 µs.
-//! Keys that expire go also while the server is away, except during the silence, of a second at
-//! most, after which it counts as away. A primary that becomes a replica is noticed within a second.
+//! Keys that expire go also while the server is away; a silent connection, or an attempt to make
+//! one, holds that up by a second at most. A primary that becomes a replica is noticed within one.
 
 mod backoff;
 mod deadlines;
