@@ -44,9 +44,8 @@ fn is_known(number: u64, users: u64) -> bool {
 }
 
 fn fill(redis: &Redis, users: u64) {
-    for user in (0..users).filter(|user| !user.is_multiple_of(11)) {
-        redis.set(&format!("user:u{user}"), format!("tier{user}"));
-    }
+    let known = (0..users).filter(|user| !user.is_multiple_of(11));
+    redis.set_all(known.map(|user| (format!("user:u{user}"), format!("tier{user}"))));
 }
 
 /// `processed_u<user>_<number>_tier<user>`: the number, after a check of the rest.

@@ -70,6 +70,15 @@ impl Redis {
         self.ask(&command).expect("Redis takes a key");
     }
 
+    /// Sets many keys at once.
+    pub(crate) fn set_all(&self, entries: impl Iterator<Item = (String, String)>) {
+        let mut command = redis::cmd("MSET");
+        for (key, value) in entries {
+            command.arg(key).arg(value);
+        }
+        self.ask(&command).expect("Redis takes keys");
+    }
+
     /// Deletes a key.
     pub(crate) fn delete(&self, key: &str) {
         self.ask(redis::cmd("DEL").arg(key)).expect("Redis deletes a key");

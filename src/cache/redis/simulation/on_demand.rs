@@ -50,6 +50,7 @@ impl Demanded {
             self.holding.connected(self.server.time());
         }
         let (sent, time) = (self.server.now, self.server.time());
+        self.server.round_sent = sent;
         self.holding.expire(time);
         if let Some(key) = asked {
             self.holding.want(&[key], time);
@@ -75,7 +76,7 @@ impl Demanded {
         }
         if let Some(began) = walking.filter(|_| self.holding.walking().is_none()) {
             self.walk_began = self.server.millis(began);
-            self.server.silent.retain(|(_, since)| *since > self.walk_began);
+            self.server.silent.retain(|(_, since, _)| *since > self.walk_began);
         }
         self.check_presence();
         if let Some(key) = asked {
@@ -103,7 +104,7 @@ impl Demanded {
         for (key, past) in (0..KEYS).zip(&self.server.past) {
             let Some(answer) = self.held(key) else { continue };
             let silent = self.server.silent.iter().find(|it| it.0 == key);
-            let as_of = self.as_of.min(silent.map_or(u64::MAX, |(_, time)| time - 1));
+            let as_of = self.as_of.min(silent.map_or(u64::MAX, |(_, _, sent)| *sent));
             let first = past.partition_point(|state| state.since <= as_of).saturating_sub(1);
             let was_true = past[first..].iter().any(|state| match answer {
                 Some(_) => state.value_at(state.since.max(as_of)) == answer,
