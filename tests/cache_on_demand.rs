@@ -1,4 +1,4 @@
-//! Tables on demand against a real redis-server: what is asked for comes, stays true, and is bounded.
+//! Tables on demand against a real redis-server: what is asked for comes, stays true, is bounded.
 
 mod cache_rig;
 #[path = "cache_rig/server.rs"]

@@ -208,7 +208,11 @@ impl Check {
         match LoadedTables::open(std::slice::from_ref(table), &stop, give_up) {
             Ok(loaded) => {
                 let entries: u64 = loaded.statuses().map(|it| it.entries()).sum();
-                self.say(format!("table {name}: {place}, entries {entries}"));
+                let held = match table.on_demand() {
+                    Some(_) => "fetched on demand".to_owned(),
+                    None => format!("entries {entries}"),
+                };
+                self.say(format!("table {name}: {place}, {held}"));
             }
             Err(StartError::Stopped) => {
                 self.report.problems.push(Problem::error(format!("tables.{name}.{key}"), trouble));

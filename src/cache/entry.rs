@@ -8,8 +8,8 @@
 //! Contract of the `unsafe` here:
 //!
 //! * an `Entry` comes from `allocate` only, and is freed at most once;
-//! * whoever calls any other method but `at` and `address` owes that the block has not been freed, and
-//!   will not be while what it got is in use;
+//! * whoever calls any other method but `at` and `address` owes that the block has not been freed,
+//!   and will not be while what it got is in use;
 //! * the pointer keeps the provenance of the whole block: the bytes are reached from it, never from
 //!   a reference to the header.
 

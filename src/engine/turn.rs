@@ -117,7 +117,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         Engine {
             delivery: Delivery::new(options.order, options.in_flight, options.in_flight_bytes),
             waiting: Waiting::new(options.waiting.min(options.in_flight)),
-            outbox: Outbox::with_capacity(2 * OUTBOX_BYTES, 2 * options.batch),
+            outbox: Outbox::with_capacity(2 * OUTBOX_BYTES, 3 * options.batch),
             meter: Meter::new(hot, wall),
             phase: Phase::Running,
             owned: Vec::with_capacity(PARTITIONS_MAX),
