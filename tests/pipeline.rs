@@ -239,6 +239,7 @@ fn run_case(pipeline: &mut Pipeline, tables: &mut Tables, case: &dyn TableLike) 
             (format!("rejected:{}", it.class), Some(it.step), Some(it.reason.to_string()))
         }
         Verdict::Hold => ("held".to_owned(), None, None),
+        Verdict::Wait(_) => panic!("{name}: no table here is on demand"),
     };
     let wanted = |kind: &str| text(case, kind).map(|class| format!("{kind}:{class}"));
     let wanted = wanted("rejected").or(wanted("skipped")).unwrap_or("emitted".to_owned());

@@ -396,7 +396,10 @@ impl Holding {
         match time_to_live {
             // What was made since is announced, and read again.
             _ if !is_value => {}
-            TimeToLive::Gone => self.note_absent(&key.to_vec(), sent, self.generation),
+            TimeToLive::Gone => {
+                let key = key.to_vec();
+                self.note_absent(&key, sent, self.generation);
+            }
             TimeToLive::Endless => self.deadlines.forget(key),
             TimeToLive::Left(left) => match sent.checked_add(left) {
                 Some(time) => self.deadlines.set(key, time, self.generation),
