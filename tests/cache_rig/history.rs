@@ -93,7 +93,7 @@ impl History {
     /// The owner wrote it and got no answer: it has been written, or never will be.
     pub(crate) fn perhaps(&mut self, holds: Version, window: Window, expiry: Option<Window>) {
         self.changes.push(Change { holds, window, is_certain: false });
-        self.expiries.iter_mut().for_each(|expiry| expiry.is_certain = false);
+        self.expiries.iter_mut().for_each(|it| it.is_certain &= it.window.done < window.begun);
         let expiry = expiry.map(|window| Change { holds: None, window, is_certain: false });
         self.expiries.extend(expiry);
         self.is_sure = false;
