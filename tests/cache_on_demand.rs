@@ -1,7 +1,6 @@
 //! Tables on demand against a real redis-server: what is asked for comes, stays true, is bounded.
 
 mod cache_rig;
-#[expect(dead_code, reason = "a server can do more than is asked of it here")]
 #[path = "cache_rig/server.rs"]
 #[expect(dead_code, reason = "not every test program uses all of it")]
 mod server;

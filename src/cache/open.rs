@@ -202,7 +202,7 @@ impl TableHandle {
         move || reread.store(true, Ordering::Release)
     }
 
-    /// Takes user and password of a Redis from newer settings, for the connections to come, whenever
+    /// Takes user and password of a Redis from newer settings for the connections to come, whenever
     /// it is called. True if they changed.
     ///
     /// # Errors
