@@ -240,7 +240,7 @@ fn churn(writer: &mut Writer, progress: &Progress, numbers: &mut Numbers) -> His
         progress.begun.store(write, Ordering::Release);
         let key = numbers.below(KEYS);
         let states = &mut history[key as usize];
-        let removes = if (write / phase) % 2 == 0 { 2 } else { 9 };
+        let removes = if (write / phase).is_multiple_of(2) { 2 } else { 9 };
         if numbers.below(10) < removes {
             let was_there = states.last().is_some_and(|(_, version)| version.is_some());
             assert_eq!(writer.remove(&key.to_le_bytes()), was_there);

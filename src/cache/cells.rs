@@ -80,7 +80,7 @@ impl Cells {
             // SAFETY: the block has room for `count` words, and nobody else knows it yet.
             unsafe { start.add(index).write(Cell::default()) };
         }
-        Cells { start, count, watch: Watch::default() }
+        Cells { start, count, watch: Watch::new() }
     }
 
     /// How many.

@@ -73,7 +73,7 @@ impl Entry {
         let Some(block) = NonNull::new(block) else { alloc::handle_alloc_error(layout) };
         let value = value_bytes | (kind as u32) << LENGTH_BITS;
         let generation = AtomicU32::new(generation & GENERATION_MASK);
-        let header = Header { hash, generation, key_bytes, value, watch: Watch::default() };
+        let header = Header { hash, generation, key_bytes, value, watch: Watch::new() };
         // SAFETY: the block is ours, aligned for the header and as long as header, key and value.
         unsafe {
             block.write(header);

@@ -60,10 +60,14 @@ impl<T> AtomicPtr<T> {
 }
 
 /// Loom stops the model if a read and the giving back are in no order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Watch(loom::cell::UnsafeCell<()>);
 
 impl Watch {
+    pub(super) fn new() -> Watch {
+        Watch(loom::cell::UnsafeCell::new(()))
+    }
+
     pub(super) fn read(&self) {
         self.0.with(|_| ());
     }

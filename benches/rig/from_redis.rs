@@ -1,0 +1,259 @@
+//! A real redis-server of the bench's own: how fast it is copied, and how soon a change is seen.
+//!
+//! Both go the way of a run: `cache::open`, the gate, a hot thread that turns and looks up. Each
+//! load is a process of its own, so that its peak of memory is its own.
+
+use std::{
+    env,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use hotspur::{
+    cache::{self, Tables},
+    config::settings::{RedisTable, Table, TablePlace},
+    host,
+};
+
+use super::{
+    Plan, footprint, isolated,
+    structures::{KEY_BYTES, VALUE_BYTES},
+};
+
+const PREFIX: &str = "user:";
+const LOADS: usize = 3;
+
+/// Keys a second that a copy takes in at least, without and with expiry.
+const PLAIN_MIN: f64 = 500_000.0;
+const EXPIRING_MIN: f64 = 200_000.0;
+/// Its peak of memory as a multiple of what it ends with.
+const PEAK_MAX: f64 = 1.5;
+
+const WRITES_A_SECOND: u64 = 20_000;
+/// Keys that are written in turn: each again after 6.4 ms.
+const WRITTEN_KEYS: u64 = 128;
+/// From the time that a SET was due until a lookup gives its value.
+const SEEN_P50_MAX: Duration = Duration::from_micros(300);
+const SEEN_P999_MAX: Duration = Duration::from_millis(2);
+
+/// Ends with its owner.
+struct Server {
+    child: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Server {
+        let folder = tempfile::tempdir().expect("a folder for a while");
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+        let port = free.expect("a free port").port();
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port.to_string(), "--save", "", "--bind", "127.0.0.1"]);
+        command.arg("--dir").arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("redis-server is installed (scripts/setup redis)");
+        let server = Server { child, port, _folder: folder };
+        let start = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(10), "redis-server does not answer");
+            thread::sleep(Duration::from_millis(5));
+        }
+        server
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// So many keys of the bench's length, with an expiry far away or without.
+    fn fill(&self, keys: u64, expires: bool) {
+        let mut redis = redis::Client::open(self.url()).and_then(|it| it.get_connection());
+        let redis = redis.as_mut().expect("a connection");
+        redis::cmd("FLUSHALL").exec(redis).expect("an empty server");
+        let value = "v".repeat(VALUE_BYTES);
+        for start in (0..keys).step_by(10_000) {
+            let mut commands = redis::pipe();
+            for number in start..keys.min(start + 10_000) {
+                let set = commands.cmd("SET").arg(key(number)).arg(&value);
+                if expires {
+                    set.arg("EX").arg(86_400);
+                }
+                set.ignore();
+            }
+            commands.exec(redis).expect("keys are set");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn key(number: u64) -> String {
+    format!("{PREFIX}{number:0KEY_BYTES$}")
+}
+
+fn table(url: &str) -> Table {
+    let place = TablePlace::Redis(RedisTable::new(url, url, PREFIX));
+    Table { load_timeout: Duration::from_secs(300), ..Table::new("users", place) }
+}
+
+pub(crate) fn show(plan: &Plan) -> bool {
+    let server = Server::start();
+    let kept = show_loads(&server, plan);
+    show_visible(&server, plan) && kept
+}
+
+fn show_loads(server: &Server, plan: &Plan) -> bool {
+    println!("## Copying {} keys from redis-server on the same machine\n", plan.redis_keys);
+    println!(
+        "The best of {LOADS} loads, each in a process of its own, as `hotspur run` does it.\n"
+    );
+    println!("| keys | keys/s | at least | peak memory over the final | at most |");
+    println!("| --- | ---: | ---: | ---: | ---: |");
+    let mut kept = true;
+    for (name, expires, at_least) in
+        [("without expiry", false, PLAIN_MIN), ("each expires in a day", true, EXPIRING_MIN)]
+    {
+        server.fill(plan.redis_keys, expires);
+        let loads: Vec<_> = (0..LOADS).map(|_| load(&server.url())).collect();
+        let rate = loads.iter().map(|it| plan.redis_keys as f64 / it.0).fold(0.0, f64::max);
+        let peak = loads.iter().map(|it| it.1).fold(0.0, f64::max);
+        let verdict = |is_kept| if is_kept { "" } else { " (missed)" };
+        kept &= rate >= at_least && peak <= PEAK_MAX;
+        println!(
+            "| {name} | {rate:.0}{} | {at_least} | {peak:.2}{} | {PEAK_MAX} |",
+            verdict(rate >= at_least),
+            verdict(peak <= PEAK_MAX),
+        );
+    }
+    println!();
+    kept
+}
+
+/// Seconds, and peak memory as a multiple of the final.
+fn load(url: &str) -> (f64, f64) {
+    let mut child = Command::new(env::current_exe().expect("this program has a path"));
+    let output = child.args(["--load", url]).output().expect("this program starts").stdout;
+    let text = String::from_utf8(output).expect("text");
+    let mut figures = text.split_whitespace().map(|it| it.parse().expect("a number"));
+    let mut next = || figures.next().expect("two figures");
+    (next(), next())
+}
+
+/// What the process for one load does.
+pub(crate) fn load_and_tell(url: &str) {
+    let start = Instant::now();
+    let (mut tables, handles) = cache::open(&[table(url)], &Arc::default()).expect("it opens");
+    handles[0].wait_loaded(&mut tables, |_| ()).expect("it loads");
+    let took = start.elapsed().as_secs_f64();
+    tables.quiesce();
+    let (resident, peak) = footprint::resident();
+    println!("{took} {}", peak as f64 / resident as f64);
+}
+
+fn show_visible(server: &Server, plan: &Plan) -> bool {
+    let length = plan.redis_length;
+    println!("## From SET to a lookup that sees it\n");
+    println!(
+        "{WRITES_A_SECOND} SETs a second in the open loop for {length:?}, from when each was due;"
+    );
+    println!(
+        "{WRITTEN_KEYS} keys are written in turn, and every turn looks all of them up. A value"
+    );
+    println!("that was replaced before it was seen counts with the one that replaced it.\n");
+    server.fill(10_000, false);
+    let stop = Arc::new(AtomicBool::new(false));
+    // All threads but this one stay off the hot core, as in a run.
+    let _guard = host::Housekeeping::enter(&[isolated::cores().1].into_iter().collect());
+    let (mut tables, handles) = cache::open(&[table(&server.url())], &stop).expect("it opens");
+    handles[0].wait_loaded(&mut tables, |_| ()).expect("it loads");
+    let start = Instant::now() + Duration::from_millis(100);
+    let last = WRITES_A_SECOND * length.as_millis() as u64 / 1_000;
+    let socket = TcpStream::connect(("127.0.0.1", server.port)).expect("a connection");
+    let latency = thread::scope(|scope| {
+        scope.spawn(|| write(&socket, start, last));
+        scope.spawn(|| swallow(&socket));
+        look(&mut tables, start, last)
+    });
+    drop(handles);
+    let at = |quantile| Duration::from_nanos(latency.value_at_quantile(quantile));
+    let (p50, p999) = (at(0.5), at(0.999));
+    println!(
+        "| SETs | p50 | p90 | p99 | p99.9 | max |\n| ---: | ---: | ---: | ---: | ---: | ---: |"
+    );
+    println!(
+        "| {} | {p50:?} | {:?} | {:?} | {p999:?} | {:?} |\n",
+        latency.len(),
+        at(0.9),
+        at(0.99),
+        Duration::from_nanos(latency.max()),
+    );
+    let is_kept = p50 <= SEEN_P50_MAX && p999 <= SEEN_P999_MAX;
+    let verdict = if is_kept { "" } else { " (missed)" };
+    println!("The aim is {SEEN_P50_MAX:?} for p50 and {SEEN_P999_MAX:?} for p99.9{verdict}.\n");
+    is_kept
+}
+
+fn due(start: Instant, number: u64) -> Instant {
+    start + Duration::from_nanos(number * 1_000_000_000 / WRITES_A_SECOND)
+}
+
+/// Each SET when it is due; the number is the value.
+fn write(mut socket: &TcpStream, start: Instant, last: u64) {
+    socket.set_nodelay(true).expect("an option of every socket");
+    for number in 1..=last {
+        let wait = due(start, number).saturating_duration_since(Instant::now());
+        if !wait.is_zero() {
+            thread::sleep(wait);
+        }
+        let (key, value) = (key(number % WRITTEN_KEYS), number.to_string());
+        let command = format!(
+            "*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${}\r\n{value}\r\n",
+            key.len(),
+            value.len()
+        );
+        socket.write_all(command.as_bytes()).expect("the server takes it");
+    }
+    let _ = socket.shutdown(std::net::Shutdown::Write);
+}
+
+fn swallow(mut socket: &TcpStream) {
+    let mut replies = [0; 4096];
+    while matches!(socket.read(&mut replies), Ok(1..)) {}
+}
+
+/// Turns as a hot thread does, on its core, until the last of every key is there.
+fn look(tables: &mut Tables, start: Instant, last: u64) -> Histogram<u64> {
+    // Fails where a system keeps no thread on a core; then it runs where it may.
+    let _ = host::pin_current(isolated::cores().0);
+    let mut latency = Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("good bounds");
+    let keys: Vec<String> = (0..WRITTEN_KEYS).map(|it| format!("{it:0KEY_BYTES$}")).collect();
+    // The number that is to be seen next under each key; key 0 has the last of each round.
+    let first = |key| if key == 0 { WRITTEN_KEYS } else { key };
+    let mut next: Vec<u64> = (0..WRITTEN_KEYS).map(first).collect();
+    let give_up = due(start, last) + Duration::from_secs(10);
+    while next.iter().any(|it| *it <= last) {
+        tables.quiesce();
+        assert!(Instant::now() < give_up, "some SET was never seen");
+        for (key, next) in keys.iter().zip(&mut next) {
+            let value = tables.get(0, key.as_bytes()).expect("every key is there");
+            let text = std::str::from_utf8(value.bytes).expect("text");
+            let Ok(seen) = text.parse::<u64>() else { continue };
+            while *next <= seen {
+                let age = Instant::now().saturating_duration_since(due(start, *next));
+                latency.saturating_record(age.as_nanos() as u64);
+                *next += WRITTEN_KEYS;
+            }
+        }
+    }
+    latency
+}
