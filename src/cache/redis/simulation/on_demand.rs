@@ -20,6 +20,8 @@ struct Demanded {
     round_took: u64,
     /// When the walk that last ended began.
     walk_began: u64,
+    /// When each round was sent.
+    rounds: Vec<u64>,
 }
 
 impl Demanded {
@@ -38,7 +40,8 @@ impl Demanded {
         let server = Server::new();
         holding.connected(server.time());
         let (is_loaded, as_of, round_took, walk_began) = (false, 0, 0, 0);
-        Demanded { server, holding, reader, is_loaded, as_of, round_took, walk_began }
+        let rounds = vec![0];
+        Demanded { server, holding, reader, is_loaded, as_of, round_took, walk_began, rounds }
     }
 
     /// One round that was asked for a key, with an event before each command and one after it.
@@ -50,7 +53,7 @@ impl Demanded {
             self.holding.connected(self.server.time());
         }
         let (sent, time) = (self.server.now, self.server.time());
-        self.server.round_sent = sent;
+        self.rounds.push(sent);
         self.holding.expire(time);
         if let Some(key) = asked {
             self.holding.want(&[key], time);
@@ -76,7 +79,7 @@ impl Demanded {
         }
         if let Some(began) = walking.filter(|_| self.holding.walking().is_none()) {
             self.walk_began = self.server.millis(began);
-            self.server.silent.retain(|(_, since, _)| *since > self.walk_began);
+            self.server.silent.retain(|(_, since)| *since > self.walk_began);
         }
         self.check_presence();
         if let Some(key) = asked {
@@ -85,6 +88,11 @@ impl Demanded {
             assert!(is_answered && self.holding.take_answers(), "{key} has no answer");
         }
         events.next().into_iter().for_each(|event| self.server.happen(event));
+    }
+
+    /// When the last round before then was sent: it may have read what was there before.
+    fn round_before(&self, time: u64) -> u64 {
+        self.rounds[self.rounds.partition_point(|sent| *sent < time) - 1]
     }
 
     /// What is held of a key; `None` if nothing is, also not that it is absent.
@@ -104,7 +112,7 @@ impl Demanded {
         for (key, past) in (0..KEYS).zip(&self.server.past) {
             let Some(answer) = self.held(key) else { continue };
             let silent = self.server.silent.iter().find(|it| it.0 == key);
-            let as_of = self.as_of.min(silent.map_or(u64::MAX, |(_, _, sent)| *sent));
+            let as_of = self.as_of.min(silent.map_or(u64::MAX, |it| self.round_before(it.1)));
             let first = past.partition_point(|state| state.since <= as_of).saturating_sub(1);
             let was_true = past[first..].iter().any(|state| match answer {
                 Some(_) => state.value_at(state.since.max(as_of)) == answer,
