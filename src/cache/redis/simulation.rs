@@ -87,10 +87,8 @@ struct Server {
     /// Not announced yet, and since when.
     changed: BTreeMap<u8, u64>,
     flushed: Option<u64>,
-    /// Keys that changed silently, and when, that no pass has caught up with; and since when the
-    /// round under way may have read what was there before.
-    silent: Vec<(u8, u64, u64)>,
-    round_sent: u64,
+    /// Keys that changed silently, and when, that no pass has caught up with.
+    silent: Vec<(u8, u64)>,
     /// When the PING before the last, and the last, were executed.
     pings: [u64; 2],
     /// Announced, and on the way with the replies.
@@ -109,7 +107,6 @@ impl Server {
             changed: BTreeMap::new(),
             flushed: None,
             silent: Vec::new(),
-            round_sent: 0,
             pings: [0; 2],
             pushes: Vec::new(),
             is_broken: false,
@@ -157,7 +154,7 @@ impl Server {
             }
             Event::Swap(key, value) => {
                 self.write(key, value);
-                self.silent.push((key, self.now, self.round_sent));
+                self.silent.push((key, self.now));
             }
             Event::Expire(key, time) => {
                 if let Some(value) = self.value(key) {
@@ -253,6 +250,8 @@ struct Simulation {
     round_took: u64,
     /// When the last pass began.
     pass_began: u64,
+    /// When each round was sent.
+    rounds: Vec<u64>,
 }
 
 impl Simulation {
@@ -267,7 +266,17 @@ impl Simulation {
         mirror.connected();
         let server = Server::new();
         let (is_loaded, as_of, round_took, pass_began) = (false, 0, 0, 0);
-        Simulation { server, mirror, reader, is_tracked, is_loaded, as_of, round_took, pass_began }
+        Simulation {
+            server,
+            mirror,
+            reader,
+            is_tracked,
+            is_loaded,
+            as_of,
+            round_took,
+            pass_began,
+            rounds: vec![0],
+        }
     }
 
     /// One round, with an event before each command and one after it.
@@ -279,7 +288,7 @@ impl Simulation {
             self.mirror.connected();
         }
         let sent = self.server.now;
-        self.server.round_sent = sent;
+        self.rounds.push(sent);
         let mut commands = Pipeline::new();
         let questions = self.mirror.ask(self.server.time(), &mut commands);
         assert_eq!(questions.len(), commands.len());
@@ -303,12 +312,17 @@ impl Simulation {
         }
         if self.mirror.take_finished().is_some() {
             let began = self.server.millis(passing.unwrap().1);
-            self.server.silent.retain(|(_, time, _)| *time > began);
+            self.server.silent.retain(|(_, since)| *since > began);
             self.pass_began = began;
         }
         self.check_presence();
         self.check_expiry();
         events.next().into_iter().for_each(|event| self.server.happen(event));
+    }
+
+    /// When the last round before then was sent: it may have read what was there before.
+    fn round_before(&self, time: u64) -> u64 {
+        self.rounds[self.rounds.partition_point(|sent| *sent < time) - 1]
     }
 
     fn answer(&self, key: u8) -> Option<u64> {
@@ -327,7 +341,7 @@ impl Simulation {
         for (key, past) in (0..KEYS).zip(&self.server.past) {
             let answer = self.answer(key);
             let silent = self.server.silent.iter().find(|it| it.0 == key);
-            let as_of = self.as_of.min(silent.map_or(u64::MAX, |(_, _, sent)| *sent));
+            let as_of = self.as_of.min(silent.map_or(u64::MAX, |it| self.round_before(it.1)));
             let first = past.partition_point(|state| state.since <= as_of).saturating_sub(1);
             let was_true = past[first..].iter().any(|state| match answer {
                 Some(_) => state.value_at(state.since.max(as_of)) == answer,
