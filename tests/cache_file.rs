@@ -143,3 +143,27 @@ fn the_old_copy_serves_until_the_new_one_is_valid() {
     table.until("a", Some("2"));
     until("it is fresh again", || status.is_fresh());
 }
+
+#[test]
+fn a_turn_sees_the_old_file_or_the_new_one_and_never_some_of_both() {
+    const KEYS: usize = 5_000;
+    let content = |version: u32| -> String {
+        (0..KEYS).map(|key| format!("{{\"key\":{key},\"value\":{version}}}\n")).collect()
+    };
+    let rig = Rig::new(&content(1));
+    let mut table = rig.open();
+    for version in 2..5_u32 {
+        let next = rig.directory.path().join("next");
+        fs::write(&next, content(version)).unwrap();
+        fs::rename(&next, &rig.path).unwrap();
+        let (before, after) = ((version - 1).to_string(), version.to_string());
+        until("the new content", || {
+            table.tables.quiesce();
+            let value = |key: usize| table.tables.get(0, key.to_string().as_bytes()).unwrap().bytes;
+            let first = value(0);
+            assert!(first == before.as_bytes() || first == after.as_bytes());
+            assert!((0..KEYS).all(|key| value(key) == first), "some of both");
+            first == after.as_bytes()
+        });
+    }
+}

@@ -57,6 +57,8 @@ enum Operation {
     RemoveMany(u8),
     NextGeneration,
     Sweep,
+    /// So many keys in the place of all.
+    Replace(u8, Vec<u8>),
     Publish,
     Quiesce,
 }
@@ -72,6 +74,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => any::<u8>().prop_map(Operation::RemoveMany),
         2 => Just(Operation::NextGeneration),
         2 => Just(Operation::Sweep),
+        1 => (any::<u8>(), vec(any::<u8>(), 0..4))
+            .prop_map(|(keys, bytes)| Operation::Replace(keys, bytes)),
         4 => Just(Operation::Publish),
         4 => Just(Operation::Quiesce),
     ]
@@ -127,6 +131,15 @@ impl Twins {
                 let before = self.map.len();
                 self.map.retain(|_, (_, _, it)| *it == self.generation);
                 assert_eq!(self.writer.sweep(self.generation), before - self.map.len());
+            }
+            Operation::Replace(keys, bytes) => {
+                self.generation += 1;
+                let entry =
+                    |number| (key_of(number), (ValueKind::Text, bytes.clone(), self.generation));
+                self.map = (0..*keys).map(entry).collect();
+                let value = Value { kind: ValueKind::Text, bytes };
+                let entries = self.map.keys().map(|key| (key.as_slice(), value));
+                self.writer.replace(entries, self.generation);
             }
             Operation::Publish => self.writer.publish(),
             Operation::Quiesce => reader.quiesce(),
@@ -320,81 +333,6 @@ fn what_a_concurrent_reader_sees_was_true_since_it_turned() {
     }
 }
 
-/// Keys that a spreading function may take amiss, and such as somebody might choose.
-#[cfg(not(miri))]
-fn awkward_keys(count: u64) -> Vec<(&'static str, Vec<Vec<u8>>)> {
-    let keys = |of: fn(u64) -> Vec<u8>| (0..count).map(of).collect::<Vec<_>>();
-    vec![
-        ("numbers in text", keys(|it| format!("user:{it}").into_bytes())),
-        ("numbers with zeroes before", keys(|it| format!("{it:016}").into_bytes())),
-        ("words that count", keys(|it| it.to_le_bytes().to_vec())),
-        ("words that count in the upper half", keys(|it| (it << 40).to_be_bytes().to_vec())),
-        ("steps of a power of two", keys(|it| (it << 20).to_le_bytes().to_vec())),
-        ("one byte, ever longer", (0..2_000).map(|it| vec![b'a'; it]).collect()),
-        ("two words that cancel out", keys(|it| [it, !it].map(u64::to_le_bytes).concat())),
-        ("two equal words", keys(|it| [it, it].map(u64::to_le_bytes).concat())),
-        ("one set bit", (0..512).map(one_bit).collect()),
-        ("random", {
-            let mut numbers = Numbers(count);
-            (0..count).map(|_| numbers.next().to_le_bytes().to_vec()).collect()
-        }),
-    ]
-}
-
-#[cfg(not(miri))]
-fn one_bit(bit: usize) -> Vec<u8> {
-    let mut key = vec![0; 64];
-    key[bit / 8] = 1 << (bit % 8);
-    key
-}
-
-#[test]
-#[cfg(not(miri))]
-fn no_keys_chosen_beforehand_make_long_probes() {
-    // From the home of random keys to the end of its chain it is 12.3 slots on average with three
-    // of four in use, and the longest of so many has some hundred.
-    const PROBES_MEAN_MAX: f64 = 16.0;
-    const PROBES_MAX: usize = 400;
-    for seed in 0..4 {
-        for (name, keys) in awkward_keys(24_500) {
-            let (mut writer, mut reader) = table(0, seed);
-            keys.iter().for_each(|key| _ = writer.insert(key, Value::text(b""), 0));
-            writer.publish();
-            reader.quiesce();
-            let probes = |key: &Vec<u8>| reader.probes(reader.hash(key));
-            let longest = keys.iter().map(probes).max().unwrap_or(0);
-            let mean = keys.iter().map(probes).sum::<usize>() as f64 / keys.len() as f64;
-            let told =
-                format!("{name}, seed {seed}: {mean:.1} probes on average, {longest} at most");
-            assert!(mean <= PROBES_MEAN_MAX && longest <= PROBES_MAX, "{told}");
-        }
-    }
-}
-
-#[test]
-#[cfg(not(miri))]
-fn keys_that_collide_under_one_seed_do_not_under_another() {
-    let (_, known) = table(0, 1);
-    let mut numbers = Numbers(1);
-    let mut keys = Vec::new();
-    while keys.len() < 1_000 {
-        let key = numbers.next().to_le_bytes().to_vec();
-        if known.hash(&key).starts_at(1 << 12) == 0 {
-            keys.push(key);
-        }
-    }
-    let longest = |seed| {
-        let (mut writer, mut reader) = table(0, seed);
-        keys.iter().for_each(|key| _ = writer.insert(key, Value::text(b""), 0));
-        writer.publish();
-        reader.quiesce();
-        keys.iter().map(|key| reader.probes(reader.hash(key))).max().unwrap_or(0)
-    };
-    assert!(longest(1) >= keys.len() / 2, "the check can see a chain");
-    let seed = seed();
-    assert!(longest(seed) <= 100, "seed {seed}");
-}
-
 #[test]
 fn nothing_is_freed_before_the_reader_turns_and_all_is_after() {
     let (mut writer, mut reader) = table(4, 7);
@@ -461,4 +399,39 @@ fn either_side_may_go_first() {
     writer.insert(b"key", Value::text(b"value"), 0);
     writer.remove(b"key");
     writer.publish();
+}
+
+#[test]
+fn a_reader_sees_one_content_or_the_other_and_never_some_of_both() {
+    const KEYS: u8 = 20;
+    let (mut writer, mut reader) = table(0, 7);
+    let versions = 1 + 2_000 / SCALE as u32;
+    let put = |writer: &mut Writer, version: u32| {
+        let bytes = version.to_le_bytes();
+        // Every other key stays as it is.
+        let value = |key: u8| if key.is_multiple_of(2) { &b"same"[..] } else { &bytes };
+        let entries: Vec<_> = (0..KEYS).map(|key| ([key], Value::text(value(key)))).collect();
+        writer.replace(entries.iter().map(|(key, value)| (&key[..], *value)), version);
+    };
+    put(&mut writer, 1);
+    let writing = thread::spawn(move || {
+        (2..=versions).for_each(|version| put(&mut writer, version));
+        writer
+    });
+    let mut newest = 1;
+    while newest < versions {
+        reader.quiesce();
+        let seen = |key: u8| reader.get(&[key]).expect("every version has every key").bytes;
+        let version = u32::from_le_bytes(seen(1).try_into().unwrap());
+        assert!(version >= newest, "{version} after {newest}");
+        newest = version;
+        for key in 0..KEYS {
+            let expected = if key.is_multiple_of(2) { b"same" } else { &version.to_le_bytes()[..] };
+            assert_eq!(seen(key), expected, "in version {version}");
+        }
+    }
+    let mut writer = writing.join().unwrap();
+    reader.quiesce();
+    writer.collect();
+    assert_eq!((writer.len(), writer.retired_bytes()), (usize::from(KEYS), 0));
 }

@@ -29,9 +29,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// While the reader holds the writer back.
 const ROOM_EVERY: Duration = Duration::from_millis(1);
 
-/// Entries between two looks at whether the reader holds the writer back.
-const BATCH_ENTRIES: usize = 1024;
-
 /// What tells one content of a file from another without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Look {
@@ -145,17 +142,15 @@ impl FileTable {
         Ok(())
     }
 
-    /// Puts the differences into the table: what is the same is only confirmed.
+    /// Puts the whole of it in the place of what was there.
     fn apply(&mut self, entries: Entries, as_of: Instant) {
+        if !self.wait_for_room() {
+            return;
+        }
         self.generation = self.generation.wrapping_add(1);
         self.status.expect(entries.len() as u64);
-        for (index, (key, value)) in entries.iter().enumerate() {
-            self.writer.insert(key, value.as_value(), self.generation);
-            if index % BATCH_ENTRIES == 0 && !self.wait_for_room() {
-                return;
-            }
-        }
-        self.writer.sweep(self.generation);
+        let entries = entries.iter().map(|(key, value)| (key.as_slice(), value.as_value()));
+        self.writer.replace(entries, self.generation);
         self.status.measure(&self.writer);
         self.status.loaded(as_of, as_of.elapsed());
     }

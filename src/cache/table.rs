@@ -34,7 +34,10 @@ use std::{
     sync::{PoisonError, atomic::Ordering},
 };
 
-use self::recency::Hand;
+use self::{
+    recency::Hand,
+    retired::{Garbage, Retired},
+};
 use super::{
     cells::HugePages,
     entry::{Entry, prefetch},
@@ -46,6 +49,8 @@ use super::{
 use crate::limits::TABLE_RETIRED_BYTES_MAX;
 
 mod recency;
+mod replace;
+mod retired;
 
 pub use self::recency::Walk;
 
@@ -112,36 +117,6 @@ impl Drop for Shared {
             unsafe { entry.free() };
         }
         discard(slots);
-    }
-}
-
-/// Unlinked memory that the reader may still see.
-struct Retired {
-    /// Once this epoch was echoed it may go.
-    epoch: u64,
-    bytes: usize,
-    garbage: Garbage,
-}
-
-// SAFETY: garbage is unlinked and belongs to whoever holds it; any thread may free it.
-unsafe impl Send for Retired {}
-
-enum Garbage {
-    Entry(Entry),
-    Slots(*mut Slots),
-}
-
-impl Garbage {
-    /// # Safety
-    ///
-    /// It was not freed before, and no reader can reach it.
-    unsafe fn free(self) {
-        match self {
-            // SAFETY: the caller owes just that.
-            Garbage::Entry(entry) => unsafe { entry.free() },
-            // SAFETY: as above; the pointer came from a box.
-            Garbage::Slots(slots) => discard(unsafe { Box::from_raw(slots) }),
-        }
     }
 }
 

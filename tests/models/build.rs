@@ -1,4 +1,4 @@
-//! Makes the copies with a fault, for a build with `HOTSPUR_MUTANT` set to one of the names below.
+//! Copies the files of the structure, with a fault if `HOTSPUR_MUTANT` is one of the names below.
 //!
 //! Each fault weakens one link of the table's proof. A check that passes on one of them would not
 //! notice if the program had it. A fault whose place is no longer in the file stops the build.
@@ -7,6 +7,9 @@ use std::{env, fs, path::Path};
 
 const FILES: [&str; 3] = ["epoch.rs", "slots.rs", "table.rs"];
 
+/// The modules inside of the table.
+const PARTS: [&str; 3] = ["recency", "replace", "retired"];
+
 struct Mutant {
     name: &'static str,
     file: &'static str,
@@ -14,7 +17,13 @@ struct Mutant {
     to: &'static str,
 }
 
-const MUTANTS: [Mutant; 9] = [
+const MUTANTS: [Mutant; 10] = [
+    Mutant {
+        name: "shared-entry-retired",
+        file: "table/replace.rs",
+        from: "if !unsafe { entry.is_of(generation) } {",
+        to: "if true {",
+    },
     Mutant {
         name: "epoch-read-relaxed",
         file: "epoch.rs",
@@ -72,23 +81,31 @@ const MUTANTS: [Mutant; 9] = [
 ];
 
 fn main() {
-    println!("cargo::rustc-check-cfg=cfg(loom, mutant)");
+    println!("cargo::rustc-check-cfg=cfg(loom)");
     println!("cargo::rerun-if-env-changed=HOTSPUR_MUTANT");
-    let Ok(name) = env::var("HOTSPUR_MUTANT") else { return };
-    let mutant = MUTANTS.into_iter().find(|it| it.name == name);
-    let mutant = mutant.unwrap_or_else(|| panic!("there is no mutant {name}"));
+    let mutant = env::var("HOTSPUR_MUTANT").ok().map(|name| {
+        let mutant = MUTANTS.iter().find(|it| it.name == name);
+        mutant.unwrap_or_else(|| panic!("there is no mutant {name}"))
+    });
     let out = env::var("OUT_DIR").expect("cargo names a folder");
     for file in FILES {
-        let source = Path::new("../../src/cache").join(file);
-        println!("cargo::rerun-if-changed={}", source.display());
-        let mut text = fs::read_to_string(&source).expect("a file of the structure");
-        if file == mutant.file {
-            assert_eq!(text.matches(mutant.from).count(), 1, "{name} has no place in {file}");
-            text = text.replace(mutant.from, mutant.to);
+        let mut text = read(file, mutant);
+        for part in PARTS {
+            let inside = format!("mod {part} {{\n{}}}\n", read(&format!("table/{part}.rs"), mutant));
+            text = text.replace(&format!("mod {part};\n"), &inside);
         }
-        // An included file may not speak of itself.
-        let text = text.replace("//!", "//");
         fs::write(Path::new(&out).join(file), text).expect("the folder can be written");
     }
-    println!("cargo::rustc-cfg=mutant");
+}
+
+/// A file of the structure, as it can be included: what is included may not speak of itself.
+fn read(file: &str, mutant: Option<&Mutant>) -> String {
+    let source = Path::new("../../src/cache").join(file);
+    println!("cargo::rerun-if-changed={}", source.display());
+    let mut text = fs::read_to_string(&source).expect("a file of the structure");
+    if let Some(Mutant { name, from, to, .. }) = mutant.filter(|it| it.file == file) {
+        assert_eq!(text.matches(from).count(), 1, "{name} has no place in {file}");
+        text = text.replace(from, to);
+    }
+    text.replace("//!", "//")
 }

@@ -146,3 +146,27 @@ fn a_writer_that_goes_away_leaves_what_the_reader_holds() {
         assert_eq!(look(&reader, 1), Some(3));
     });
 }
+
+#[test]
+fn a_content_is_replaced_as_a_whole() {
+    explore(|| {
+        let (mut writer, mut reader) = filled(&[1, 2]);
+        let thread = thread::spawn(move || {
+            let entries = [(&[1][..], Value::text(&[1])), (&[2], Value::text(&[9]))];
+            writer.replace(entries.into_iter(), 1);
+            writer.insert(&[1], Value::text(&[9]), 1);
+            writer.publish();
+            writer
+        });
+        for _ in 0..2 {
+            let seen = [1, 2].map(|key| look(&reader, key));
+            assert!([[Some(1), Some(2)], [Some(1), Some(9)], [Some(9), Some(9)]].contains(&seen));
+            reader.quiesce();
+        }
+        let mut writer = thread.join().unwrap();
+        reader.quiesce();
+        writer.collect();
+        let seen = [1, 2].map(|key| look(&reader, key));
+        assert_eq!((writer.retired_bytes(), seen), (0, [Some(9), Some(9)]));
+    });
+}
