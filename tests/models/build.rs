@@ -91,7 +91,8 @@ fn main() {
     for file in FILES {
         let mut text = read(file, mutant);
         for part in PARTS {
-            let inside = format!("mod {part} {{\n{}}}\n", read(&format!("table/{part}.rs"), mutant));
+            let text_of_part = read(&format!("table/{part}.rs"), mutant);
+            let inside = format!("mod {part} {{\n{text_of_part}}}\n");
             text = text.replace(&format!("mod {part};\n"), &inside);
         }
         fs::write(Path::new(&out).join(file), text).expect("the folder can be written");
