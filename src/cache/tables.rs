@@ -8,7 +8,7 @@ use super::{
     freshness::Freshness,
     slots::KeyHash,
     table::Reader,
-    value::Value,
+    value::{Value, ValueKind},
 };
 use crate::{
     clock::{Clock, Ticks, TscClock},
@@ -57,7 +57,9 @@ struct Table {
     bound: Option<Bound>,
     is_stale: bool,
     demand: Option<Demand>,
-    lookups: Cell<Lookups>,
+    hits: Cell<u64>,
+    misses: Cell<u64>,
+    stale: Cell<u64>,
 }
 
 /// What a table on demand has beside.
@@ -76,15 +78,25 @@ struct Bound {
 
 impl Table {
     fn new(reader: Reader) -> Table {
-        let (freshness, as_of, bound) = (None, None, None);
-        let (is_stale, demand, lookups) = (false, None, Cell::default());
-        Table { reader, freshness, as_of, bound, is_stale, demand, lookups }
+        Table {
+            reader,
+            freshness: None,
+            as_of: None,
+            bound: None,
+            is_stale: false,
+            demand: None,
+            hits: Cell::default(),
+            misses: Cell::default(),
+            stale: Cell::default(),
+        }
     }
 
-    fn count(&self, change: impl FnOnce(&mut Lookups)) {
-        let mut lookups = self.lookups.get();
-        change(&mut lookups);
-        self.lookups.set(lookups);
+    fn hit(&self) {
+        self.hits.set(self.hits.get() + 1);
+    }
+
+    fn miss(&self) {
+        self.misses.set(self.misses.get() + 1);
     }
 }
 
@@ -149,11 +161,11 @@ impl Tables {
     #[inline]
     pub fn get(&self, table: usize, key: &[u8]) -> Option<Value<'_>> {
         let table = &self.tables[table];
-        let value = table.reader.get(key).filter(|value| *value != Value::ABSENT);
-        table.count(|lookups| match value {
-            Some(_) => lookups.hits += 1,
-            None => lookups.misses += 1,
-        });
+        let value = table.reader.get(key).filter(|value| value.kind != ValueKind::Absent);
+        match value {
+            Some(_) => table.hit(),
+            None => table.miss(),
+        }
         value
     }
 
@@ -165,18 +177,23 @@ impl Tables {
     /// If there is no such table.
     #[inline]
     pub fn seek(&self, table: usize, key: &[u8]) -> Sought<'_> {
-        let Some(demand) = &self.tables[table].demand else {
-            return self.get(table, key).map_or(Sought::Absent, Sought::Found);
-        };
+        match &self.tables[table].demand {
+            None => self.get(table, key).map_or(Sought::Absent, Sought::Found),
+            Some(demand) => self.seek_on_demand(table, demand, key),
+        }
+    }
+
+    #[inline(never)]
+    fn seek_on_demand<'t>(&'t self, table: usize, demand: &Demand, key: &[u8]) -> Sought<'t> {
         let table = &self.tables[table];
         let hash = table.reader.hash(key);
         match table.reader.get_marking(hash, key) {
-            Some(Value::ABSENT) => {
-                table.count(|lookups| lookups.misses += 1);
+            Some(Value { kind: ValueKind::Absent, .. }) => {
+                table.miss();
                 Sought::Absent
             }
             Some(value) => {
-                table.count(|lookups| lookups.hits += 1);
+                table.hit();
                 Sought::Found(value)
             }
             None => {
@@ -188,7 +205,7 @@ impl Tables {
 
     /// A lookup was given up: it counts as a miss.
     pub fn give_up(&self, table: usize) {
-        self.tables[table].count(|lookups| lookups.misses += 1);
+        self.tables[table].miss();
     }
 
     /// True if the key of that hash has an answer now, be it that it is absent.
@@ -225,7 +242,7 @@ impl Tables {
         let table = &self.tables[table];
         let is_stale = table.is_stale;
         if is_stale {
-            table.count(|lookups| lookups.stale += 1);
+            table.stale.set(table.stale.get() + 1);
         }
         is_stale
     }
@@ -254,7 +271,11 @@ impl Tables {
 
     /// What lookups in each table came to since the last call.
     pub fn take_lookups(&mut self) -> impl Iterator<Item = Lookups> {
-        self.tables.iter().map(|table| table.lookups.take())
+        self.tables.iter().map(|table| Lookups {
+            hits: table.hits.take(),
+            misses: table.misses.take(),
+            stale: table.stale.take(),
+        })
     }
 
     /// How many tables there are.

@@ -41,6 +41,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// Processes a record whose turn comes for the first time; it may have to wait. Returns when
     /// that ended.
+    #[inline]
     pub(super) fn process_first(&mut self, sequence: Sequence, start: Ticks) -> Ticks {
         if !self.waiting.is_empty() {
             let lane = self.lane(sequence);
@@ -49,17 +50,23 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             }
         }
         let attempt = Attempt { sequence, since: start, start, is_late: false };
-        match self.process_one(&attempt) {
+        match self.process_one::<false>(&attempt) {
             (end, None) => end,
             (end, Some(awaited)) => {
-                let lane = self.lane(sequence);
-                self.wait(sequence, lane, start, Some(awaited));
+                self.begin_waiting(sequence, start, awaited);
                 end
             }
         }
     }
 
+    #[cold]
+    fn begin_waiting(&mut self, sequence: Sequence, start: Ticks, awaited: Awaited) {
+        let lane = self.lane(sequence);
+        self.wait(sequence, lane, start, Some(awaited));
+    }
+
     /// The record waits behind another of its lane, and asks for what it will need.
+    #[inline(never)]
     fn follow(&mut self, sequence: Sequence, lane: Lane, start: Ticks) -> Ticks {
         let Engine { source, delivery, process, outbox, .. } = self;
         let (topic, partition_number) = source.partition(delivery.partition(sequence));
@@ -106,10 +113,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// Looks at records that wait, as many as a turn may: those that have an answer, or no more
     /// time, are processed.
+    #[inline]
     pub(super) fn process_waiting(&mut self, now: Ticks) -> usize {
-        if self.waiting.is_empty() {
-            return 0;
-        }
+        if self.waiting.is_empty() { 0 } else { self.look_at_some(now) }
+    }
+
+    #[inline(never)]
+    fn look_at_some(&mut self, now: Ticks) -> usize {
         let time = self.waiting.time(now);
         self.waiting.begin_round(self.process.answered(), time);
         let mut count = 0;
@@ -138,7 +148,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let Waiter { sequence, since, .. } = waiter;
         let start = self.clock.now();
         let attempt = Attempt { sequence, since, start, is_late };
-        let (_, awaited) = self.process_one(&attempt);
+        let (_, awaited) = self.process_one::<true>(&attempt);
         match awaited {
             None => self.waiting.remove(place),
             Some(awaited) => self.wait_on_for(place, waiter, awaited, start),

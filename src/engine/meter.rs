@@ -43,6 +43,7 @@ impl Meter {
     }
 
     /// A record's turn came at `start`.
+    #[inline]
     pub(crate) fn took(&mut self, clock: &impl Clock, stamps: &Stamps, start: Ticks) {
         self.hot.counters().polled += 1;
         self.hot.record(Stage::Queue, clock.nanos(stamps.arrived, stamps.polled));
@@ -64,11 +65,12 @@ impl Meter {
         if start != since {
             self.hot.record(Stage::Held, clock.nanos(since, start));
         }
-        let mut from = start;
-        for (stage, end) in [Stage::Parse, Stage::Operate].into_iter().zip(marks.ends) {
-            let Some(end) = end else { break };
-            self.hot.record(stage, clock.nanos(from, end));
-            from = end;
+        let Marks { parsed, operated, reached, .. } = *marks;
+        if reached > 0 {
+            self.hot.record(Stage::Parse, clock.nanos(start, parsed));
+        }
+        if reached > 1 {
+            self.hot.record(Stage::Operate, clock.nanos(parsed, operated));
         }
     }
 

@@ -60,17 +60,23 @@ pub(super) struct Attempt {
     pub(super) is_late: bool,
 }
 
-/// When the stages of an attempt ended.
+/// When the stages of an attempt ended, and how many it came to the end of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Marks {
-    last: Ticks,
-    pub(super) ends: [Option<Ticks>; 2],
+    pub(super) parsed: Ticks,
+    pub(super) operated: Ticks,
+    pub(super) reached: u8,
+    pub(super) last: Ticks,
 }
 
 impl Marks {
     #[inline]
     fn note(&mut self, mark: Mark, now: Ticks) {
-        self.ends[mark as usize] = Some(now);
+        match mark {
+            Mark::Parsed => self.parsed = now,
+            Mark::Operated => self.operated = now,
+        }
+        self.reached += 1;
         self.last = now;
     }
 }
@@ -259,8 +265,14 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         count
     }
 
-    /// Processes one record; returns when that ended, and the lookup that it has to wait for.
-    pub(super) fn process_one(&mut self, attempt: &Attempt) -> (Ticks, Option<Awaited>) {
+    /// Processes one record; returns when that ended, and the lookup that it has to wait for. What a
+    /// record comes to when it is tried again is compiled apart, so that nothing stands in the way of
+    /// putting the whole of the first attempt into one piece.
+    #[inline]
+    pub(super) fn process_one<const AGAIN: bool>(
+        &mut self,
+        attempt: &Attempt,
+    ) -> (Ticks, Option<Awaited>) {
         let Attempt { sequence, start, is_late, .. } = *attempt;
         if let Some(cut) = self.delivery.cut(sequence) {
             self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
@@ -270,10 +282,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let Engine { source, delivery, process, outbox, meter, clock, .. } = self;
         let (topic, partition_number) = source.partition(delivery.partition(sequence));
         let record = delivery.record(sequence, topic, partition_number);
-        let mut marks = Marks { last: start, ends: [None; 2] };
+        let mut marks = Marks { parsed: start, operated: start, reached: 0, last: start };
         let mut mark = |mark: Mark| marks.note(mark, clock.now());
         let results = &mut outbox.results;
-        let processed = match is_late {
+        let processed = match AGAIN && is_late {
             false => process.process(&record, start, &mut mark, results),
             true => process.process_late(&record, start, &mut mark, results),
         };

@@ -87,7 +87,7 @@ pub(super) struct Scope<'a> {
 
 impl<'a> Scope<'a> {
     /// The value of an expression. `made` is used where its bytes stand nowhere yet.
-    #[inline]
+    #[inline(always)]
     pub(super) fn evaluate<'m>(
         &self,
         expression: &'m Expression,
@@ -102,7 +102,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn evaluate_part<'m>(
         &self,
         expression: &'m Expression,
@@ -121,6 +121,7 @@ impl<'a> Scope<'a> {
     }
 
     /// As in CEL, only text (and bytes) can be joined: nothing is made text for it.
+    #[inline(never)]
     fn join<'m>(
         &self,
         parts: &'m [Expression],
@@ -184,6 +185,7 @@ impl<'a> Scope<'a> {
     }
 
     /// A part of what a step wrote: that is JSON which was checked, or a text without parts.
+    #[inline(never)]
     fn evaluate_inside<'m>(
         &self,
         inside: &Inside,
