@@ -33,8 +33,8 @@ use contenders::{Contender, Pair, control, middle, ratio};
 use hotspur::host;
 use isolated::{Seen, Stamps, Work, cores};
 use structures::{
-    Chase, DashMap, KEY_BYTES, LeftRight, Locked, Nothing, Ours, OursReads, Papaya, Structure,
-    VALUE_BYTES,
+    Chase, DashMap, KEY_BYTES, LeftRight, Locked, Nothing, Ours, OursReads, Papaya, Reads,
+    Structure, VALUE_BYTES,
 };
 
 #[global_allocator]
@@ -301,12 +301,15 @@ fn footprints(keys: u64) -> Vec<(&'static str, f64, f64)> {
 fn show_footprint(name: &str, keys: u64) {
     fn show<S: Structure>(keys: u64) {
         let before = (footprint::live(), footprint::resident().0);
-        let halves = S::filled(keys);
+        let (mut writer, mut reads) = S::filled(keys);
+        // What was left behind on the way goes once the reader has turned.
+        reads.look(&structures::key_of(0));
+        writer.publish();
         let over = |bytes: f64| bytes / keys as f64 - (KEY_BYTES + VALUE_BYTES) as f64;
         let live = (footprint::live() - before.0) as f64;
         let resident = (footprint::resident().0 - before.1) as f64;
         println!("{} {}", over(live), over(resident));
-        drop(halves);
+        drop((writer, reads));
     }
     match name {
         Ours::NAME => show::<Ours>(keys),

@@ -44,7 +44,7 @@ use super::{status::TableStatus, stop::Stop, table::Writer};
 use crate::config::settings::{OnStale, RedisTable, Refresh};
 
 /// Between rounds while changes come in: a write is visible after this and a round trip at most.
-const PACE_BUSY: Duration = Duration::from_micros(200);
+const PACE_BUSY: Duration = Duration::from_micros(100);
 
 /// Between rounds when none came in for a while.
 const PACE_QUIET: Duration = Duration::from_millis(1);
