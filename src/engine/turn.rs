@@ -265,9 +265,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         count
     }
 
-    /// Processes one record; returns when that ended, and the lookup that it has to wait for. What a
-    /// record comes to when it is tried again is compiled apart, so that nothing stands in the way of
-    /// putting the whole of the first attempt into one piece.
+    /// Processes one record; returns when that ended, and the lookup that it has to wait for. The
+    /// attempts after the first are compiled apart, so that the first can become one piece of code.
     #[inline]
     pub(super) fn process_one<const AGAIN: bool>(
         &mut self,
