@@ -5,7 +5,7 @@ use std::{env, process::Command};
 use hotspur::{
     clock::{Clock, Ticks, TscClock, WallOffset},
     delivery::Order,
-    engine::{Engine, Options, Process, control::Control, idle::IdleStrategy, runner},
+    engine::{Chance, Engine, Options, Process, control::Control, idle::IdleStrategy, runner},
     observe::HotSide,
     pipeline::{Mark, Processed, Results},
     record::{Destination, Record},
@@ -24,7 +24,7 @@ impl Process for Faulty {
     fn process(
         &mut self,
         record: &Record<'_>,
-        _now: Ticks,
+        _chance: Chance,
         _mark: &mut impl FnMut(Mark),
         _results: &mut Results,
     ) -> Processed {

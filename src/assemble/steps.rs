@@ -3,7 +3,7 @@
 use crate::{
     cache::{KeyHash, Lookups, Sought, Tables},
     clock::Ticks,
-    engine::Process,
+    engine::{Chance, Process},
     measure::Counters,
     pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
     record::Record,
@@ -29,12 +29,10 @@ impl Steps {
     }
 }
 
-/// The tables, as a record sees them that is processed at that time.
+/// The tables, as a record sees them.
 struct InTables<'a> {
     tables: &'a Tables,
-    now: Ticks,
-    /// It may wait no longer.
-    is_late: bool,
+    chance: Chance,
 }
 
 impl Lookup for InTables<'_> {
@@ -46,7 +44,7 @@ impl Lookup for InTables<'_> {
         match self.tables.seek(table, key) {
             Sought::Found(value) => Found::Hit(value),
             Sought::Absent => Found::Miss,
-            Sought::Unknown(_) if self.is_late => {
+            Sought::Unknown(_) if self.chance.is_last => {
                 self.tables.give_up(table);
                 Found::Late
             }
@@ -57,7 +55,7 @@ impl Lookup for InTables<'_> {
     }
 
     fn age_ns(&self, table: usize) -> Option<u64> {
-        self.tables.age_ns(table, self.now)
+        self.tables.age_ns(table, self.chance.now)
     }
 }
 
@@ -105,22 +103,11 @@ impl Process for Steps {
     fn process(
         &mut self,
         record: &Record<'_>,
-        now: Ticks,
+        chance: Chance,
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed {
-        let mut tables = InTables { tables: &self.tables, now, is_late: false };
-        self.pipeline.process(record, &mut tables, mark, results)
-    }
-
-    fn process_late(
-        &mut self,
-        record: &Record<'_>,
-        now: Ticks,
-        mark: &mut impl FnMut(Mark),
-        results: &mut Results,
-    ) -> Processed {
-        let mut tables = InTables { tables: &self.tables, now, is_late: true };
+        let mut tables = InTables { tables: &self.tables, chance };
         self.pipeline.process(record, &mut tables, mark, results)
     }
 

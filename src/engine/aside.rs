@@ -12,7 +12,7 @@
 //! of room. Nothing is measured of a record before its last attempt; the time until then is `held`.
 
 use super::{
-    Process,
+    Chance, Process,
     turn::{Attempt, Engine},
     waiting::{Lane, Place, Waiter},
 };
@@ -73,7 +73,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let record = delivery.record(sequence, topic, partition_number);
         let results = &mut outbox.results;
         let before = (results.len(), results.bytes_len());
-        let verdict = process.process(&record, start, &mut |_| {}, results).verdict;
+        let chance = Chance { now: start, is_last: false };
+        let verdict = process.process(&record, chance, &mut |_| {}, results).verdict;
         results.truncate(before.0, before.1);
         let awaited = match verdict {
             Verdict::Wait(awaited) => Some(awaited),

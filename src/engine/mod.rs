@@ -29,6 +29,15 @@ use crate::{
     verdict::{Awaited, Sentence, Step},
 };
 
+/// When a record is processed, and whether that is its last chance.
+#[derive(Clone, Copy, Debug)]
+pub struct Chance {
+    /// The present.
+    pub now: Ticks,
+    /// It may wait no longer: a lookup without an answer is a miss.
+    pub is_last: bool,
+}
+
 /// What the engine does with a record: the pipeline and its tables, put together by `assemble`.
 pub trait Process {
     /// Called once a turn before anything is processed.
@@ -51,28 +60,17 @@ pub trait Process {
     /// No more records will be foreseen before the next are processed.
     fn approach(&mut self) {}
 
-    /// Processes one record, beginning at `now`; see `pipeline::Pipeline::process`.
+    /// Processes one record; see `pipeline::Pipeline::process`.
     fn process(
         &mut self,
         record: &Record<'_>,
-        now: Ticks,
+        chance: Chance,
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed;
 
     /// Adds what was counted since the last call.
     fn count(&mut self, _counters: &mut Counters) {}
-
-    /// As `process`, for a record that may wait no longer: a lookup without an answer is a miss.
-    fn process_late(
-        &mut self,
-        record: &Record<'_>,
-        now: Ticks,
-        mark: &mut impl FnMut(Mark),
-        results: &mut Results,
-    ) -> Processed {
-        self.process(record, now, mark, results)
-    }
 
     /// Changes when lookups that records wait for may have answers; constant within a turn.
     fn answered(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! One turn, and the engine that takes it.
 
 use super::{
-    Process,
+    Chance, Process,
     control::Control,
     duties::Answer,
     meter::Meter,
@@ -284,10 +284,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let mut marks = Marks { parsed: start, operated: start, reached: 0, last: start };
         let mut mark = |mark: Mark| marks.note(mark, clock.now());
         let results = &mut outbox.results;
-        let processed = match AGAIN && is_late {
-            false => process.process(&record, start, &mut mark, results),
-            true => process.process_late(&record, start, &mut mark, results),
-        };
+        let chance = Chance { now: start, is_last: AGAIN && is_late };
+        let processed = process.process(&record, chance, &mut mark, results);
         if let Verdict::Wait(awaited) = processed.verdict {
             return (marks.last, Some(awaited));
         }

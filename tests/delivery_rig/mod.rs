@@ -9,7 +9,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use hotspur::{
     clock::{ManualClock, Ticks},
-    engine::Process,
+    engine::{Chance, Process},
     pipeline::{
         Mark, Processed, Results,
         results::{Entry, Part},
@@ -149,24 +149,15 @@ impl Process for Scripted {
     fn process(
         &mut self,
         record: &Record<'_>,
-        _now: Ticks,
+        chance: Chance,
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed {
         mark(Mark::Parsed);
-        mark(Mark::Operated);
-        Processed { verdict: self.run(record, false, results), origin_ns: Some(0) }
-    }
-
-    fn process_late(
-        &mut self,
-        record: &Record<'_>,
-        _now: Ticks,
-        mark: &mut impl FnMut(Mark),
-        results: &mut Results,
-    ) -> Processed {
-        mark(Mark::Parsed);
-        Processed { verdict: self.run(record, true, results), origin_ns: Some(0) }
+        if !chance.is_last {
+            mark(Mark::Operated);
+        }
+        Processed { verdict: self.run(record, chance.is_last, results), origin_ns: Some(0) }
     }
 
     fn answered(&self) -> u64 {

@@ -13,7 +13,7 @@ use hotspur::{
     clock::{Clock, ManualClock, Ticks, WallOffset},
     config::settings::{HashAlgorithm, OnMiss, Operator},
     delivery::Order,
-    engine::{Engine, Options, Process, control::Control},
+    engine::{Chance, Engine, Options, Process, control::Control},
     observe::HotSide,
     pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
     record::{Destination, Headers, Output, PartitionId, Record},
@@ -55,7 +55,7 @@ impl Process for Steps<'_> {
     fn process(
         &mut self,
         record: &Record<'_>,
-        _now: Ticks,
+        _chance: Chance,
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed {
