@@ -5,7 +5,7 @@
 //! ```text
 //! source → delivery ring → codec → pipeline → codec → sink     one turn, one thread
 //!                                     ↑ cache ← Redis, files   side threads
-//!                        measure → observe → files, logs       side thread
+//!                        measure → observe → files, logs, HTTP side threads
 //! ```
 //!
 //! # Floors
@@ -34,7 +34,7 @@
 //! - `cache`: a reader never waits for a writer. Only `cache` reads tables over the network.
 //! - `transport`: only `transport::kafka` knows librdkafka; nothing above sees its types.
 //! - `host`: asks the operating system about cores and pins threads; it never touches records.
-//! - `observe`: turns what was measured into files and lines; it never runs on the hot thread.
+//! - `observe`: what was measured becomes files, lines and pages; never on the hot thread.
 //! - `pipeline`: pure. Record, tables and time in, verdict and results out.
 //! - `delivery`: the only place that says when an offset may move.
 //! - `loadgen`: knows when a record is due and what it says, never how it is sent.

@@ -13,7 +13,7 @@ use std::{
 use cache_rig::{Opened, open, settings, until};
 use hotspur::config::settings::{RedisTable, Refresh, Table, TablePlace};
 use redis::{Connection, cmd, pipe};
-use server::Server;
+use server::{Server, run};
 
 const DEBUG: &[&str] = &["--enable-debug-command", "yes"];
 
@@ -22,15 +22,6 @@ const NEVER: Duration = Duration::from_secs(3600);
 
 fn set(redis: &mut Connection, key: &str, value: &str) {
     cmd("SET").arg(key).arg(value).exec(redis).unwrap();
-}
-
-fn run(redis: &mut Connection, words: &str) {
-    let mut words = words.split(' ');
-    let mut command = cmd(words.next().unwrap());
-    words.for_each(|word| {
-        command.arg(word);
-    });
-    command.exec(redis).unwrap();
 }
 
 fn fill(redis: &mut Connection, keys: u32, value: &str) {

@@ -17,19 +17,10 @@ use hotspur::{
     config::settings::{OnStale, RedisTable, Refresh, Table, TablePlace},
 };
 use redis::{Connection, cmd, pipe};
-use server::Server;
+use server::{Server, run};
 
 fn set(redis: &mut Connection, key: &str, value: &str) {
     cmd("SET").arg(key).arg(value).exec(redis).unwrap();
-}
-
-fn run(redis: &mut Connection, words: &str) {
-    let mut words = words.split(' ');
-    let mut command = cmd(words.next().unwrap());
-    words.for_each(|word| {
-        command.arg(word);
-    });
-    command.exec(redis).unwrap();
 }
 
 /// A server whose replicas need not wait for others.

@@ -1,5 +1,7 @@
 //! Tables and steps: the parts of the settings that the user names.
 
+use std::time::Duration;
+
 use super::{
     build::Builder,
     hints,
@@ -10,6 +12,7 @@ use super::{
         HashAlgorithm, OnDemand, OnMiss, OnStale, Operator, RedisKind, RedisTable, Refresh, Step,
         Table, TablePlace,
     },
+    units,
     values::Typed,
 };
 use crate::limits;
@@ -52,9 +55,11 @@ impl Builder<'_> {
             self.refuse_redis_keys(key);
         }
         let at = |name: &str| format!("{key}.{name}");
+        let max_staleness = self.duration(&at("max_staleness")).unwrap_or(table::MAX_STALENESS);
+        self.check_staleness(key, &place, max_staleness);
         Table {
             place,
-            max_staleness: self.duration(&at("max_staleness")).unwrap_or(table::MAX_STALENESS),
+            max_staleness,
             on_stale: match self.text(&at("on_stale")).as_str() {
                 "pause" => OnStale::Pause,
                 "reject" => OnStale::Reject,
@@ -64,6 +69,27 @@ impl Builder<'_> {
             load_timeout: self.duration(&at("load_timeout")).unwrap_or(table::LOAD_TIMEOUT),
             huge_pages: self.boolean(&at("huge_pages")),
             name,
+        }
+    }
+
+    /// An age that the copy has between two looks at its source would make it stale for nothing.
+    fn check_staleness(&mut self, key: &str, place: &TablePlace, max: Duration) {
+        let (least, how) = match place {
+            TablePlace::File(_) => (table::FILE_AGE, "a file is looked at four times a second"),
+            TablePlace::Redis(RedisTable { refresh: Refresh::Poll(interval), .. }) => {
+                (*interval * 2, "between two readings the copy grows that old")
+            }
+            TablePlace::Redis(_) => return,
+        };
+        let acts = !matches!(self.text(&format!("{key}.on_stale")).as_str(), "" | "serve");
+        if acts && max < least {
+            let [max, least] = [max, least].map(units::show_duration);
+            let message = format!("{max} is less than {least}: {how}");
+            self.error(
+                &format!("{key}.max_staleness"),
+                message,
+                "raise it, or on_stale = \"serve\"",
+            );
         }
     }
 
@@ -127,6 +153,7 @@ impl Builder<'_> {
     fn refresh(&mut self, key: &str) -> Refresh {
         let interval = format!("{key}.poll_interval");
         if self.text(&format!("{key}.refresh")) == "poll" {
+            self.refuse_if_stands(key, "verify_interval", "polling compares everything anyway");
             return Refresh::Poll(self.duration(&interval).unwrap_or(table::POLL_INTERVAL));
         }
         self.refuse_if_stands(key, "poll_interval", "this concerns `refresh = \"poll\"`");

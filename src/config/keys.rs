@@ -89,6 +89,7 @@ const fn duration(from: Duration, to: Duration) -> Kind {
 }
 
 const MILLISECOND: Duration = Duration::from_millis(1);
+const TEN_MILLISECONDS: Duration = Duration::from_millis(10);
 const HUNDRED_MILLISECONDS: Duration = Duration::from_millis(100);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -103,6 +104,8 @@ pub(crate) mod table {
     pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(1);
     pub(crate) const VERIFY_INTERVAL: Duration = Duration::from_secs(300);
     pub(crate) const MAX_STALENESS: Duration = Duration::from_secs(5);
+    /// A file's copy is that old at times, though nothing is wrong.
+    pub(crate) const FILE_AGE: Duration = Duration::from_secs(1);
     pub(crate) const MAX_ENTRIES: usize = 1_000_000;
     pub(crate) const MAX_BYTES: usize = 256 << 20;
     pub(crate) const ABSENT_FOR: Duration = Duration::from_secs(10);
@@ -155,7 +158,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("tables.*.refresh", Kind::Choice(&["tracking", "poll"])),
     key("tables.*.poll_interval", duration(MILLISECOND, DAY)),
     key("tables.*.verify_interval", duration(HUNDRED_MILLISECONDS, DAY)),
-    key("tables.*.max_staleness", duration(MILLISECOND, DAY)),
+    key("tables.*.max_staleness", duration(TEN_MILLISECONDS, DAY)),
     key("tables.*.on_stale", Kind::Choice(&["serve", "pause", "reject"])),
     key("tables.*.on_empty", Kind::Choice(&["fail", "allow"])),
     key("tables.*.load_timeout", duration(HUNDRED_MILLISECONDS, DAY)),

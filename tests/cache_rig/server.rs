@@ -182,3 +182,13 @@ fn process_id(connection: &mut redis::Connection) -> u32 {
     let line = info.lines().find_map(|line| line.strip_prefix("process_id:"));
     line.unwrap().trim().parse().unwrap()
 }
+
+/// A command and its arguments, with spaces between them.
+pub(crate) fn run(redis: &mut redis::Connection, words: &str) {
+    let mut words = words.split(' ');
+    let mut command = redis::cmd(words.next().unwrap());
+    words.for_each(|word| {
+        command.arg(word);
+    });
+    command.exec(redis).unwrap();
+}
