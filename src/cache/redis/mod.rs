@@ -14,6 +14,8 @@ mod keyspace;
 mod link;
 mod mirror;
 mod on_demand;
+mod outage;
+mod pace;
 mod pass;
 mod prefix;
 mod round;
@@ -36,6 +38,8 @@ use self::{
     backoff::Backoff,
     link::Link,
     mirror::Mirror,
+    outage::Outage,
+    pace::Pace,
     pass::{Finished, Purpose},
     round::Progress,
     trouble::Trouble,
@@ -43,24 +47,12 @@ use self::{
 use super::{status::TableStatus, stop::Stop, table::Writer};
 use crate::config::settings::{OnStale, RedisTable, Refresh};
 
-/// Between rounds while changes come in: a write is visible after this and a round trip at most.
-const PACE_BUSY: Duration = Duration::from_micros(100);
-
-/// Between rounds when none came in for a while.
-const PACE_QUIET: Duration = Duration::from_millis(1);
-
-/// Rounds without a change after which it is quiet.
-const QUIET_ROUNDS: u32 = 1000;
-
 /// Between signs of life of a server that is asked for nothing else.
 const PACE_POLLING: Duration = Duration::from_millis(500);
 
 /// Said where a load that asks for one key at a time is cut off.
 const LEAST: &str = " though it was asked for one key at a time: does its \
                      client-output-buffer-limit for normal clients leave room for one value?";
-
-/// Troubles of one outage that have their own line in the log.
-const TROUBLES_TOLD: usize = 8;
 
 /// Fills one table from one Redis.
 pub(super) struct Refresher {
@@ -70,9 +62,8 @@ pub(super) struct Refresher {
     stop: Stop,
     /// Somebody asks how old the copy is.
     needs_age: bool,
-    quiet_rounds: u32,
-    /// What the log says since the last whole copy.
-    told: Vec<String>,
+    pace: Pace,
+    outage: Outage,
 }
 
 impl Refresher {
@@ -89,8 +80,8 @@ impl Refresher {
         };
         let mirror = Mirror::new(writer, settings, address.database());
         let needs_age = on_stale != OnStale::Serve;
-        let (quiet_rounds, told) = (0, Vec::new());
-        Refresher { address, mirror, status, stop, needs_age, quiet_rounds, told }
+        let (pace, outage) = (Pace::default(), Outage::default());
+        Refresher { address, mirror, status, stop, needs_age, pace, outage }
     }
 
     /// Runs until it is told to stop, or until the first load fails for good.
@@ -141,7 +132,7 @@ impl Refresher {
             self.mirror.answer(question, reply, link.shown())?;
         }
         let pushes = link.take_pushes();
-        self.quiet_rounds = if pushes.is_empty() { self.quiet_rounds.saturating_add(1) } else { 0 };
+        self.pace.note(pushes.is_empty());
         self.mirror.note(pushes);
         let progress = self.mirror.finish_round();
         if self.mirror.is_replica() && self.needs_age && !self.status.is_loaded() {
@@ -190,7 +181,7 @@ impl Refresher {
             }
             _ => self.status.loaded_from_replica(finished.took),
         }
-        self.told.clear();
+        self.outage.end();
     }
 
     fn measure(&mut self) {
@@ -205,14 +196,13 @@ impl Refresher {
             return;
         }
         if self.mirror.is_tracked() {
-            let is_quiet = self.quiet_rounds >= QUIET_ROUNDS;
-            self.stop.wait(if is_quiet { PACE_QUIET } else { PACE_BUSY });
+            self.stop.wait(self.pace.rest());
         } else if self.mirror.is_idle() {
             let next =
                 self.mirror.next_pass().map(|it| it.saturating_duration_since(Instant::now()));
             self.wait(next.unwrap_or_default().min(PACE_POLLING));
         } else {
-            self.stop.wait(PACE_QUIET);
+            self.stop.wait(self.pace.rest());
         }
     }
 
@@ -239,14 +229,6 @@ impl Refresher {
         if trouble.is_cut && self.mirror.is_loading() && self.mirror.asks_least() {
             sentence.push_str(LEAST);
         }
-        if self.told.len() < TROUBLES_TOLD && !self.told.contains(&sentence) {
-            let is_loaded = self.status.is_loaded();
-            let served = if is_loaded { "serving the last copy" } else { "trying again" };
-            let (table, reason) = (self.status.name(), &sentence);
-            tracing::warn!(event = "table.lost", table, reason = %reason, "{served}");
-            self.told.push(sentence.clone());
-        }
-        self.status.stale();
-        self.status.trouble(sentence);
+        self.outage.note(&self.status, sentence, "serving the last copy");
     }
 }

@@ -6,7 +6,6 @@
 //! that still wait when it is back ask again. The table counts as loaded once tracking is in force.
 
 use std::{
-    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,6 +16,8 @@ use super::{
     backoff::Backoff,
     holding::Holding,
     link::{Address, Link},
+    outage::Outage,
+    pace::Pace,
     round::Progress,
     trouble::Trouble,
 };
@@ -29,15 +30,6 @@ use crate::{
     },
     config::settings::{OnDemand, OnStale, RedisTable},
 };
-
-/// Between rounds while there are questions or changes: the longest that a question lies unheard.
-const PACE_BUSY: Duration = Duration::from_micros(100);
-
-/// Between rounds when there were none for a while.
-const PACE_QUIET: Duration = Duration::from_millis(1);
-
-/// Rounds without any after which it is quiet.
-const QUIET_ROUNDS: u32 = 1000;
 
 /// How the hot thread asks and hears.
 #[derive(Clone, Debug)]
@@ -55,9 +47,8 @@ pub(in crate::cache) struct Fetcher {
     stop: Stop,
     /// Somebody asks how old its answers are.
     needs_age: bool,
-    quiet_rounds: u32,
-    /// The log has a line about it since all that is held was last confirmed.
-    is_trouble_told: bool,
+    pace: Pace,
+    outage: Outage,
 }
 
 impl Fetcher {
@@ -77,8 +68,8 @@ impl Fetcher {
             status,
             stop,
             needs_age: on_stale != OnStale::Serve,
-            quiet_rounds: 0,
-            is_trouble_told: false,
+            pace: Pace::default(),
+            outage: Outage::default(),
         }
     }
 
@@ -134,8 +125,7 @@ impl Fetcher {
             holding.answer(question, reply, link.shown())?;
         }
         let pushes = link.take_pushes();
-        let is_quiet = pushes.is_empty() && !was_asked;
-        self.quiet_rounds = if is_quiet { self.quiet_rounds.saturating_add(1) } else { 0 };
+        self.pace.note(pushes.is_empty() && !was_asked);
         holding.note(pushes);
         let progress = holding.finish_round();
         if holding.take_answers() {
@@ -160,7 +150,7 @@ impl Fetcher {
                     true => self.status.loaded_from_replica(took),
                     false => self.status.loaded(as_of, took),
                 }
-                self.is_trouble_told = false;
+                self.outage.end();
             }
             Progress::Fresh(as_of) if !is_replica => self.status.fresh_as_of(as_of),
             Progress::Fresh(_) => {}
@@ -177,8 +167,7 @@ impl Fetcher {
     /// Waits a little where nothing is left to be read, or nothing may be.
     fn pace(&mut self) {
         if self.holding.is_idle() || self.holding.writer().is_held_back() {
-            let is_quiet = self.quiet_rounds >= QUIET_ROUNDS;
-            self.stop.wait(if is_quiet { PACE_QUIET } else { PACE_BUSY });
+            self.stop.wait(self.pace.rest());
         }
     }
 
@@ -196,18 +185,11 @@ impl Fetcher {
         }
     }
 
-    /// One line when the state changes; the rest is for who asks.
+    /// One line for each trouble of an outage; the rest is for who asks.
     fn note_trouble(&mut self, trouble: &Trouble) {
         if self.holding.is_loading() && self.holding.has_begun() {
             self.status.load_broke_off();
         }
-        if !mem::replace(&mut self.is_trouble_told, true) {
-            let is_loaded = self.status.is_loaded();
-            let served = if is_loaded { "serving what is held" } else { "trying again" };
-            let (table, reason) = (self.status.name(), &trouble.sentence);
-            tracing::warn!(event = "table.lost", table, reason = %reason, "{served}");
-        }
-        self.status.stale();
-        self.status.trouble(trouble.sentence.clone());
+        self.outage.note(&self.status, trouble.sentence.clone(), "serving what is held");
     }
 }
