@@ -213,7 +213,11 @@ fn sigterm_under_load_keeps_the_books() {
     let (kafka, redis) = (Kafka::shared(), Redis::start());
     let (total, users) = (20_000, 5_000);
     fill(&redis, users);
-    let pipeline = orders(kafka, &redis, 2).set("tables.users.max_entries", 500);
+    // So small a table is fetched over and over: thousands in flight may take a busy machine longer
+    // than the default.
+    let pipeline = orders(kafka, &redis, 2)
+        .set("tables.users.max_entries", 500)
+        .set("engine.drain_timeout", "60s");
     let first = run(&pipeline);
     let load = Load::start(kafka, &pipeline.input, many_orders(total, users));
     kafka.reader(&pipeline.output).await_count(2_000);
