@@ -7,6 +7,7 @@ mod server;
 
 use std::{
     collections::HashMap,
+    ops::ControlFlow::{Break, Continue},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -82,11 +83,14 @@ fn tables_stand_in_the_order_of_the_settings_and_prefixes_may_overlap() {
     set(&mut redis, "user:vip:1", "platinum");
     let named =
         |name: &str, prefix| Table { name: name.to_owned(), ..settings(server.place(prefix)) };
-    let stop = Arc::new(AtomicBool::new(false));
     let settings = [named("vips", "user:vip:"), named("users", "user:")];
-    let (mut tables, handles) = cache::open(&settings, &stop).unwrap();
+    let (mut tables, handles) = cache::open(&settings).unwrap();
     for (handle, name) in handles.iter().zip(["vips", "users"]) {
-        handle.wait_loaded(&mut tables, |status| assert_eq!(status.name(), name)).unwrap();
+        let loaded = handle.wait_loaded(&mut tables, |status| {
+            assert_eq!(status.name(), name);
+            Continue(())
+        });
+        loaded.unwrap();
     }
     tables.quiesce();
     assert_eq!(tables.get(0, b"1"), text(b"platinum"));
@@ -322,25 +326,26 @@ fn an_absent_server_is_waited_for_and_then_told() {
 #[test]
 fn a_server_that_comes_late_is_loaded_from() {
     let mut server = Server::absent();
-    let stop = Arc::new(AtomicBool::new(false));
     let table = Table { fail_on_empty: false, ..settings(server.place("user:")) };
-    let (mut tables, handles) = cache::open(&[table], &stop).unwrap();
+    let (mut tables, handles) = cache::open(&[table]).unwrap();
     let status = handles[0].status().clone();
     until("an attempt failed", || status.errors() > 1);
     assert!(!status.is_loaded());
     server.launch();
     let mut calls = 0;
-    handles[0].wait_loaded(&mut tables, |_| calls += 1).unwrap();
+    let loaded = handles[0].wait_loaded(&mut tables, |_| {
+        calls += 1;
+        Continue(())
+    });
+    loaded.unwrap();
     assert!(calls > 0 && status.is_loaded());
 }
 
 #[test]
-fn the_gate_opens_no_more_once_the_process_is_told_to_end() {
+fn the_gate_opens_no_more_once_the_wait_is_broken_off() {
     let server = Server::absent();
-    let stop = Arc::new(AtomicBool::new(false));
-    let (mut tables, handles) = cache::open(&[settings(server.place(""))], &stop).unwrap();
-    stop.store(true, Ordering::Release);
-    let error = handles[0].wait_loaded(&mut tables, |_| {}).unwrap_err();
+    let (mut tables, handles) = cache::open(&[settings(server.place(""))]).unwrap();
+    let error = handles[0].wait_loaded(&mut tables, |_| Break(())).unwrap_err();
     assert!(matches!(error, CacheError::Stopped { .. }), "{error}");
 }
 

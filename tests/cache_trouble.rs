@@ -12,10 +12,7 @@ mod relay;
 #[expect(dead_code, reason = "not every test program uses all of it")]
 mod server;
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{ops::ControlFlow::Continue, time::Duration};
 
 use cache_rig::{Opened, open, settings, until};
 use hotspur::{
@@ -118,10 +115,9 @@ fn a_server_that_loads_its_own_data_is_waited_for() {
     let server = Server::start();
     set(&mut server.connect(), "user:1", "gold");
     let relay = Relay::start(server.port());
-    let stop = Arc::new(AtomicBool::new(false));
     for command in ["CLIENT", "SCAN", "PING"] {
         relay.answer(Some((command, "-LOADING Redis is loading the dataset in memory")));
-        let (mut tables, handles) = cache::open(&[settings(relay.place("user:"))], &stop).unwrap();
+        let (mut tables, handles) = cache::open(&[settings(relay.place("user:"))]).unwrap();
         let status = handles[0].status().clone();
         until("loading is told twice", || {
             tables.quiesce();
@@ -130,7 +126,7 @@ fn a_server_that_loads_its_own_data_is_waited_for() {
         assert!(status.last_error().contains("still loading"), "{}", status.last_error());
         assert!(!status.is_loaded());
         relay.answer(None);
-        handles[0].wait_loaded(&mut tables, |_| {}).unwrap();
+        handles[0].wait_loaded(&mut tables, |_| Continue(())).unwrap();
         assert_eq!(status.entries(), 1);
     }
 }
@@ -211,8 +207,7 @@ fn a_server_that_freezes_while_it_is_loaded_from_is_waited_for() {
     let relay = Relay::start(server.port());
     // So that the load takes seconds, however fast the machine is.
     relay.delay(Duration::from_millis(100));
-    let stop = Arc::new(AtomicBool::new(false));
-    let (mut tables, handles) = cache::open(&[settings(relay.place("user:"))], &stop).unwrap();
+    let (mut tables, handles) = cache::open(&[settings(relay.place("user:"))]).unwrap();
     let status = handles[0].status().clone();
     until("it has begun", || status.entries() > 0);
     server.freeze();
@@ -225,7 +220,7 @@ fn a_server_that_freezes_while_it_is_loaded_from_is_waited_for() {
     assert!(!status.is_loaded());
     server.thaw();
     relay.delay(Duration::ZERO);
-    handles[0].wait_loaded(&mut tables, |_| {}).unwrap();
+    handles[0].wait_loaded(&mut tables, |_| Continue(())).unwrap();
     assert_eq!(status.entries(), 50_000);
 }
 

@@ -8,8 +8,8 @@ use std::{
     fmt::Write as _,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    ops::ControlFlow::Continue,
     process::{Child, Command, Stdio},
-    sync::{Arc, atomic::AtomicBool},
     thread,
     time::{Duration, Instant},
 };
@@ -153,8 +153,8 @@ fn load(url: &str) -> (f64, f64) {
 /// What the process for one load does.
 pub(crate) fn load_and_tell(url: &str) {
     let start = Instant::now();
-    let (mut tables, handles) = cache::open(&[table(url)], &Arc::default()).expect("it opens");
-    handles[0].wait_loaded(&mut tables, |_| ()).expect("it loads");
+    let (mut tables, handles) = cache::open(&[table(url)]).expect("it opens");
+    handles[0].wait_loaded(&mut tables, |_| Continue(())).expect("it loads");
     let took = start.elapsed().as_secs_f64();
     tables.quiesce();
     let (resident, peak) = footprint::resident();
@@ -172,11 +172,10 @@ fn show_visible(server: &Server, plan: &Plan) -> bool {
     );
     println!("that was replaced before it was seen counts with the one that replaced it.\n");
     server.fill(10_000, false);
-    let stop = Arc::new(AtomicBool::new(false));
     // All threads but this one stay off the hot core, as in a run.
     let _guard = host::Housekeeping::enter(&[isolated::cores().1].into_iter().collect());
-    let (mut tables, handles) = cache::open(&[table(&server.url())], &stop).expect("it opens");
-    handles[0].wait_loaded(&mut tables, |_| ()).expect("it loads");
+    let (mut tables, handles) = cache::open(&[table(&server.url())]).expect("it opens");
+    handles[0].wait_loaded(&mut tables, |_| Continue(())).expect("it loads");
     let start = Instant::now() + Duration::from_millis(100);
     let last = WRITES_A_SECOND * length.as_millis() as u64 / 1_000;
     let socket = TcpStream::connect(("127.0.0.1", server.port)).expect("a connection");

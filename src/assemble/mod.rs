@@ -19,6 +19,7 @@ pub use topics::await_topics;
 
 use std::{
     net::SocketAddr,
+    ops::ControlFlow,
     path::Path,
     sync::{
         Arc,
@@ -160,15 +161,22 @@ impl LoadedTables {
     ///
     /// # Errors
     ///
-    /// If one is not there in time, never will be, or is empty and must not be.
+    /// If one is not there in time, never will be, or is empty and must not be, or `stop` became
+    /// true meanwhile; from then on it means nothing to the tables.
     pub fn open(
         settings: &[settings::Table],
-        stop: &Arc<AtomicBool>,
+        stop: &AtomicBool,
         mut progress: impl FnMut(&TableStatus),
     ) -> Result<LoadedTables, StartError> {
-        let (mut tables, handles) = cache::open(settings, stop)?;
+        let (mut tables, handles) = cache::open(settings)?;
         for handle in &handles {
-            let loaded = handle.wait_loaded(&mut tables, &mut progress);
+            let loaded = handle.wait_loaded(&mut tables, |status| {
+                progress(status);
+                match stop.load(Ordering::Acquire) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            });
             loaded.map_err(|error| match error {
                 CacheError::Stopped { .. } => StartError::Stopped,
                 other => StartError::Table(other),
@@ -273,6 +281,7 @@ impl Running {
     /// Waits for the end of the run. A fault on the hot thread is one here too.
     pub fn wait(self) -> Finished {
         let (ending, hot_usage) = self.hot.wait();
+        cache::close(self.tables);
         Finished { ending, summary: self.observer.finish(), hot_usage }
     }
 }

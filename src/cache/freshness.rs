@@ -27,9 +27,12 @@ impl Freshness {
 
     /// Side thread: the table shows all that its source held at that time.
     pub(super) fn set(&self, time: Instant) {
-        // The distance is short, so that the two clocks cannot drift apart over it.
+        // In this order: what goes by between the two, be it the turn of another thread, makes the
+        // answer older and not younger. The distance is short, so that the clocks cannot drift
+        // apart over it.
+        let now = self.clock.now();
         let age_ns = time.elapsed().as_nanos() as u64;
-        let as_of = self.clock.now().0.saturating_sub(self.clock.ticks(age_ns)).max(1);
+        let as_of = now.0.saturating_sub(self.clock.ticks(age_ns)).max(1);
         self.as_of.fetch_max(as_of, Ordering::Release);
     }
 
@@ -50,9 +53,30 @@ impl Freshness {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{num::NonZero, thread, time::Duration};
 
     use super::*;
+
+    /// More threads than cores, so that some are interrupted between any two instructions.
+    #[test]
+    fn an_interruption_makes_nothing_younger_than_it_is() {
+        let threads = 4 * thread::available_parallelism().map_or(1, NonZero::get);
+        let end = Instant::now() + Duration::from_millis(500);
+        let claim = || {
+            let clock = TscClock::new();
+            while Instant::now() < end {
+                let freshness = Freshness::new();
+                let time = Instant::now();
+                let after = clock.now();
+                freshness.set(time);
+                let (as_of, took) = (freshness.as_of().unwrap(), time.elapsed());
+                // Its clock and ours may be calibrated a little differently.
+                let slack = clock.ticks(1_000 + took.as_nanos() as u64 / 1_000);
+                assert!(as_of.0 <= after.0 + slack, "younger by {}", as_of.0 - after.0);
+            }
+        };
+        thread::scope(|scope| (0..threads).for_each(|_| _ = scope.spawn(claim)));
+    }
 
     #[test]
     fn a_time_that_is_known_never_goes_back_but_may_be_forgotten() {

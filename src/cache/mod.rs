@@ -23,7 +23,7 @@ mod tables;
 mod value;
 
 pub use entries::{Entries, OwnedValue, read as read_entries};
-pub use open::{CacheError, TableHandle, open};
+pub use open::{CacheError, TableHandle, close, open};
 pub use slots::KeyHash;
 pub use status::TableStatus;
 pub use table::{Reader, Writer, table};

@@ -8,6 +8,7 @@ use std::{
     fmt,
     hash::BuildHasher,
     io,
+    ops::ControlFlow,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -93,17 +94,15 @@ pub enum CacheError {
     },
 }
 
-/// Starts one side thread for each table. The readers in `Tables` stand in the same order. When
-/// `stop` becomes true the threads end; each handle's `drop` ends its own and waits for it.
+/// Starts one side thread for each table. The readers in `Tables` stand in the same order. Each
+/// handle's `drop` ends its thread and waits for it: not before the hot thread is through, because
+/// records that are finished at the end of a run look up as well.
 ///
 /// # Errors
 ///
 /// If a setting cannot be used or the system refuses a thread. What a source answers is told by
 /// `TableHandle::wait_loaded`.
-pub fn open(
-    tables: &[settings::Table],
-    stop: &Arc<AtomicBool>,
-) -> Result<(Tables, Vec<TableHandle>), CacheError> {
+pub fn open(tables: &[settings::Table]) -> Result<(Tables, Vec<TableHandle>), CacheError> {
     let mut opened = Tables::new(Vec::with_capacity(tables.len()));
     let mut handles = Vec::with_capacity(tables.len());
     for settings in tables {
@@ -116,7 +115,7 @@ pub fn open(
             let answers = opened.answers().clone();
             Asker { questions, answers }
         });
-        let handle = start(settings, writer, asker, Stop::new(stop.clone()))?;
+        let handle = start(settings, writer, asker, Stop::default())?;
         opened.push(reader, handle.status.freshness().clone(), settings);
         if let (Some(questions), Some(bounds)) = (questions, settings.on_demand()) {
             opened.fill_on_demand(questions, bounds.wait);
@@ -124,6 +123,12 @@ pub fn open(
         handles.push(handle);
     }
     Ok((opened, handles))
+}
+
+/// Ends the threads of all these tables together, and waits for them.
+pub fn close(handles: Vec<TableHandle>) {
+    // A thread may wait for a server that is silent: all of them at the same time.
+    handles.iter().for_each(TableHandle::ask_to_stop);
 }
 
 /// A seed that nobody outside the process knows.
@@ -217,21 +222,22 @@ impl TableHandle {
     }
 
     /// Waits until the first copy is whole; `load_timeout` counts from `open`. Meanwhile the tables
-    /// turn, and `progress` is called some fifty times a second.
+    /// turn, and `progress` is called some fifty times a second; it says whether to go on.
     ///
     /// # Errors
     ///
-    /// If it did not get whole in time or never will, or is empty and must not be.
+    /// If it did not get whole in time or never will, or is empty and must not be, or was broken
+    /// off.
     pub fn wait_loaded(
         &self,
         tables: &mut Tables,
-        mut progress: impl FnMut(&TableStatus),
+        mut progress: impl FnMut(&TableStatus) -> ControlFlow<()>,
     ) -> Result<(), CacheError> {
         let table = || self.settings.name.clone();
         loop {
             tables.quiesce();
             let load = self.status.wait_for_load(PROGRESS_EVERY);
-            progress(&self.status);
+            let wish = progress(&self.status);
             match load {
                 Load::Done if self.must_not_be_empty() && self.status.entries() == 0 => {
                     return Err(CacheError::Empty { table: table(), place: self.place() });
@@ -240,7 +246,7 @@ impl TableHandle {
                 Load::Failed(reason) => {
                     return Err(CacheError::CannotHeal { table: table(), reason });
                 }
-                Load::Running if self.stop.is_asked() => {
+                Load::Running if wish.is_break() => {
                     return Err(CacheError::Stopped { table: table() });
                 }
                 Load::Running if self.started.elapsed() >= self.settings.load_timeout => {
@@ -253,6 +259,13 @@ impl TableHandle {
 
     /// Ends the thread and waits for it; so does dropping the handle.
     pub fn stop(self) {}
+
+    fn ask_to_stop(&self) {
+        self.stop.ask();
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
 
     /// A table on demand begins empty.
     fn must_not_be_empty(&self) -> bool {
@@ -287,12 +300,9 @@ impl TableHandle {
 
 impl Drop for TableHandle {
     fn drop(&mut self) {
-        self.stop.ask();
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            if thread.join().is_err() {
-                tracing::error!(event = "table.fault", table = self.name(), "its thread panicked");
-            }
+        self.ask_to_stop();
+        if self.thread.take().is_some_and(|it| it.join().is_err()) {
+            tracing::error!(event = "table.fault", table = self.name(), "its thread panicked");
         }
     }
 }

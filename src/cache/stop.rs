@@ -1,4 +1,7 @@
 //! How a side thread is told to end, and how it waits so that it hears of that at once.
+//!
+//! It is told when the hot thread is through, not when the process is asked to end: what is in
+//! flight then is still finished, and may need the table.
 
 use std::{
     sync::{
@@ -9,29 +12,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The process's flag is seen within this time; a thread's own, with its unpark, at once.
-const LOOK_AT_LEAST_EVERY: Duration = Duration::from_millis(50);
-
-/// Two flags: one for the whole process, one for this thread.
-#[derive(Clone, Debug)]
-pub(super) struct Stop {
-    process: Arc<AtomicBool>,
-    thread: Arc<AtomicBool>,
-}
+/// One side thread's flag.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    pub(super) fn new(process: Arc<AtomicBool>) -> Stop {
-        Stop { process, thread: Arc::default() }
-    }
-
-    /// Tells this thread; whoever calls it unparks it.
+    /// Tells the thread; whoever calls it unparks it.
     pub(super) fn ask(&self) {
-        self.thread.store(true, Ordering::Release);
+        self.0.store(true, Ordering::Release);
     }
 
-    /// True once either was told.
+    /// True once it was told.
     pub(super) fn is_asked(&self) -> bool {
-        self.thread.load(Ordering::Acquire) || self.process.load(Ordering::Acquire)
+        self.0.load(Ordering::Acquire)
     }
 
     /// Waits that long, or less if told to end. To be called by the thread itself.
@@ -42,7 +35,7 @@ impl Stop {
             if left.is_zero() || self.is_asked() {
                 return;
             }
-            thread::park_timeout(left.min(LOOK_AT_LEAST_EVERY));
+            thread::park_timeout(left);
         }
     }
 }
@@ -52,19 +45,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_ends_when_the_process_or_the_thread_is_told() {
-        let process = Arc::new(AtomicBool::new(false));
-        for own in [true, false] {
-            let stop = Stop::new(process.clone());
-            let waiting = stop.clone();
-            let thread = thread::spawn(move || waiting.wait(Duration::from_secs(3600)));
-            if own {
-                stop.ask();
-                thread.thread().unpark();
-            } else {
-                process.store(true, Ordering::Release);
-            }
-            thread.join().unwrap();
-        }
+    fn a_wait_ends_when_the_thread_is_told() {
+        let stop = Stop::default();
+        let waiting = stop.clone();
+        let thread = thread::spawn(move || waiting.wait(Duration::from_secs(3600)));
+        stop.ask();
+        thread.thread().unpark();
+        thread.join().unwrap();
     }
 }

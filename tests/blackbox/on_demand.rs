@@ -5,8 +5,13 @@ use std::collections::BTreeMap;
 use crate::{
     payload::{assert_each_once, assert_none_lost, numbers, order},
     support::{
-        clients::Load, hotspur::Hotspur, kafka::Kafka, message::Message, names::TABLE_LOADED,
-        pipeline::Pipeline, redis::Redis,
+        clients::Load,
+        hotspur::Hotspur,
+        kafka::Kafka,
+        message::Message,
+        names::{RUN_STOPPING, TABLE_LOADED},
+        pipeline::Pipeline,
+        redis::Redis,
     },
 };
 
@@ -209,6 +214,33 @@ fn more_records_than_may_wait_lose_nothing_and_end_with_the_run() {
 }
 
 #[test]
+fn what_waits_when_the_run_is_told_to_end_is_answered_nevertheless() {
+    let (kafka, redis) = (Kafka::shared(), Redis::start());
+    let users = 200;
+    fill(&redis, users);
+    let pipeline = orders(kafka, &redis, 1).set("engine.drain_timeout", "60s");
+    let hotspur = run(&pipeline);
+    let mut reader = kafka.reader(&pipeline.output);
+    let held = |it: u64| Message::new(order(it, "u1", it)).key("held");
+    kafka.produce(&pipeline.input, &[held(1000)]);
+    reader.await_count(1);
+    redis.freeze();
+    let mut messages = many_orders(users, users);
+    messages.push(held(1001));
+    kafka.produce(&pipeline.input, &messages);
+    // It stands behind all of the others, which wait.
+    assert_eq!(reader.await_count(2).last().unwrap().text(), "processed_u1_1001_tier1");
+    hotspur.signal("TERM");
+    hotspur.await_event(RUN_STOPPING);
+    redis.thaw();
+    let ended = hotspur.wait();
+    assert_eq!(ended.status, Some(0), "{}", ended.log);
+    let (counts, known) = (ended.counts(), (0..users).filter(|it| is_known(*it, users)).count());
+    counts.assert_balanced();
+    assert_eq!(counts.emitted, 2 + known as u64, "{counts:?}");
+}
+
+#[test]
 fn sigterm_under_load_keeps_the_books() {
     let (kafka, redis) = (Kafka::shared(), Redis::start());
     let (total, users) = (20_000, 5_000);
@@ -233,6 +265,8 @@ fn sigterm_under_load_keeps_the_books() {
     assert_eq!(first.polled + second.polled, total);
     let results = kafka.read(&pipeline.output);
     let known: Vec<u64> = (0..total).filter(|it| is_known(*it, users)).collect();
+    let emitted = (first.emitted + second.emitted) as usize;
+    assert_eq!(emitted, known.len(), "a known user was missed: {first:?} {second:?}");
     assert_each_once(&by_number(&results, users), &known);
     assert_in_order(&results, users, false);
 }

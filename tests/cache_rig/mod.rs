@@ -1,7 +1,7 @@
 //! What the tests of tables share: settings, a gate that is passed, and waiting for conditions.
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    ops::ControlFlow::Continue,
     thread,
     time::{Duration, Instant},
 };
@@ -41,10 +41,9 @@ pub(crate) struct Opened {
 
 /// Opens it and waits at the gate.
 pub(crate) fn open(table: &Table) -> Result<Opened, CacheError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let (mut tables, mut handles) = cache::open(std::slice::from_ref(table), &stop)?;
+    let (mut tables, mut handles) = cache::open(std::slice::from_ref(table))?;
     let handle = handles.remove(0);
-    handle.wait_loaded(&mut tables, |_| {})?;
+    handle.wait_loaded(&mut tables, |_| Continue(()))?;
     Ok(Opened { tables, handle })
 }
 

@@ -6,10 +6,10 @@
 use std::{
     collections::BTreeMap,
     fs,
+    ops::ControlFlow::Continue,
     path::PathBuf,
     sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::Ordering::Relaxed,
         mpsc::{self, Sender},
     },
     thread,
@@ -156,8 +156,7 @@ impl Chaos {
     pub(crate) fn run(mut self, length: Duration) -> Report {
         let copies = copies();
         let entries: Vec<_> = copies.iter().map(|copy| self.entries(copy)).collect();
-        let stop = Arc::new(AtomicBool::new(false));
-        let (tables, handles) = self.open(&copies, &stop);
+        let (tables, handles) = self.open(&copies);
         let (requests, asked) = mpsc::channel();
         let world = std::mem::replace(&mut self.world, World::new(&[]));
         let world = &world;
@@ -199,7 +198,7 @@ impl Chaos {
             .collect()
     }
 
-    fn open(&self, copies: &[Copy], stop: &Arc<AtomicBool>) -> (Tables, Vec<TableHandle>) {
+    fn open(&self, copies: &[Copy]) -> (Tables, Vec<TableHandle>) {
         let settings = |copy: &Copy| {
             let place = RedisTable {
                 kind: copy.kind.clone(),
@@ -212,9 +211,9 @@ impl Chaos {
             Table { fail_on_empty: false, load_timeout: DEADLINE, ..table }
         };
         let settings: Vec<_> = copies.iter().map(settings).collect();
-        let (mut tables, handles) = cache::open(&settings, stop).unwrap();
+        let (mut tables, handles) = cache::open(&settings).unwrap();
         for handle in &handles {
-            handle.wait_loaded(&mut tables, |_| {}).unwrap();
+            handle.wait_loaded(&mut tables, |_| Continue(())).unwrap();
         }
         (tables, handles)
     }
