@@ -71,7 +71,7 @@ const WHOLE: Plan = Plan {
     length: Duration::from_millis(500),
     batches: 200_000,
     redis_keys: 1_000_000,
-    redis_length: Duration::from_secs(20),
+    redis_length: Duration::from_secs(10),
 };
 const QUICK: Plan = Plan {
     small: 200_000,

@@ -6,6 +6,7 @@
 use std::{
     env,
     fmt::Write as _,
+    fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     ops::ControlFlow::Continue,
@@ -35,6 +36,8 @@ const EXPIRING_MIN: f64 = 200_000.0;
 /// Its peak of memory as a multiple of what it ends with.
 const PEAK_MAX: f64 = 1.5;
 
+/// Tables and PINGs in turn.
+const PAIRS: usize = 3;
 const WRITES_A_SECOND: u64 = 20_000;
 /// Keys that are written in turn: each again after 6.4 ms.
 const WRITTEN_KEYS: u64 = 128;
@@ -165,72 +168,110 @@ fn show_visible(server: &Server, plan: &Plan) -> bool {
     let length = plan.redis_length;
     println!("## From SET to a lookup that sees it\n");
     println!(
-        "{WRITES_A_SECOND} SETs a second in the open loop for {length:?}, from when each was due;"
+        "{WRITES_A_SECOND} SETs a second in the open loop for {length:?}, {PAIRS} times, from when each was"
     );
     println!(
-        "{WRITTEN_KEYS} keys are written in turn, and every turn looks all of them up. A value"
+        "due; {WRITTEN_KEYS} keys are written in turn, and every turn looks all of them up. A value"
     );
-    println!("that was replaced before it was seen counts with the one that replaced it.\n");
+    println!(
+        "that was replaced before it was seen counts with the one that replaced it. After each"
+    );
+    println!(
+        "time, the same with a PING in the place of the table: what server, writer and machine"
+    );
+    println!("alone take.\n");
+    let cores = isolated::cores();
+    let (mut table, mut ping) = (histogram(), histogram());
+    let before = stolen(cores.1);
+    for _ in 0..PAIRS {
+        table.add(visible(server, plan)).expect("the same bounds");
+        ping.add(control(server, plan)).expect("the same bounds");
+    }
+    if let (Some(before), Some(after)) = (before, stolen(cores.1)) {
+        println!(
+            "The host took {:?} of the core that all but the hot thread share.\n",
+            after - before
+        );
+    }
+    println!("| of | SETs | p50 | p90 | p99 | p99.9 | max |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let at = |of: &Histogram<u64>, quantile| Duration::from_nanos(of.value_at_quantile(quantile));
+    for (name, of) in [("the table", &table), ("a PING in its place", &ping)] {
+        let [p50, p90, p99, p999] = [0.5, 0.9, 0.99, 0.999].map(|it| at(of, it));
+        let max = Duration::from_nanos(of.max());
+        println!("| {name} | {} | {p50:?} | {p90:?} | {p99:?} | {p999:?} | {max:?} |", of.len());
+    }
+    let (p50, p999) = (at(&table, 0.5), at(&table, 0.999));
+    let bound = SEEN_P999_MAX.max(at(&ping, 0.999) * 3 / 2);
+    let is_kept = p50 <= SEEN_P50_MAX && p999 <= bound;
+    let verdict = if is_kept { "" } else { " (missed)" };
+    println!(
+        "\nThe aim is {SEEN_P50_MAX:?} for p50 and {SEEN_P999_MAX:?} for p99.9, and where the machine \
+         alone has more, 1.5 times that: {bound:?}{verdict}.\n"
+    );
+    is_kept
+}
+
+fn visible(server: &Server, plan: &Plan) -> Histogram<u64> {
+    // Without the numbers of the last time.
     server.fill(10_000, false);
     // All threads but this one stay off the hot core, as in a run.
     let _guard = host::Housekeeping::enter(&[isolated::cores().1].into_iter().collect());
     let (mut tables, handles) = cache::open(&[table(&server.url())]).expect("it opens");
     handles[0].wait_loaded(&mut tables, |_| Continue(())).expect("it loads");
     let start = Instant::now() + Duration::from_millis(100);
-    let last = WRITES_A_SECOND * length.as_millis() as u64 / 1_000;
     let socket = TcpStream::connect(("127.0.0.1", server.port)).expect("a connection");
-    let latency = thread::scope(|scope| {
-        scope.spawn(|| write(&socket, start, last));
-        look(&mut tables, start, last)
-    });
-    drop(handles);
-    show_control(server, plan);
-    let at = |quantile| Duration::from_nanos(latency.value_at_quantile(quantile));
-    let (p50, p999) = (at(0.5), at(0.999));
-    println!(
-        "| SETs | p50 | p90 | p99 | p99.9 | max |\n| ---: | ---: | ---: | ---: | ---: | ---: |"
-    );
-    println!(
-        "| {} | {p50:?} | {:?} | {:?} | {p999:?} | {:?} |\n",
-        latency.len(),
-        at(0.9),
-        at(0.99),
-        Duration::from_nanos(latency.max()),
-    );
-    let is_kept = p50 <= SEEN_P50_MAX && p999 <= SEEN_P999_MAX;
-    let verdict = if is_kept { "" } else { " (missed)" };
-    println!("The aim is {SEEN_P50_MAX:?} for p50 and {SEEN_P999_MAX:?} for p99.9{verdict}.\n");
-    is_kept
+    thread::scope(|scope| {
+        scope.spawn(|| write(&socket, start, last_write(plan)));
+        look(&mut tables, start, last_write(plan))
+    })
 }
 
-/// A PING as often as the refresher asks, in its place: what the server's answer alone takes.
-fn show_control(server: &Server, plan: &Plan) {
+/// A PING as often as the refresher asks, in its place, and what a SET would take if the next PONG
+/// showed it: what server, writer and machine alone take. From when each SET was due, as above: a
+/// machine that stands still for 5 ms holds up a hundred of them, and one PING.
+fn control(server: &Server, plan: &Plan) -> Histogram<u64> {
+    // Where the table's side thread was.
+    let _guard = host::Housekeeping::enter(&[isolated::cores().1].into_iter().collect());
     let start = Instant::now() + Duration::from_millis(100);
-    let last = WRITES_A_SECOND * plan.redis_length.as_millis() as u64 / 1_000;
+    let last = last_write(plan);
     let [mut pings, socket] =
         [(), ()].map(|()| TcpStream::connect(("127.0.0.1", server.port)).expect("a connection"));
     pings.set_nodelay(true).expect("an option of every socket");
-    let bounds = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3);
-    let mut latency = bounds.expect("good bounds");
+    let mut latency = histogram();
     thread::scope(|scope| {
         let writing = scope.spawn(|| write(&socket, start, last));
         let mut pong = [0; 7];
+        let mut next = 1;
         while !writing.is_finished() {
             thread::park_timeout(Duration::from_micros(100));
             let asked = Instant::now();
             pings.write_all(b"PING\r\n").expect("the server takes it");
             pings.read_exact(&mut pong).expect("the server answers");
-            latency.saturating_record(asked.elapsed().as_nanos() as u64);
+            let answered = Instant::now();
+            while next <= last && due(start, next) <= asked {
+                latency.saturating_record((answered - due(start, next)).as_nanos() as u64);
+                next += 1;
+            }
         }
     });
-    let at = |quantile| Duration::from_nanos(latency.value_at_quantile(quantile));
-    println!(
-        "A PING every 100 µs beside the same writer, without any table: p50 {:?}, p99 {:?}, \
-         p99.9 {:?}.\n",
-        at(0.5),
-        at(0.99),
-        at(0.999)
-    );
+    latency
+}
+
+/// What the host of a virtual machine has taken of a core so far, to 10 ms; none if it does not say.
+fn stolen(core: usize) -> Option<Duration> {
+    let text = fs::read_to_string("/proc/stat").ok()?;
+    let line = text.lines().find(|it| it.split(' ').next() == Some(&format!("cpu{core}")))?;
+    let hundredths: u64 = line.split(' ').nth(8)?.parse().ok()?;
+    Some(Duration::from_millis(10 * hundredths))
+}
+
+fn last_write(plan: &Plan) -> u64 {
+    WRITES_A_SECOND * plan.redis_length.as_millis() as u64 / 1_000
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("good bounds")
 }
 
 fn due(start: Instant, number: u64) -> Instant {
@@ -269,7 +310,7 @@ fn write(mut socket: &TcpStream, start: Instant, last: u64) {
 fn look(tables: &mut Tables, start: Instant, last: u64) -> Histogram<u64> {
     // Fails where a system keeps no thread on a core; then it runs where it may.
     let _ = host::pin_current(isolated::cores().0);
-    let mut latency = Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("good bounds");
+    let mut latency = histogram();
     let keys: Vec<String> = (0..WRITTEN_KEYS).map(|it| format!("{it:0KEY_BYTES$}")).collect();
     // The number that is to be seen next under each key; key 0 has the last of each round.
     let first = |key| if key == 0 { WRITTEN_KEYS } else { key };
