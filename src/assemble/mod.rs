@@ -358,6 +358,7 @@ fn options(settings: &Settings) -> Options {
         order: match settings.delivery.guarantee {
             Guarantee::AtLeastOnce => Order::ProcessThenCommit,
             Guarantee::AtMostOnce => Order::CommitThenProcess,
+            Guarantee::ExactlyOnce => Order::Together,
         },
         in_flight: settings.limits.in_flight,
         in_flight_bytes: settings.limits.in_flight_bytes,
@@ -366,6 +367,7 @@ fn options(settings: &Settings) -> Options {
         dead_letters: DEAD_LETTERS,
         streams_headers: settings.dead_letters.streams_headers,
         commit_interval_ns: nanos(settings.delivery.commit_interval),
+        transaction_timeout_ns: nanos(settings.delivery.transaction_timeout),
         publish_interval_ns: nanos(settings.observe.interval.min(PUBLISH_EVERY)),
         drain_timeout_ns: nanos(settings.engine.drain_timeout),
     }

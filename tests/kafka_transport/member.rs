@@ -117,6 +117,7 @@ impl Member {
                 SourceEvent::Revoked(it) => Said::Revoked(it.to_vec()),
                 SourceEvent::Lost(it) => Said::Lost(it.to_vec()),
                 SourceEvent::Committed { ticket, result } => Said::Committed(ticket, result),
+                SourceEvent::Aborted(_) => unreachable!("it has no transactions"),
                 SourceEvent::Trouble(trouble) => Said::Trouble(trouble),
             });
         }
