@@ -86,7 +86,7 @@ impl Member {
     }
 
     pub(crate) fn with(settings: &settings::KafkaSource) -> Member {
-        let source = KafkaSource::open(settings, "test", TscClock::new()).unwrap();
+        let source = KafkaSource::open(settings, "test", TscClock::new(), None).unwrap();
         Member { source, said: Vec::new(), records: Vec::new() }
     }
 

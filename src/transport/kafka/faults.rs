@@ -175,6 +175,13 @@ pub(super) fn trouble_with(peer: &'static str, right: Right, code: Code, text: &
     }
 }
 
+/// Whether a transaction that ended with this error can be taken back and the next one begun, by
+/// this producer or another of its name.
+pub(super) fn is_mended_by_abort(code: Code) -> bool {
+    use Code::*;
+    heals(code) || matches!(code, RD_KAFKA_RESP_ERR__FATAL | RD_KAFKA_RESP_ERR__STATE)
+}
+
 /// Whether a broker refuses a result, or its batch, for what it says.
 pub(super) fn is_about_content(code: Code) -> bool {
     use Code::*;
