@@ -8,6 +8,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub mod breaker;
 mod build;
 mod build_steps;
 mod docs;

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use super::breaker::Breaker;
 use super::{
     keys::table,
     librdkafka::{self, Scope},
@@ -171,6 +172,8 @@ pub struct Delivery {
     pub guarantee: Guarantee,
     /// `commit_interval`.
     pub commit_interval: Duration,
+    /// `breaker`; `None` is `false`.
+    pub breaker: Option<Breaker>,
 }
 
 /// What is promised about each record.
@@ -461,6 +464,8 @@ pub struct Observe {
     pub interval: Duration,
     /// `listen`; `None` is `off`.
     pub listen: Option<SocketAddr>,
+    /// `token`, resolved; never printed.
+    pub token: Option<String>,
     /// `keys`.
     pub keys: KeyDisplay,
 }

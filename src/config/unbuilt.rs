@@ -53,7 +53,6 @@ const UNBUILT: &[Unbuilt] = &[
     ),
     whole("delivery.retry", "retrying a failed record", OMIT),
     whole("delivery.transaction_timeout", "exactly-once delivery", OMIT),
-    some("delivery.breaker", &[ANY], "the breaker", "write `breaker = false`, or leave it out"),
     whole("steps[].when", "a condition on a step", OMIT),
     whole("steps[].set", "the step set", STEPS),
     whole("steps[].remove", "the step remove", STEPS),
@@ -72,7 +71,6 @@ const UNBUILT: &[Unbuilt] = &[
     whole("state", "a topic for the state of steps", OMIT),
     whole("latency.slow", "telling why a record was slow", OMIT),
     some("latency.stages", &["sampled"], "sampling the stages", "use \"all\""),
-    whole("observe.token", "asking for a token", OMIT),
     whole("measure", "hotspur measure", OMIT),
 ];
 

@@ -23,6 +23,8 @@ pub(crate) struct Partition {
     pub(crate) position: Option<i64>,
     /// The broker confirmed a commit up to here.
     pub(crate) committed: Option<i64>,
+    /// From this offset on it was admitted and is not processed here.
+    pub(crate) withheld: Option<i64>,
     /// It stands in the list of those to be committed.
     pub(crate) listed: bool,
     /// The commit under way speaks of this ownership.
@@ -41,6 +43,7 @@ const UNKNOWN: Partition = Partition {
     in_flight: 0,
     position: None,
     committed: None,
+    withheld: None,
     listed: false,
     committing: false,
     uncommitted: 0,

@@ -41,6 +41,14 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self.drain(Cause::Failed(trouble));
     }
 
+    /// Too many records were rejected; a run that somebody ended meanwhile ends for this, too.
+    pub(super) fn end_for(&mut self, cause: Cause) {
+        match &mut self.phase {
+            Phase::Draining { cause: before @ Cause::Asked, .. } => *before = cause,
+            _ => self.drain(cause),
+        }
+    }
+
     fn drain(&mut self, cause: Cause) {
         if self.phase != Phase::Running {
             return;
@@ -113,17 +121,6 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         count
     }
 
-    /// A pause begins or ends: one line each.
-    #[cold]
-    pub(super) fn tell_pause(&mut self) {
-        self.is_paused = !self.is_paused;
-        let (event, text) = match self.is_paused {
-            true => ("run.paused", self.process.why_paused()),
-            false => ("run.resumed", Sentence::from("records are taken again")),
-        };
-        self.meter.hot.tell(Notice::Told { event, text, alarming: self.is_paused });
-    }
-
     /// Acts on errors of the sink that are not about one result.
     pub(super) fn hear_sink(&mut self) -> usize {
         let mut count = 0;
@@ -147,13 +144,17 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if self.sink.in_flight() == 0 && now < self.publish_due {
             return 0;
         }
-        let Engine { sink, delivery, meter, clock, answers, .. } = self;
+        let Engine { sink, delivery, meter, clock, answers, breaker, .. } = self;
         let count = sink.poll_acks(now, &mut |ack| match ack.result {
             Err(refusal) => answers.push(Answer::Refused(ack.token, refusal)),
             Ok(()) => match delivery.answer(ack.token, true) {
-                Acknowledged::Emitted(stamps) => meter.emitted(clock, &stamps, ack.at),
+                Acknowledged::Emitted(stamps) => {
+                    meter.emitted(clock, &stamps, ack.at);
+                    breaker.settle(now, None);
+                }
                 Acknowledged::Rejected(sequence, class, step) => {
                     meter.rejected(class, step);
+                    breaker.settle(now, Some(class));
                     answers.push(Answer::Rejected(sequence));
                 }
                 Acknowledged::NeedsLetter(sequence) => answers.push(Answer::Mixed(sequence)),
@@ -265,6 +266,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             || self.options.order == Order::CommitThenProcess;
         let hurried = wanted_now && !self.commit_failed;
         let mut work = dropped as usize;
+        let is_going = self.phase != Phase::Running || !self.revoking.is_empty();
+        if self.is_paused && is_going && self.delivery.unprocessed() > 0 {
+            self.withhold();
+        }
         if (hurried || now >= self.commit_due) && self.delivery.wants_commit() {
             work += self.commit(now);
         }
@@ -323,7 +328,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let stuck = !self.outbox.is_empty()
             || !self.delivery.has_room()
             || !self.revoking.is_empty()
-            || self.phase != Phase::Running;
+            || self.phase != Phase::Running
+            || self.breaker.holds();
         let commit_waits = self.clock.now() >= self.commit_due;
         // A sink that is not asked for acknowledgements would never take its signal back.
         if (stuck || commit_waits) && self.sink.in_flight() > 0 {
@@ -344,6 +350,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     pub(super) fn publish(&mut self, now: Ticks) {
         self.publish_due = Ticks(now.0 + self.clock.ticks(self.options.publish_interval_ns));
         self.process.count(self.meter.hot.counters());
+        self.publish_breaker(now);
         self.meter.publish(now);
     }
 

@@ -7,11 +7,13 @@
 //! What this does not do: sleep (see `idle`), own a thread (see `runner`), form results.
 
 mod aside;
+pub mod breaker;
 pub mod control;
 mod duties;
 pub mod idle;
 mod meter;
 mod outbox;
+mod pausing;
 mod phase;
 pub mod runner;
 mod turn;

@@ -2,10 +2,12 @@
 
 use super::{
     Chance, Process,
+    breaker::{Breaker, Sample},
     control::Control,
     duties::Answer,
     meter::Meter,
     outbox::{OUTBOX_BYTES, Outbox},
+    pausing::Pauses,
     phase::Phase,
     waiting::Waiting,
 };
@@ -103,8 +105,10 @@ pub struct Engine<C, S, K, P> {
     /// Why records were rejected whose dead letter the broker may refuse for its size.
     pub(super) large_letters: Vec<(Sequence, Rejection)>,
     pub(super) commit_due: Ticks,
-    /// What the log was told last.
+    /// Nothing is taken or processed, for causes that the log was told of.
     pub(super) is_paused: bool,
+    pub(super) pauses: Pauses,
+    pub(super) breaker: Breaker,
     /// The last commit failed: the next waits until it is due, however much it is wanted.
     pub(super) commit_failed: bool,
     pub(super) publish_due: Ticks,
@@ -135,6 +139,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             large_letters: Vec::with_capacity(options.in_flight_bytes / CUT_LETTER_BYTES + 1),
             commit_due: now,
             is_paused: false,
+            pauses: Pauses::default(),
+            breaker: Breaker::off(),
             commit_failed: false,
             publish_due: Ticks(now.0 + clock.ticks(options.publish_interval_ns)),
             control,
@@ -185,16 +191,20 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.stop();
         }
         self.process.begin_turn(now);
-        if self.process.is_paused() != self.is_paused {
-            self.tell_pause();
+        if self.has_pause_news() {
+            self.review_pauses();
         }
         let mut work = self.source.serve(now);
         work += self.hear_source(now);
         work += self.hear_sink();
         work += self.collect_acks(now);
         work += self.hand_over();
-        self.waiting.tell_time(now, self.is_paused);
-        if self.outbox.is_empty() && !self.is_paused {
+        if self.breaker.holds() {
+            self.judge();
+        }
+        let is_idle = self.is_paused && !self.finishes_waiting();
+        self.waiting.tell_time(now, is_idle);
+        if self.outbox.is_empty() && !is_idle {
             work += self.take_records();
             work += self.process_waiting(now);
             work += self.process_ready();
@@ -213,7 +223,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             Regime::Working
         } else if self.is_paused {
             Regime::Paused
-        } else if !self.outbox.is_empty() || !self.delivery.has_room() || self.waiting.is_full() {
+        } else if !self.outbox.is_empty()
+            || !self.delivery.has_room()
+            || self.waiting.is_full()
+            || self.breaker.holds()
+        {
             Regime::Backpressured
         } else {
             Regime::Idle
@@ -257,6 +271,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let mut count = 0;
         let batch = self.options.batch;
         while count < batch && !self.outbox.is_full() && !self.waiting.is_full() {
+            if self.is_paused || self.breaker.holds() {
+                break;
+            }
             let Some(sequence) = self.delivery.next_ready() else { break };
             let start = end.unwrap_or_else(|| self.clock.now());
             end = Some(self.process_first(sequence, start));
@@ -278,7 +295,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.reject(sequence, too_large(cut.len));
             return (self.clock.now(), None);
         }
-        let Engine { source, delivery, process, outbox, meter, clock, .. } = self;
+        let Engine { source, delivery, process, outbox, meter, clock, breaker, .. } = self;
         let (topic, partition_number) = source.partition(delivery.partition(sequence));
         let record = delivery.record(sequence, topic, partition_number);
         let mut marks = Marks { parsed: start, operated: start, reached: 0, last: start };
@@ -300,11 +317,14 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 stamps.encoded = now;
                 stamps.source_ns = source_ns;
                 delivery.expect_results(sequence, outbox.claim(sequence));
+                breaker.decide(now, None);
                 now
             }
             Verdict::Skip(skip) => {
                 meter.skipped(skip);
                 delivery.skip(sequence);
+                breaker.decide(last, None);
+                breaker.settle(last, None);
                 last
             }
             Verdict::Reject(rejection) => {
@@ -323,10 +343,12 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let (topic, partition_number) = self.source.partition(self.delivery.partition(sequence));
         let record = self.delivery.record(sequence, topic, partition_number);
         self.meter.rejecting(&rejection, &record);
+        let sample = Sample { rejection, partition: record.partition, offset: record.offset };
         let has_room = self.large_letters.len() < self.large_letters.capacity();
         if record.bytes_len() > CUT_LETTER_BYTES && has_room {
             self.large_letters.push((sequence, rejection));
         }
+        self.note_reject(sample);
         self.push_letter(sequence, rejection, 0);
     }
 

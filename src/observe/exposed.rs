@@ -5,14 +5,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use crate::{
     measure::{Counters, Regime},
     observe::{
-        Labels, Notice,
+        Labels, Notice, PauseCause, Switch,
         exposition::{Exposition, Format, Kind},
         readiness::Readiness,
     },
@@ -71,6 +71,7 @@ pub struct Facts {
 /// The facts of one run.
 pub struct Exposed {
     facts: Facts,
+    switch: Arc<Switch>,
     state: Mutex<State>,
 }
 
@@ -100,13 +101,28 @@ impl Exposed {
             readiness: Readiness::default(),
             errors: BTreeMap::new(),
         };
-        Exposed { facts, state: Mutex::new(state) }
+        Exposed { facts, switch: Arc::default(), state: Mutex::new(state) }
     }
 
     /// The tables are loaded, and the hot thread begins.
     pub fn started(&self, tables: Vec<TableSource>) {
         let mut state = self.state();
         (state.tables, state.is_started, state.heard) = (tables, true, Instant::now());
+    }
+
+    /// What people ask of the hot thread, and what it says back.
+    pub fn switch(&self) -> &Arc<Switch> {
+        &self.switch
+    }
+
+    /// True once the hot thread begins.
+    pub(super) fn is_started(&self) -> bool {
+        self.state().is_started
+    }
+
+    /// True once the run has begun to end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.state().readiness.is_draining()
     }
 
     /// Takes a notice in.
@@ -170,13 +186,24 @@ impl Exposed {
         for (regime, seconds) in Regime::ALL.iter().zip(state.regimes) {
             duty.sample(&[("regime", regime.name())], seconds);
         }
-        let paused = u8::from(state.readiness.is_paused());
-        let help = "1 while no records are taken on purpose.";
-        text.family(Kind::Gauge, "hotspur_paused", help).sample(&[], paused);
+        self.pauses(&mut text, &state);
         let tables: Vec<TableFigures> = state.tables.iter().map(|table| table()).collect();
         tables_text(&mut text, &tables, counters);
         peers(&mut text, &state, &tables);
         text.finish()
+    }
+
+    fn pauses(&self, text: &mut Exposition, state: &State) {
+        let readiness = &state.readiness;
+        let help = "1 while no records are taken on purpose.";
+        let paused = u8::from(readiness.is_paused());
+        text.family(Kind::Gauge, "hotspur_paused", help).sample(&[], paused);
+        let help = "1 while too many records are rejected.";
+        let is_open = u8::from(readiness.is_paused_by(PauseCause::Breaker));
+        text.family(Kind::Gauge, "hotspur_breaker_open", help).sample(&[], is_open);
+        let help = "Share of rejected records among those settled last.";
+        let ratio = self.switch.rejected_ratio();
+        text.family(Kind::Gauge, "hotspur_rejected_ratio", help).sample(&[], ratio);
     }
 
     fn info(&self, text: &mut Exposition) {

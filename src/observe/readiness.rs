@@ -1,8 +1,8 @@
 //! Whether a run is ready for records, and if not, why: from the notices of the hot thread.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::observe::{Notice, RunState};
+use crate::observe::{Notice, PauseCause, RunState};
 
 /// An error that says that no broker of a peer can be reached.
 const NO_BROKER: &str = "_ALL_BROKERS_DOWN";
@@ -13,7 +13,8 @@ pub(super) struct Readiness {
     /// The group has answered, with partitions or without.
     pub(super) is_assigned: bool,
     is_draining: bool,
-    paused: Option<String>,
+    /// Each cause of a pause, in words.
+    paused: BTreeMap<PauseCause, String>,
     /// Peers without brokers.
     away: BTreeSet<&'static str>,
 }
@@ -23,8 +24,13 @@ impl Readiness {
         match notice {
             Notice::Assigned { .. } => self.is_assigned = true,
             Notice::State(RunState::Draining | RunState::Drained) => self.is_draining = true,
-            Notice::Told { event: "run.paused", text, .. } => self.paused = Some(text.to_string()),
-            Notice::Told { event: "run.resumed", .. } => self.paused = None,
+            Notice::Paused { cause, text } => {
+                self.paused.insert(*cause, text.to_string());
+            }
+            Notice::BreakerOpened(facts) => {
+                self.paused.insert(PauseCause::Breaker, facts.to_string());
+            }
+            Notice::Resumed { cause, .. } => _ = self.paused.remove(cause),
             Notice::Trouble(trouble) if trouble.code == NO_BROKER => {
                 self.away.insert(trouble.peer);
             }
@@ -33,9 +39,19 @@ impl Readiness {
         }
     }
 
-    /// True while records are not taken because of a table.
+    /// True while records are not taken on purpose, whatever the cause.
     pub(super) fn is_paused(&self) -> bool {
-        self.paused.is_some()
+        !self.paused.is_empty()
+    }
+
+    /// True while that is so for this cause.
+    pub(super) fn is_paused_by(&self, cause: PauseCause) -> bool {
+        self.paused.contains_key(&cause)
+    }
+
+    /// True once the run has begun to end.
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining
     }
 
     /// True unless no broker of that peer can be reached.
@@ -54,7 +70,11 @@ impl Readiness {
         }
         let away = self.away.iter().map(|peer| format!("{peer}: no broker can be reached"));
         reasons.extend(away);
-        reasons.extend(self.paused.clone());
+        reasons.extend(self.paused.iter().map(|(cause, text)| match cause {
+            PauseCause::Asked => format!("paused: {text}"),
+            PauseCause::Table => text.clone(),
+            PauseCause::Breaker => format!("breaker: {text}"),
+        }));
         reasons
     }
 }
@@ -82,10 +102,16 @@ mod tests {
         assert!(readiness.reasons().is_empty() && readiness.is_connected("sink"));
 
         let text = Sentence::from("table users is too old");
-        readiness.hear(&Notice::Told { event: "run.paused", text, alarming: true });
+        readiness.hear(&Notice::Paused { cause: PauseCause::Table, text });
         assert_eq!(readiness.reasons(), ["table users is too old"]);
-        assert!(readiness.is_paused());
-        readiness.hear(&Notice::Told { event: "run.resumed", text, alarming: false });
+        let text = Sentence::from("told to pause");
+        readiness.hear(&Notice::Paused { cause: PauseCause::Asked, text });
+        assert_eq!(readiness.reasons(), ["paused: told to pause", "table users is too old"]);
+        let still = Some(PauseCause::Asked);
+        readiness.hear(&Notice::Resumed { cause: PauseCause::Table, still });
+        assert_eq!(readiness.reasons(), ["paused: told to pause"]);
+        assert!(readiness.is_paused() && !readiness.is_paused_by(PauseCause::Table));
+        readiness.hear(&Notice::Resumed { cause: PauseCause::Asked, still: None });
         assert!(readiness.reasons().is_empty());
         readiness.hear(&Notice::State(RunState::Draining));
         assert_eq!(readiness.reasons(), ["the run is ending"]);

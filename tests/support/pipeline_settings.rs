@@ -35,7 +35,11 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
             topic: "in.dead".to_owned(),
             streams_headers: false,
         },
-        delivery: Delivery { guarantee: Guarantee::AtLeastOnce, commit_interval: second },
+        delivery: Delivery {
+            guarantee: Guarantee::AtLeastOnce,
+            commit_interval: second,
+            breaker: None,
+        },
         tables: tables.iter().map(|name| table(name)).collect(),
         steps: operators.into_iter().enumerate().map(step).collect(),
         latency: Latency { origin: "record.timestamp".to_owned(), unit_nanos: 1_000_000 },
@@ -53,7 +57,13 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
             in_flight_bytes: 16 << 20,
             batch: 256,
         },
-        observe: Observe { out: None, interval: second, listen: None, keys: KeyDisplay::Hash },
+        observe: Observe {
+            out: None,
+            interval: second,
+            listen: None,
+            token: None,
+            keys: KeyDisplay::Hash,
+        },
         log: Log { level: "info".to_owned(), json: None },
     }
 }
