@@ -1,12 +1,13 @@
 //! The breaker: where too many records are rejected, something is wrong that is no record's fault,
 //! and nothing more is processed before the topic has been emptied into the dead letters.
 //!
-//! It is judged over the last `window` records that were settled, and only if that many were within
-//! the last `within`: a few bad records on a quiet topic mean nothing. But a record is settled only
-//! when its dead letter is acknowledged, and until then thousands more could be processed. So the
-//! outcomes are also noted as they are decided; once those alone would open the breaker, nothing is
-//! processed until what is under way is settled, and then it is judged. A healthy pipeline never
-//! gets there; a sick one leaves about `window` letters.
+//! It is judged over the last `window` records, and only if that many were within the last
+//! `within`: a few bad records on a quiet topic mean nothing. Their order is that of processing.
+//! Acknowledgements come in another: those of a thousand letters may come in one go, while the
+//! records between them were skipped long before, and would look like nothing but letters. And
+//! until a letter is acknowledged thousands more could be written. So an outcome is noted when it
+//! is decided. Once those would open the breaker, nothing more is processed until all of them are
+//! settled, and then it opens: a sick pipeline leaves about `window` letters.
 //!
 //! Outcomes are bytes in a ring that is taken at start, with their times beside them. What this
 //! does not do: read a clock, stop anything, or tell anybody.
@@ -29,9 +30,9 @@ const SAMPLES: usize = 3;
 pub struct Rule {
     /// Past this share of rejected records, 0 to 1.
     pub share: f64,
-    /// Of so many settled records.
+    /// Of so many records.
     pub window: usize,
-    /// All settled within that time.
+    /// All of them within that time.
     pub within_ns: u64,
     /// The run ends then; else it waits for somebody who lets it go on.
     pub stops: bool,
@@ -69,8 +70,7 @@ pub(crate) struct Sample {
 #[derive(Debug)]
 pub(crate) struct Breaker {
     stops: bool,
-    settled: Window,
-    decided: Window,
+    last: Window,
     samples: Box<[[Option<Sample>; SAMPLES]]>,
     /// Samples noted so far, by class.
     noted: [usize; CLASSES_MAX],
@@ -91,25 +91,23 @@ impl Breaker {
         let classes = if rule.window > 0 { RejectClass::ALL.len() } else { 0 };
         Breaker {
             stops: rule.stops,
-            settled: Window::new(&rule, within),
-            decided: Window::new(&rule, within),
+            last: Window::new(&rule, within),
             samples: vec![[None; SAMPLES]; classes].into_boxed_slice(),
             noted: [0; CLASSES_MAX],
             is_open: false,
         }
     }
 
-    /// A record will be settled so, as far as is known: with a dead letter of that class, or
-    /// without one.
+    /// A record is to be settled so: with a dead letter of that class, or without one.
     #[inline]
     pub(crate) fn decide(&mut self, now: Ticks, rejected: Option<RejectClass>) {
-        self.decided.add(now, rejected);
+        self.last.add(now, rejected);
     }
 
-    /// A record is settled so.
-    #[inline]
-    pub(crate) fn settle(&mut self, now: Ticks, rejected: Option<RejectClass>) {
-        self.settled.add(now, rejected);
+    /// Of a record that was to be settled without a letter a result was refused: it gets one. Which
+    /// of the last it was is not known any more, so another stands in for it.
+    pub(crate) fn amend(&mut self, now: Ticks, rejected: RejectClass) {
+        self.last.amend(now, rejected);
     }
 
     /// Keeps what names a rejected record.
@@ -121,26 +119,16 @@ impl Breaker {
         }
     }
 
-    /// True while nothing may be processed: it is to be opened, or about to be judged.
+    /// True while nothing may be processed: it is to be opened once what is under way is settled.
     #[inline]
     pub(crate) fn holds(&self) -> bool {
-        (self.settled.is_past || self.decided.is_past) && !self.is_open
-    }
-
-    /// True if it is to be opened.
-    pub(crate) fn is_due(&self) -> bool {
-        self.settled.is_past && !self.is_open
-    }
-
-    /// All that was decided is settled: what was not past the share then is not held back.
-    pub(crate) fn trust(&mut self) {
-        self.decided.clear();
+        self.last.is_past && !self.is_open
     }
 
     /// Opens it; what was seen, samples oldest first.
     pub(crate) fn open(&mut self) -> (BreakerFacts, [Option<Sample>; SAMPLES]) {
         self.is_open = true;
-        let Window { by_class, rejected, outcomes, .. } = &self.settled;
+        let Window { by_class, rejected, outcomes, .. } = &self.last;
         let most = RejectClass::ALL.iter().max_by_key(|it| by_class[**it as usize]);
         let class = *most.expect("there are classes");
         let facts = BreakerFacts {
@@ -162,19 +150,18 @@ impl Breaker {
     /// Closes it: what was seen is forgotten.
     pub(crate) fn close(&mut self) {
         self.is_open = false;
-        self.settled.clear();
-        self.decided.clear();
+        self.last.clear();
     }
 
-    /// The rejected among the settled that are recent enough, and how many those are.
+    /// The rejected among the last that are recent enough, and how many those are.
     pub(crate) fn rejected(&mut self, now: Ticks) -> (u32, u32) {
-        self.settled.expire(now);
-        (self.settled.rejected as u32, self.settled.len as u32)
+        self.last.expire(now);
+        (self.last.rejected as u32, self.last.len as u32)
     }
 }
 
-/// Outcomes that go out of a window one by one, at most, when one comes in.
-const EXPIRED_AT_ONCE_MAX: usize = 64;
+/// Outcomes that are looked at when one comes in: whether they are too old, or may be amended.
+const LOOKED_AT_MAX: usize = 64;
 
 /// Not rejected; else the class's number and one.
 const FINE: u8 = 0;
@@ -191,6 +178,8 @@ struct Window {
     len: usize,
     rejected: usize,
     by_class: [u32; CLASSES_MAX],
+    /// Where the last amended one is.
+    amended: usize,
     /// It was past the share since it was last cleared.
     is_past: bool,
 }
@@ -207,6 +196,7 @@ impl Window {
             len: 0,
             rejected: 0,
             by_class: [0; CLASSES_MAX],
+            amended: 0,
             is_past: false,
         }
     }
@@ -223,16 +213,40 @@ impl Window {
         }
         let at = wrapped(self.oldest + self.len, room);
         self.times[at] = now.0;
-        self.outcomes[at] = rejected.map_or(FINE, |class| class as u8 + 1);
+        self.outcomes[at] = FINE;
         self.len += 1;
         if let Some(class) = rejected {
-            self.rejected += 1;
-            self.by_class[class as usize] += 1;
+            self.reject(at, class);
         }
         self.expire(now);
-        if self.len == room && self.rejected >= self.past && !self.is_old(now) {
-            self.is_past = true;
+        self.judge(now);
+    }
+
+    /// From the newest to the oldest and round again, so that many are not looked at many times.
+    fn amend(&mut self, now: Ticks, class: RejectClass) {
+        for _ in 0..LOOKED_AT_MAX.min(self.len) {
+            let room = self.outcomes.len();
+            let behind = wrapped(self.amended + room - self.oldest, room);
+            let next = if behind == 0 || behind >= self.len { self.len } else { behind };
+            self.amended = wrapped(self.oldest + next - 1, room);
+            if self.outcomes[self.amended] == FINE && !self.is_past {
+                self.reject(self.amended, class);
+                return self.judge(now);
+            }
         }
+    }
+
+    #[inline]
+    fn reject(&mut self, at: usize, class: RejectClass) {
+        self.outcomes[at] = class as u8 + 1;
+        self.rejected += 1;
+        self.by_class[class as usize] += 1;
+    }
+
+    #[inline]
+    fn judge(&mut self, now: Ticks) {
+        let is_full = self.len > 0 && self.len == self.outcomes.len();
+        self.is_past |= is_full && self.rejected >= self.past && !self.is_old(now);
     }
 
     /// True if the oldest was not within the time. Times of different threads' making may differ a
@@ -245,7 +259,7 @@ impl Window {
     /// Drops what is too old, not all at once: what is left of it is not believed either.
     #[inline]
     fn expire(&mut self, now: Ticks) {
-        for _ in 0..EXPIRED_AT_ONCE_MAX {
+        for _ in 0..LOOKED_AT_MAX {
             if self.len == 0 || self.is_past || !self.is_old(now) {
                 return;
             }
@@ -302,15 +316,15 @@ mod tests {
     fn fewer_than_a_window_never_open_it_and_a_share_that_is_only_reached_does_not() {
         let mut it = breaker(0.5, 4, 100);
         for _ in 0..3 {
-            it.settle(Ticks(1), BAD);
+            it.decide(Ticks(1), BAD);
         }
         assert!(!it.holds());
-        it.settle(Ticks(1), None);
-        assert!(it.is_due(), "three of four");
+        it.decide(Ticks(1), None);
+        assert!(it.holds(), "three of four");
 
         let mut it = breaker(0.5, 4, 100);
         for number in 0..100 {
-            it.settle(Ticks(1), BAD.filter(|_| number % 2 == 0));
+            it.decide(Ticks(1), BAD.filter(|_| number % 2 == 0));
         }
         assert!(!it.holds(), "a half is not past a half");
         assert_eq!(it.rejected(Ticks(1)), (2, 4));
@@ -320,37 +334,54 @@ mod tests {
     fn what_is_older_than_the_time_counts_for_nothing() {
         let mut it = breaker(0.0, 3, 10);
         for time in [0, 6, 12, 18, 24] {
-            it.settle(Ticks(time), BAD);
-            assert!(!it.is_due(), "three take 12");
+            it.decide(Ticks(time), BAD);
+            assert!(!it.holds(), "three take 12");
         }
         assert_eq!(it.rejected(Ticks(24)), (2, 2));
         assert_eq!(it.rejected(Ticks(100)), (0, 0));
-        it.settle(Ticks(100), BAD);
-        it.settle(Ticks(101), BAD);
-        it.settle(Ticks(110), BAD);
-        assert!(it.is_due(), "ten is within ten");
+        it.decide(Ticks(100), BAD);
+        it.decide(Ticks(101), BAD);
+        it.decide(Ticks(110), BAD);
+        assert!(it.holds(), "ten is within ten");
     }
 
     #[test]
-    fn what_is_decided_holds_until_it_is_settled_and_only_that_opens() {
+    fn it_holds_until_it_is_opened_and_begins_with_nothing_once_it_is_closed() {
         let mut it = breaker(0.5, 2, 100);
         it.decide(Ticks(1), BAD);
         assert!(!it.holds());
         it.decide(Ticks(1), BAD);
-        assert!(it.holds() && !it.is_due());
-        it.settle(Ticks(2), BAD);
-        it.settle(Ticks(2), None);
-        assert!(!it.is_due(), "one of them came to another end");
-        it.trust();
-        assert!(!it.holds());
-        it.settle(Ticks(3), BAD);
-        it.settle(Ticks(3), BAD);
-        assert!(it.is_due() && it.holds());
+        assert!(it.holds());
+        it.decide(Ticks(1), None);
+        assert!(it.holds(), "what follows changes nothing");
         it.open();
-        assert!(it.is_open() && !it.holds() && !it.is_due());
+        assert!(it.is_open() && !it.holds());
         it.close();
-        it.settle(Ticks(4), BAD);
-        assert!(!it.is_due(), "it begins again with nothing");
+        it.decide(Ticks(4), BAD);
+        assert!(!it.holds() && !it.is_open());
+        it.decide(Ticks(4), BAD);
+        assert!(it.holds());
+    }
+
+    #[test]
+    fn a_refused_result_turns_one_that_was_fine_into_one_that_was_not() {
+        let mut it = breaker(0.5, 200, 100);
+        for number in 0..300 {
+            it.decide(Ticks(1), BAD.filter(|_| number % 4 == 0));
+        }
+        assert_eq!(it.rejected(Ticks(1)), (50, 200));
+        for amended in 1..=50 {
+            it.amend(Ticks(2), WORSE.unwrap());
+            assert_eq!(it.rejected(Ticks(2)), (50 + amended, 200));
+        }
+        assert!(!it.holds());
+        it.amend(Ticks(2), WORSE.unwrap());
+        assert!(it.holds(), "101 of 200");
+        let mut it = breaker(0.5, 4, 100);
+        it.amend(Ticks(1), WORSE.unwrap());
+        it.decide(Ticks(1), BAD);
+        it.amend(Ticks(1), WORSE.unwrap());
+        assert_eq!(it.rejected(Ticks(1)), (1, 1), "there is none to stand in for it");
     }
 
     #[test]
@@ -363,11 +394,11 @@ mod tests {
         };
         for offset in 0..5 {
             note(&mut it, WORSE, offset);
-            it.settle(Ticks(1), WORSE);
+            it.decide(Ticks(1), WORSE);
         }
         note(&mut it, BAD, 5);
         for outcome in [BAD, None, None] {
-            it.settle(Ticks(1), outcome);
+            it.decide(Ticks(1), outcome);
         }
         let (facts, samples) = it.open();
         let (class, stops) = (RejectClass::TableMiss, true);
@@ -385,7 +416,7 @@ mod tests {
         let mut it = Breaker::off();
         for time in 0..10_000 {
             it.decide(Ticks(time), BAD);
-            it.settle(Ticks(time), BAD);
+            it.decide(Ticks(time), BAD);
         }
         let sentence = Rejection::new(RejectClass::NotJson, Step::Parse, format_args!("no"));
         it.note(Sample { rejection: sentence, partition: PartitionId(0), offset: 0 });
@@ -408,16 +439,16 @@ mod tests {
         }
     }
 
-    /// All that was settled, in a list.
+    /// All that was decided, in a list.
     struct Naive {
         rule: Rule,
-        settled: Vec<(u64, Option<RejectClass>)>,
+        decided: Vec<(u64, Option<RejectClass>)>,
     }
 
     impl Naive {
         fn is_past(&self, now: u64) -> bool {
             let Rule { share, window, within_ns, .. } = self.rule;
-            let last = self.settled.iter().rev().take(window);
+            let last = self.decided.iter().rev().take(window);
             let recent: Vec<_> = last.take_while(|(at, _)| now - at <= within_ns).collect();
             let rejected = recent.iter().filter(|(_, outcome)| outcome.is_some()).count();
             recent.len() == window && rejected as f64 / window as f64 > share
@@ -435,16 +466,16 @@ mod tests {
             let share = f64::from(percent) / 100.0;
             let rule = Rule { share, window, within_ns: within, stops: false };
             let mut breaker = Breaker::new(rule, within);
-            let mut naive = Naive { rule, settled: Vec::new() };
+            let mut naive = Naive { rule, decided: Vec::new() };
             let mut now = 0;
             for (later, outcome) in outcomes {
                 now += later;
                 let outcome = [None, None, BAD, WORSE][usize::from(outcome)];
-                breaker.settle(Ticks(now), outcome);
-                naive.settled.push((now, outcome));
-                prop_assert_eq!(breaker.is_due(), naive.is_past(now));
-                if breaker.is_due() {
-                    let last = naive.settled.iter().rev().take(window);
+                breaker.decide(Ticks(now), outcome);
+                naive.decided.push((now, outcome));
+                prop_assert_eq!(breaker.holds(), naive.is_past(now));
+                if breaker.holds() {
+                    let last = naive.decided.iter().rev().take(window);
                     let counted = last.filter(|(_, it)| it.is_some()).count();
                     breaker.note(Sample {
                         rejection: Rejection::new(BAD.unwrap(), Step::Sink, format_args!("")),
@@ -453,7 +484,7 @@ mod tests {
                     });
                     prop_assert_eq!(breaker.open().0.rejected as usize, counted);
                     breaker.close();
-                    naive.settled.clear();
+                    naive.decided.clear();
                 }
             }
         }

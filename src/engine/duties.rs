@@ -144,17 +144,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if self.sink.in_flight() == 0 && now < self.publish_due {
             return 0;
         }
-        let Engine { sink, delivery, meter, clock, answers, breaker, .. } = self;
+        let Engine { sink, delivery, meter, clock, answers, .. } = self;
         let count = sink.poll_acks(now, &mut |ack| match ack.result {
             Err(refusal) => answers.push(Answer::Refused(ack.token, refusal)),
             Ok(()) => match delivery.answer(ack.token, true) {
-                Acknowledged::Emitted(stamps) => {
-                    meter.emitted(clock, &stamps, ack.at);
-                    breaker.settle(now, None);
-                }
+                Acknowledged::Emitted(stamps) => meter.emitted(clock, &stamps, ack.at),
                 Acknowledged::Rejected(sequence, class, step) => {
                     meter.rejected(class, step);
-                    breaker.settle(now, Some(class));
                     answers.push(Answer::Rejected(sequence));
                 }
                 Acknowledged::NeedsLetter(sequence) => answers.push(Answer::Mixed(sequence)),
@@ -235,6 +231,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     fn reject_refused(&mut self, sequence: Sequence, what: &str) {
         let reason = format_args!("the broker would not take the result: {what}");
         let class = RejectClass::RefusedByBroker;
+        self.breaker.amend(self.clock.now(), class);
         self.reject(sequence, Rejection::new(class, Step::Sink, reason));
     }
 

@@ -93,20 +93,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self.meter.hot.tell(Notice::Paused { cause, text });
     }
 
-    /// A record's dead letter is on its way.
-    pub(super) fn note_reject(&mut self, sample: Sample) {
-        let now = self.clock.now();
-        self.breaker.decide(now, Some(sample.rejection.class));
-        self.breaker.note(sample);
-    }
-
-    /// Too many were rejected, or would have been once all that is under way is settled.
+    /// Too many were rejected: once all that is under way is settled, the breaker opens.
     #[cold]
     pub(super) fn judge(&mut self) {
-        if self.breaker.is_due() {
+        if self.sink.in_flight() == 0 && self.outbox.is_empty() {
             self.open_breaker();
-        } else if self.sink.in_flight() == 0 && self.outbox.is_empty() {
-            self.breaker.trust();
         }
     }
 

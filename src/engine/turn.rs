@@ -293,7 +293,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if let Some(cut) = self.delivery.cut(sequence) {
             self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
             self.reject(sequence, too_large(cut.len));
-            return (self.clock.now(), None);
+            let now = self.clock.now();
+            self.breaker.decide(now, Some(RejectClass::TooLarge));
+            return (now, None);
         }
         let Engine { source, delivery, process, outbox, meter, clock, breaker, .. } = self;
         let (topic, partition_number) = source.partition(delivery.partition(sequence));
@@ -324,12 +326,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 meter.skipped(skip);
                 delivery.skip(sequence);
                 breaker.decide(last, None);
-                breaker.settle(last, None);
                 last
             }
             Verdict::Reject(rejection) => {
                 self.reject(sequence, rejection);
-                self.clock.now()
+                let now = self.clock.now();
+                self.breaker.decide(now, Some(rejection.class));
+                now
             }
             Verdict::Wait(_) | Verdict::Hold => {
                 unreachable!("no operator of this version holds records")
@@ -348,7 +351,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if record.bytes_len() > CUT_LETTER_BYTES && has_room {
             self.large_letters.push((sequence, rejection));
         }
-        self.note_reject(sample);
+        self.breaker.note(sample);
         self.push_letter(sequence, rejection, 0);
     }
 
