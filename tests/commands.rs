@@ -238,3 +238,18 @@ fn an_address_that_is_taken_is_named_with_the_way_out() {
     folder.run(&["-s", &listen, "run"]).is(3, &words);
     folder.run(&["-s", "observe.listen=nowhere", "check"]).is(2, &["observe.listen: expected"]);
 }
+
+#[test]
+fn nobody_to_pause_is_said_with_the_way_out() {
+    let folder = Folder::empty();
+    let address = nobody();
+    let words = [&address, "nobody answers at", "--address names another place"];
+    folder.run(&["pause", "--address", &address]).is(3, &words);
+    folder.run(&["pause"]).is(2, &["there is no configuration"]);
+    folder.run(&["resume", "--address", "nonsense"]).is(2, &["a host and a port are wanted"]);
+    let folder = folder.with("hotspur.toml", ORDERS);
+    let listen = format!("observe.listen={address}");
+    folder.run(&["-s", &listen, "resume"]).is(3, &words);
+    folder.run(&["-s", "observe.listen=off", "pause"]).is(2, &["observe.listen is \"off\""]);
+    folder.run(&["-s", "observe.listen=127.0.0.1:0", "pause"]).is(2, &["--address", "free port"]);
+}
