@@ -1,5 +1,5 @@
 //! Seeded random schedules of the engine on the memory transport: what the guarantees promise holds
-//! whatever order acknowledgements come in, whatever is refused, revoked, lost, paused or stopped by
+//! whatever order acknowledgements come in, whatever is refused, revoked, lost, paused, stopped by
 //! the breaker, whatever waits for a table on demand, and wherever it crashes.
 //!
 //! A schedule is a seed. A failing one prints it; `HOTSPUR_SIMULATION_SEED=N` runs that one alone.

@@ -61,7 +61,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     /// Causes of a pause come and go: one line each.
     #[cold]
     pub(super) fn review_pauses(&mut self) {
-        let (asked, before) = (self.control.asked(), self.pauses);
+        self.pause_as(self.control.asked());
+    }
+
+    fn pause_as(&mut self, asked: Asked) {
+        let before = self.pauses;
         // With `then = "stop"` the run is ending, and an open breaker stays open.
         let goes_on = asked.resumes() != before.asked.resumes() && self.phase == Phase::Running;
         if goes_on && self.breaker.is_open() {
@@ -111,10 +115,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         for sample in samples.into_iter().flatten() {
             self.meter.hot.tell(Notice::BreakerSample(sample));
         }
-        self.review_pauses();
         if facts.stops {
             self.end_for(Cause::Breaker(Opened { facts, samples }));
         }
+        // Who asks to go on in this very moment does not mean this: heard in the next turn.
+        self.pause_as(self.pauses.asked);
     }
 
     fn describe(&self, sample: &Sample) -> RejectSample {

@@ -7,7 +7,6 @@ use crate::verdict::{RejectClass, Sentence, Step};
 
 /// One thing to tell.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::large_enum_variant, reason = "the queue's slots are taken at start, by value")]
 pub enum Notice {
     /// The run went over to another state.
     State(RunState),

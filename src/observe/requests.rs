@@ -13,7 +13,7 @@ use axum::{
     routing::post,
 };
 
-use crate::observe::{Exposed, PauseCause, switch::Asked};
+use crate::observe::{Exposed, PauseCause, Switch, switch::Asked};
 
 /// How long the hot thread is waited for. A turn is short; a machine may be slow.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
@@ -79,24 +79,31 @@ pub(super) fn routes(exposed: Arc<Exposed>, guard: Guard) -> Router {
         .with_state((exposed, guard))
 }
 
-async fn pause(
-    State((exposed, guard)): State<(Arc<Exposed>, Guard)>,
-    headers: HeaderMap,
+type Shared = State<(Arc<Exposed>, Guard)>;
+
+async fn pause(State((exposed, guard)): Shared, headers: HeaderMap) -> Answer {
+    ask(&exposed, guard.check(&headers), Switch::pause).await
+}
+
+async fn resume(State((exposed, guard)): Shared, headers: HeaderMap) -> Answer {
+    ask(&exposed, guard.check(&headers), Switch::resume).await
+}
+
+/// Nobody changes a run that is ending.
+async fn ask(
+    exposed: &Exposed,
+    checked: Result<(), Answer>,
+    change: impl Fn(&Switch) -> Asked,
 ) -> Answer {
-    match guard.check(&headers) {
-        Ok(()) => answer(&exposed, exposed.switch().pause()).await,
+    match checked {
         Err(refusal) => refusal,
+        Ok(()) if exposed.is_ending() => ending(),
+        Ok(()) => answer(exposed, change(exposed.switch())).await,
     }
 }
 
-async fn resume(
-    State((exposed, guard)): State<(Arc<Exposed>, Guard)>,
-    headers: HeaderMap,
-) -> Answer {
-    match guard.check(&headers) {
-        Ok(()) => answer(&exposed, exposed.switch().resume()).await,
-        Err(refusal) => refusal,
-    }
+fn ending() -> Answer {
+    (StatusCode::CONFLICT, "the run is ending\n".to_owned())
 }
 
 /// The state that the run is in, once the hot thread has acted.
@@ -118,7 +125,7 @@ async fn answer(exposed: &Exposed, asked: Asked) -> Answer {
         return (StatusCode::SERVICE_UNAVAILABLE, text.to_owned());
     }
     if exposed.is_ending() {
-        return (StatusCode::CONFLICT, "the run is ending\n".to_owned());
+        return ending();
     }
     let causes: Vec<_> = exposed.switch().causes().map(PauseCause::text).collect();
     match causes.is_empty() {

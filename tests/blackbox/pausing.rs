@@ -39,7 +39,7 @@ fn results(kafka: &Kafka, pipeline: &Pipeline) -> i64 {
 /// All numbers that came out, sorted.
 fn numbers(kafka: &Kafka, pipeline: &Pipeline) -> Vec<u64> {
     let number = |message: &Message| {
-        let value: serde_json::Value = serde_json::from_str(&message.text()).expect("JSON");
+        let value: serde_json::Value = serde_json::from_str(message.text()).expect("JSON");
         value["number"].as_u64().expect("a number")
     };
     let mut numbers: Vec<_> = kafka.read(&pipeline.output).iter().map(number).collect();
