@@ -57,9 +57,10 @@ const RECORDS: usize = 25_000;
 fn a_pause_under_load_keeps_position_and_membership_and_nothing_is_lost_or_doubled() {
     let kafka = Kafka::shared();
     let (pipeline, address) = pipeline(kafka, 3);
+    let pipeline = pipeline.property("max.poll.interval.ms", "3000");
     let hotspur = pipeline.run();
     hotspur.await_assigned();
-    // Five seconds, which is longer than the session timeout.
+    // Five seconds, which is longer than the group waits for a member's signs of life, or polls.
     let load = Load::start(kafka, &pipeline.input, messages(RECORDS));
     await_true("results", || results(kafka, &pipeline) > 500);
     let said = tell(&pipeline, &["pause"], 0).output;
