@@ -224,12 +224,12 @@ impl Window {
 
     /// From the newest to the oldest and round again, so that many are not looked at many times.
     fn amend(&mut self, now: Ticks, class: RejectClass) {
-        for _ in 0..LOOKED_AT_MAX.min(self.len) {
+        for _ in 0..LOOKED_AT_MAX.min(if self.is_past { 0 } else { self.len }) {
             let room = self.outcomes.len();
             let behind = wrapped(self.amended + room - self.oldest, room);
             let next = if behind == 0 || behind >= self.len { self.len } else { behind };
             self.amended = wrapped(self.oldest + next - 1, room);
-            if self.outcomes[self.amended] == FINE && !self.is_past {
+            if self.outcomes[self.amended] == FINE {
                 self.reject(self.amended, class);
                 return self.judge(now);
             }
@@ -249,8 +249,7 @@ impl Window {
         self.is_past |= is_full && self.rejected >= self.past && !self.is_old(now);
     }
 
-    /// True if the oldest was not within the time. Times of different threads' making may differ a
-    /// little, so one may be ahead.
+    /// True if the oldest was not within the time. It may be ahead of a turn's own present.
     #[inline]
     fn is_old(&self, now: Ticks) -> bool {
         now.0.saturating_sub(self.times[self.oldest]) > self.within

@@ -46,11 +46,6 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self
     }
 
-    /// True while nothing is taken or processed, whatever the cause.
-    pub fn is_paused(&self) -> bool {
-        self.is_paused
-    }
-
     /// True if a cause came or went since the last turn.
     #[inline]
     pub(super) fn has_pause_news(&self) -> bool {
