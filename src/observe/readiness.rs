@@ -13,7 +13,7 @@ pub(super) struct Readiness {
     /// The group has answered, with partitions or without.
     pub(super) is_assigned: bool,
     is_draining: bool,
-    /// Each cause of a pause, in words.
+    /// What was told of each cause of a pause; whether one holds, is the switch's to say.
     paused: BTreeMap<PauseCause, String>,
     /// Peers without brokers.
     away: BTreeSet<&'static str>,
@@ -30,7 +30,6 @@ impl Readiness {
             Notice::BreakerOpened(facts) => {
                 self.paused.insert(PauseCause::Breaker, facts.to_string());
             }
-            Notice::Resumed { cause, .. } => _ = self.paused.remove(cause),
             Notice::Trouble(trouble) if trouble.code == NO_BROKER => {
                 self.away.insert(trouble.peer);
             }
@@ -39,14 +38,14 @@ impl Readiness {
         }
     }
 
-    /// True while records are not taken on purpose, whatever the cause.
-    pub(super) fn is_paused(&self) -> bool {
-        !self.paused.is_empty()
-    }
-
-    /// True while that is so for this cause.
-    pub(super) fn is_paused_by(&self, cause: PauseCause) -> bool {
-        self.paused.contains_key(&cause)
+    /// A cause of a pause in a sentence, with what was told of it.
+    pub(super) fn why_paused(&self, cause: PauseCause) -> String {
+        let text = self.paused.get(&cause).map_or(cause.text(), String::as_str);
+        match cause {
+            PauseCause::Asked => format!("paused: {text}"),
+            PauseCause::Table => text.to_owned(),
+            PauseCause::Breaker => format!("breaker: {text}"),
+        }
     }
 
     /// True once the run has begun to end.
@@ -59,7 +58,7 @@ impl Readiness {
         !self.away.contains(peer)
     }
 
-    /// Each reason in a sentence; none if the run is ready.
+    /// Each reason but a pause in a sentence; none if the run is ready.
     pub(super) fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if self.is_draining {
@@ -70,11 +69,6 @@ impl Readiness {
         }
         let away = self.away.iter().map(|peer| format!("{peer}: no broker can be reached"));
         reasons.extend(away);
-        reasons.extend(self.paused.iter().map(|(cause, text)| match cause {
-            PauseCause::Asked => format!("paused: {text}"),
-            PauseCause::Table => text.clone(),
-            PauseCause::Breaker => format!("breaker: {text}"),
-        }));
         reasons
     }
 }
@@ -103,16 +97,9 @@ mod tests {
 
         let text = Sentence::from("table users is too old");
         readiness.hear(&Notice::Paused { cause: PauseCause::Table, text });
-        assert_eq!(readiness.reasons(), ["table users is too old"]);
-        let text = Sentence::from("told to pause");
-        readiness.hear(&Notice::Paused { cause: PauseCause::Asked, text });
-        assert_eq!(readiness.reasons(), ["paused: told to pause", "table users is too old"]);
-        let still = Some(PauseCause::Asked);
-        readiness.hear(&Notice::Resumed { cause: PauseCause::Table, still });
-        assert_eq!(readiness.reasons(), ["paused: told to pause"]);
-        assert!(readiness.is_paused() && !readiness.is_paused_by(PauseCause::Table));
-        readiness.hear(&Notice::Resumed { cause: PauseCause::Asked, still: None });
-        assert!(readiness.reasons().is_empty());
+        assert_eq!(readiness.why_paused(PauseCause::Table), "table users is too old");
+        let told = readiness.why_paused(PauseCause::Asked);
+        assert!(told.starts_with("paused: told to pause"), "what is told late is said without it");
         readiness.hear(&Notice::State(RunState::Draining));
         assert_eq!(readiness.reasons(), ["the run is ending"]);
     }
