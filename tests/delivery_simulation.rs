@@ -1,6 +1,6 @@
 //! Seeded random schedules of the engine on the memory transport: what the guarantees promise holds
 //! whatever order acknowledgements come in, whatever is refused, revoked, lost, whatever waits for
-//! a table on demand, and wherever it crashes.
+//! a table on demand or to be tried again, and wherever it crashes.
 //!
 //! A schedule is a seed. A failing one prints it; `HOTSPUR_SIMULATION_SEED=N` runs that one alone.
 
@@ -14,13 +14,14 @@ use std::{
 };
 
 use delivery_rig::{
-    DEAD, Id, KEYS, LOOKUPS, PARTITIONS, SINK, Script, Scripted, Watch, Watched, id_of, stored,
+    DEAD, Id, KEYS, LOOKUPS, PARTITIONS, SINK, Script, Scripted, Watch, Watched, id_of, reason_of,
+    stored,
 };
 
 use hotspur::{
     clock::{ManualClock, Ticks, WallOffset},
     delivery::{Admission, Delivery, Order},
-    engine::{Cause, Ending, Engine, Options, Phase, control::Control},
+    engine::{Cause, Ending, Engine, Options, Phase, Retry, control::Control},
     observe::HotSide,
     record::{Headers, PartitionId, Record},
     transport::memory::{Broker, BrokerSource, Stored},
@@ -46,6 +47,8 @@ struct Simulation {
     revoked: Vec<PartitionId>,
     /// Records may have to wait for lookups.
     on_demand: bool,
+    /// How what fails over a stale table is tried again.
+    retry: Retry,
     script: Rc<RefCell<Script>>,
     watch: Rc<RefCell<Watch>>,
     waiting_max: usize,
@@ -62,6 +65,7 @@ impl Simulation {
         let partitions = random.random_range(1..=PARTITIONS);
         let with_losses = random.random_bool(0.5);
         let on_demand = random.random_bool(0.3);
+        let retry = retry(&mut random);
         let logs = (0..partitions).map(|it| log(&mut random, it, on_demand)).collect();
         Simulation {
             order,
@@ -74,6 +78,7 @@ impl Simulation {
             with_losses,
             revoked: Vec::new(),
             on_demand,
+            retry,
             script: Rc::default(),
             watch: Rc::default(),
             waiting_max: 0,
@@ -83,7 +88,8 @@ impl Simulation {
     fn connect(&mut self, hot: HotSide) -> Simulated {
         let (source, sink) = self.broker.connect(self.random.random_range(1..=20));
         let wall = WallOffset::fixed(0);
-        self.waiting_max = if self.on_demand { self.random.random_range(1..=16) } else { 0 };
+        let waits = self.on_demand || self.retry != Retry::NEVER;
+        self.waiting_max = if waits { self.random.random_range(1..=16) } else { 0 };
         let wait = self.random.random_range(1..=150);
         self.script = Rc::new(RefCell::new(Script { wait, ..Script::default() }));
         self.watch = Rc::default();
@@ -94,6 +100,7 @@ impl Simulation {
             in_flight_bytes: self.random.random_range(64..=512),
             batch: self.random.random_range(1..=8),
             waiting: self.waiting_max,
+            retry: self.retry,
             dead_letters: DEAD,
             streams_headers: false,
             commit_interval_ns: 10,
@@ -157,6 +164,7 @@ impl Simulation {
             55..58 => self.broker.set_room(self.random.random_range(0..=20)),
             58..66 if self.on_demand => self.script.borrow_mut().answer(self.random.random()),
             66 if self.on_demand => self.script.borrow_mut().known = 0,
+            68 => self.script.borrow_mut().is_stale ^= true,
             67 if self.on_demand => self.script.borrow_mut().is_paused ^= true,
             _ => _ = engine.turn(),
         }
@@ -190,6 +198,7 @@ impl Simulation {
     fn calm_down(&mut self, engine: &mut Simulated) {
         self.broker.set_room(100);
         self.script.borrow_mut().is_paused = false;
+        self.script.borrow_mut().is_stale = false;
         let mut quiet = 0;
         while quiet < 10 {
             self.clock.advance(20);
@@ -238,8 +247,25 @@ impl Simulation {
         match stored.value.unwrap()[0] {
             b's' => (0, 0),
             b'r' => (0, 1),
+            b'h' => (1, 0),
             count => (u32::from(count - b'0'), 0),
         }
+    }
+
+    /// A letter over a stale table came after all attempts, or, at most once, at an end.
+    fn check_letters(&self) {
+        let all = match self.retry.attempts {
+            0 => "it is stale".to_owned(),
+            attempts => format!("tried {} times: it is stale", attempts + 1),
+        };
+        self.broker.for_each_written(|it| {
+            let (partition, offset) = id_of(it);
+            let stored = self.broker.stored(PartitionId(partition), i64::from(offset));
+            let is_letter = it.destination == DEAD && stored.value.unwrap()[0] == b'h';
+            let reason = if is_letter { reason_of(it) } else { String::new() };
+            let is_early = self.order == Order::CommitThenProcess || !reason.ends_with("stale");
+            assert!(!is_letter || is_early || reason == all, "{partition}:{offset}: {reason}");
+        });
     }
 
     /// At most once: nothing is written more often than it should be, and where nothing crashed and
@@ -265,6 +291,17 @@ impl Simulation {
     }
 }
 
+fn retry(random: &mut SmallRng) -> Retry {
+    match random.random_range(0..10) {
+        0..4 => Retry {
+            attempts: random.random_range(1..=4),
+            backoff_ns: random.random_range(1..=50),
+            max_backoff_ns: 100,
+        },
+        _ => Retry::NEVER,
+    }
+}
+
 fn log(random: &mut SmallRng, partition: u16, on_demand: bool) -> Vec<Stored> {
     let count = random.random_range(0..=30u32);
     (0..count)
@@ -274,7 +311,7 @@ fn log(random: &mut SmallRng, partition: u16, on_demand: bool) -> Vec<Stored> {
                 false => 0,
             };
             let lookups = [lookup(), lookup()];
-            let fate = b"111111223sr"[random.random_range(0..11)];
+            let fate = b"111111223srhh"[random.random_range(0..13)];
             let mut value = vec![fate, lookups[0], lookups[1]];
             value.resize(value.len() + random.random_range(0..20), b'.');
             let key = random.random_range(0..=KEYS);
@@ -309,6 +346,7 @@ fn run(seed: u64, mut hot: HotSide) -> HotSide {
     }
     hot = simulation.finish(hot);
     simulation.check_at_most_once();
+    simulation.check_letters();
     hot
 }
 

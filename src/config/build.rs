@@ -17,7 +17,7 @@ use super::{
     properties,
     settings::{
         Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink, KafkaSource,
-        KeyDisplay, Latency, Limits, Log, Observe, OnGap, Settings, SinkPartition, Start,
+        KeyDisplay, Latency, Limits, Log, Observe, OnGap, Retry, Settings, SinkPartition, Start,
         Tombstones,
     },
     values::Typed,
@@ -240,6 +240,11 @@ impl Builder<'_> {
                 _ => Guarantee::AtLeastOnce,
             },
             commit_interval: self.duration_or_zero("delivery.commit_interval"),
+            retry: Retry {
+                attempts: self.integer("delivery.retry.attempts") as u16,
+                backoff: self.duration_or_zero("delivery.retry.backoff"),
+                max_backoff: self.duration_or_zero("delivery.retry.max_backoff"),
+            },
         }
     }
 

@@ -171,6 +171,19 @@ pub struct Delivery {
     pub guarantee: Guarantee,
     /// `commit_interval`.
     pub commit_interval: Duration,
+    /// `retry`.
+    pub retry: Retry,
+}
+
+/// `delivery.retry`: how what may heal is tried again before it is dead-lettered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How often at most; 0 is not at all.
+    pub attempts: u16,
+    /// How long before the first time; before each further one twice as long.
+    pub backoff: Duration,
+    /// How long at most.
+    pub max_backoff: Duration,
 }
 
 /// What is promised about each record.

@@ -51,7 +51,6 @@ const UNBUILT: &[Unbuilt] = &[
         "exactly-once delivery",
         "use \"at-least-once\" or \"at-most-once\"",
     ),
-    whole("delivery.retry", "retrying a failed record", OMIT),
     whole("delivery.transaction_timeout", "exactly-once delivery", OMIT),
     some("delivery.breaker", &[ANY], "the breaker", "write `breaker = false`, or leave it out"),
     whole("steps[].when", "a condition on a step", OMIT),

@@ -51,6 +51,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         for partition in &self.owned {
             self.delivery.revoke(*partition);
         }
+        self.waiting.hurry();
         self.meter.hot.tell(Notice::State(RunState::Draining));
     }
 
@@ -79,6 +80,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                         delivery.revoke(partition);
                         revoking.push(partition);
                     }
+                    waiting.hurry();
                     self.revoke_deadline =
                         Ticks(now.0 + self.clock.ticks(self.options.drain_timeout_ns));
                 }

@@ -13,12 +13,14 @@ pub mod idle;
 mod meter;
 mod outbox;
 mod phase;
+mod retry;
 pub mod runner;
 mod turn;
 mod waiting;
 
 pub use self::{
     phase::{Cause, Ending, Phase},
+    retry::Retry,
     turn::{Engine, Options},
 };
 use crate::{

@@ -2,8 +2,8 @@
 //! that watches the order of what is handed to it.
 //!
 //! What becomes of a record is in its value: its fate first (that many results, `s` to skip, `r` to
-//! reject), then up to two lookups, by number. Who it is, stands in its headers: its key is shared
-//! by others, which must not pass each other.
+//! reject, `h` for one result unless a table is stale), then up to two lookups, by number. Who it
+//! is, stands in its headers: its key is shared by others, which must not pass each other.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -52,6 +52,13 @@ fn id_in(mut headers: Headers<'_>) -> Id {
     (u16::from_le_bytes([bytes[0], bytes[1]]), u32::from_le_bytes(offset))
 }
 
+/// The reason in a dead letter.
+pub(crate) fn reason_of(letter: &Written) -> String {
+    let mut headers = Headers::from_bytes(&letter.headers);
+    let reason = headers.find(|(name, _)| *name == b"hotspur.reason").and_then(|it| it.1);
+    String::from_utf8_lossy(reason.unwrap_or_default()).into_owned()
+}
+
 /// Whose result or letter it is.
 pub(crate) fn id_of(written: &Written) -> Id {
     id_in(Headers::from_bytes(&written.headers))
@@ -65,6 +72,9 @@ pub(crate) struct Script {
     pub(crate) asked: u32,
     pub(crate) answers: u64,
     pub(crate) is_paused: bool,
+    pub(crate) is_stale: bool,
+    /// When records were tried, by the clock.
+    pub(crate) tried: Vec<(Id, u64)>,
     pub(crate) wait: u64,
     /// When a record first had to wait, by the clock.
     pub(crate) first: HashMap<Id, u64>,
@@ -111,7 +121,18 @@ impl Scripted {
             script.asked |= 1 << lookup;
             return Verdict::Wait(Awaited { table: 0, hash: u64::from(*lookup) });
         }
-        verdict(value[0], results)
+        if value[0] == b'h' {
+            script.tried.push((id_in(record.headers), hotspur::clock::Clock::now(&self.clock).0));
+        }
+        match value[0] {
+            b'h' if script.is_stale => Verdict::Reject(Rejection::new(
+                RejectClass::StaleTable,
+                Step::Number(0),
+                format_args!("it is stale"),
+            )),
+            b'h' => verdict(b'1', results),
+            fate => verdict(fate, results),
+        }
     }
 }
 
