@@ -29,11 +29,11 @@ struct Rig {
 impl Rig {
     /// Records of one partition: key (0 is none), and the lookups that each needs.
     fn new(records: &[(u8, &[u8])], waiting: usize) -> Rig {
-        Rig::of(b'1', records, waiting, Retry::NEVER)
+        Rig::of(b'1', records, |options| options.waiting = waiting)
     }
 
-    /// The same with records of another fate, which may be tried again.
-    fn of(fate: u8, records: &[(u8, &[u8])], waiting: usize, retry: Retry) -> Rig {
+    /// The same with records of another fate, and other options.
+    fn of(fate: u8, records: &[(u8, &[u8])], change: impl FnOnce(&mut Options)) -> Rig {
         let record = |(offset, (key, lookups)): (u32, &(u8, &[u8]))| {
             let key = (*key > 0).then(|| vec![*key]);
             stored((0, offset), key, [&[fate], *lookups].concat())
@@ -43,20 +43,21 @@ impl Rig {
         let script = Rc::new(RefCell::new(Script { wait: WAIT, ..Script::default() }));
         let clock = ManualClock::default();
         let process = Scripted { script: Rc::clone(&script), clock: clock.clone() };
-        let options = Options {
+        let mut options = Options {
             name: "test".to_owned(),
             order: Order::ProcessThenCommit,
             in_flight: 64,
             in_flight_bytes: 4096,
             batch: 16,
-            waiting,
-            retry,
+            waiting: 8,
+            retry: Retry::NEVER,
             dead_letters: DEAD,
             streams_headers: false,
             commit_interval_ns: 10,
             publish_interval_ns: 1_000_000,
             drain_timeout_ns: 1_000_000,
         };
+        change(&mut options);
         let parts = (source, Watched { sink, watch: Rc::<RefCell<Watch>>::default() });
         let (hot, control) = (HotSide::detached(Ticks(0)), Control::none());
         let wall = (clock.clone(), WallOffset::fixed(0));
@@ -210,7 +211,13 @@ fn a_run_ends_when_the_last_has_waited_enough() {
 const RETRY: Retry = Retry { attempts: 2, backoff_ns: 1_000, max_backoff_ns: 1_500 };
 
 fn stale(records: &[(u8, &[u8])]) -> Rig {
-    let rig = Rig::of(b'h', records, 8, RETRY);
+    stale_under(Order::ProcessThenCommit, records)
+}
+
+fn stale_under(order: Order, records: &[(u8, &[u8])]) -> Rig {
+    let rig = Rig::of(b'h', records, |options| {
+        (options.order, options.retry) = (order, RETRY);
+    });
     rig.script.borrow_mut().is_stale = true;
     rig
 }
@@ -247,7 +254,7 @@ fn what_heals_in_time_is_no_dead_letter_and_nothing_of_its_key_passes_it() {
 
 #[test]
 fn a_lookup_that_timed_out_asks_again_with_a_whole_wait() {
-    let mut rig = Rig::of(b'1', &[(1, &[1])], 8, RETRY);
+    let mut rig = Rig::of(b'1', &[(1, &[1])], |options| options.retry = RETRY);
     rig.turn_at(1);
     rig.turn_at(1 + WAIT);
     assert_eq!((rig.engine.waiting(), rig.written()), (1, (vec![], vec![])));
@@ -257,4 +264,20 @@ fn a_lookup_that_timed_out_asks_again_with_a_whole_wait() {
     assert_eq!((rig.engine.waiting(), rig.written()), (1, (vec![], vec![])));
     rig.answer(1);
     assert_eq!((rig.engine.waiting(), rig.written()), (0, (vec![0], vec![])));
+}
+
+#[test]
+fn at_most_once_what_waits_at_the_end_is_tried_a_last_time_at_once_and_not_lost() {
+    let mut rig = stale_under(Order::CommitThenProcess, &[(1, &[]), (1, &[])]);
+    rig.turn_at(1);
+    rig.broker.answer_commit(true);
+    rig.turn();
+    assert_eq!((rig.engine.waiting(), rig.written()), (2, (vec![], vec![])));
+    rig.engine.stop();
+    rig.turn();
+    assert_eq!((rig.engine.waiting(), rig.written()), (0, (vec![], vec![0, 1])));
+    let mut reasons = Vec::new();
+    rig.broker.for_each_written(|it| reasons.push(reason_of(it)));
+    reasons.sort();
+    assert_eq!(reasons, ["it is stale", "tried 2 times: it is stale"]);
 }
