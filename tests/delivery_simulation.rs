@@ -14,7 +14,7 @@ use std::{
 };
 
 use delivery_rig::{
-    DEAD, Id, KEYS, LOOKUPS, PARTITIONS, SINK, Script, Scripted, Watch, Watched, id_of, reason_of,
+    DEAD, Id, PARTITIONS, SINK, Script, Scripted, Watch, Watched, id_of, log, reason_of, retry,
     stored,
 };
 
@@ -219,20 +219,29 @@ impl Simulation {
         }
     }
 
-    /// A last session in which everything works: all records must come to their end.
+    /// A last session in which everything works: all records must come to their end. It is told to
+    /// end, or ends by itself where the source does.
     fn finish(&mut self, hot: HotSide) -> HotSide {
         let mut engine = self.connect(hot);
         for partition in 0..self.partitions {
             self.broker.assign(PartitionId(partition));
         }
+        let log_len = |it| self.broker.log_len(PartitionId(it));
+        let ends_by_itself = self.random.random_bool(0.5);
+        if ends_by_itself {
+            self.broker.end_at((0..self.partitions).map(log_len).collect());
+        }
         self.calm_down(&mut engine);
-        assert_eq!(engine.phase(), Phase::Running);
-        engine.stop();
-        while !matches!(engine.phase(), Phase::Ended(_)) {
+        if !ends_by_itself {
+            assert_eq!(engine.phase(), Phase::Running);
+            engine.stop();
+        }
+        for _ in 0..1_000 {
             engine.turn();
             self.clock.advance(20);
             self.broker.answer_commit(true);
         }
+        assert!(matches!(engine.phase(), Phase::Ended(_)), "{:?}", engine.phase());
         self.check_commits();
         for (partition, committed) in self.broker.committed().iter().enumerate() {
             let log_len = self.broker.log_len(PartitionId(partition as u16));
@@ -289,35 +298,6 @@ impl Simulation {
             }
         }
     }
-}
-
-fn retry(random: &mut SmallRng) -> Retry {
-    match random.random_range(0..10) {
-        0..4 => Retry {
-            attempts: random.random_range(1..=4),
-            backoff_ns: random.random_range(1..=50),
-            max_backoff_ns: 100,
-        },
-        _ => Retry::NEVER,
-    }
-}
-
-fn log(random: &mut SmallRng, partition: u16, on_demand: bool) -> Vec<Stored> {
-    let count = random.random_range(0..=30u32);
-    (0..count)
-        .map(|offset| {
-            let mut lookup = || match on_demand && random.random_bool(0.3) {
-                true => random.random_range(1..=LOOKUPS),
-                false => 0,
-            };
-            let lookups = [lookup(), lookup()];
-            let fate = b"111111223srhh"[random.random_range(0..13)];
-            let mut value = vec![fate, lookups[0], lookups[1]];
-            value.resize(value.len() + random.random_range(0..20), b'.');
-            let key = random.random_range(0..=KEYS);
-            stored((partition, offset), (key > 0).then(|| vec![key]), value)
-        })
-        .collect()
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -388,6 +368,29 @@ fn what_was_settled_and_could_not_be_committed_is_unfinished() {
     }
     let ending = Ending { cause: Cause::Asked, unfinished: 3 };
     assert_eq!(engine.phase(), Phase::Ended(ending));
+}
+
+#[test]
+fn a_run_with_an_end_ends_once_all_before_it_is_settled_and_committed_and_not_before() {
+    let mut simulation = Simulation::new(0);
+    let mut engine = engine(&mut simulation, b"1s111");
+    simulation.broker.end_at(vec![3]);
+    // Longer than a drain may take: nobody asked for the end.
+    for _ in 0..100 {
+        engine.turn();
+        simulation.clock.advance(1_000_000_000);
+    }
+    assert_eq!((engine.phase(), simulation.broker.unanswered()), (Phase::Running, 2));
+    simulation.broker.accept(0);
+    simulation.broker.accept(0);
+    engine.turn();
+    engine.turn();
+    assert_eq!(engine.phase(), Phase::Running, "the commit has no answer");
+    simulation.broker.answer_commit(true);
+    engine.turn();
+    engine.turn();
+    let clean = Ending { cause: Cause::Asked, unfinished: 0 };
+    assert_eq!((engine.phase(), simulation.broker.unanswered()), (Phase::Ended(clean), 0));
 }
 
 #[test]

@@ -9,11 +9,13 @@
 
 mod connections;
 mod exposing;
+mod range;
 mod steps;
 mod topics;
 
 pub use connections::{Creation, check_connections};
 pub use exposing::{Exposing, expose};
+pub use range::check_range;
 pub use steps::Steps;
 pub use topics::await_topics;
 
@@ -79,6 +81,9 @@ pub enum StartError {
     /// Nobody can listen there.
     #[error("observe.listen: {0}: {1}; take another port, 0 for a free one, or \"off\"")]
     Listen(SocketAddr, std::io::Error),
+    /// What was asked for on the command line does not fit what the brokers have.
+    #[error("{0}")]
+    Refused(String),
     /// Files cannot be written.
     #[error(transparent)]
     Files(#[from] ObserveError),

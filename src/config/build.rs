@@ -15,9 +15,10 @@ use super::{
     librdkafka::{self, Scope},
     problem::Problem,
     properties,
+    range::Range,
     settings::{
         Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink, KafkaSource,
-        KeyDisplay, Latency, Limits, Log, Observe, OnGap, Retry, Settings, SinkPartition, Start,
+        KeyDisplay, Latency, Limits, Log, Observe, OnGap, Settings, SinkPartition, Start,
         Tombstones,
     },
     values::Typed,
@@ -77,11 +78,11 @@ impl Builder<'_> {
         }
     }
 
-    fn duration_or_zero(&self, key: &str) -> Duration {
+    pub(crate) fn duration_or_zero(&self, key: &str) -> Duration {
         self.duration(key).unwrap_or_default()
     }
 
-    fn integer(&self, key: &str) -> usize {
+    pub(crate) fn integer(&self, key: &str) -> usize {
         match self.typed(key) {
             Some(Typed::Integer(number)) => usize::try_from(*number).unwrap_or(usize::MAX),
             _ => 0,
@@ -199,6 +200,7 @@ impl Builder<'_> {
                 "reject" => Tombstones::Reject,
                 _ => Tombstones::Skip,
             },
+            range: Range::default(),
         }
     }
 
@@ -240,11 +242,7 @@ impl Builder<'_> {
                 _ => Guarantee::AtLeastOnce,
             },
             commit_interval: self.duration_or_zero("delivery.commit_interval"),
-            retry: Retry {
-                attempts: self.integer("delivery.retry.attempts") as u16,
-                backoff: self.duration_or_zero("delivery.retry.backoff"),
-                max_backoff: self.duration_or_zero("delivery.retry.max_backoff"),
-            },
+            retry: self.retry(),
         }
     }
 

@@ -6,9 +6,11 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use super::retry::Retry;
 use super::{
     keys::table,
     librdkafka::{self, Scope},
+    range::Range,
 };
 
 /// Everything a run needs to know.
@@ -94,6 +96,8 @@ pub struct KafkaSource {
     pub on_gap: OnGap,
     /// `tombstones`.
     pub tombstones: Tombstones,
+    /// `run --from` and `--until`; the file has no say in it.
+    pub range: Range,
 }
 
 /// Where a group without offsets begins.
@@ -173,17 +177,6 @@ pub struct Delivery {
     pub commit_interval: Duration,
     /// `retry`.
     pub retry: Retry,
-}
-
-/// `delivery.retry`: how what may heal is tried again before it is dead-lettered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// How often at most; 0 is not at all.
-    pub attempts: u16,
-    /// How long before the first time; before each further one twice as long.
-    pub backoff: Duration,
-    /// How long at most.
-    pub max_backoff: Duration,
 }
 
 /// What is promised about each record.

@@ -2,8 +2,8 @@
 
 use super::{
     build::Builder,
-    settings::{Core, Idle, KafkaClient, OnStale, Settings, Table},
-    units::{show_duration, show_size},
+    settings::{Core, Idle, KafkaClient, Settings},
+    units::show_size,
 };
 
 /// Properties of which the first may not exceed the second: names and defaults.
@@ -62,20 +62,6 @@ impl Builder<'_> {
         if dead.topic == sink.topic && dead.client.brokers == sink.client.brokers {
             let message = format!("\"{}\" is also the sink: readers get both", dead.topic);
             self.warning("dead_letters.topic", message, "write them to another topic");
-        }
-    }
-
-    fn check_retry(&mut self, settings: &Settings) {
-        let retry = settings.delivery.retry;
-        if retry.backoff > retry.max_backoff {
-            let [first, most] = [retry.backoff, retry.max_backoff].map(show_duration);
-            let message = format!("the first wait, {first}, is longer than the longest, {most}");
-            self.error("delivery.retry.backoff", message, "backoff ≤ max_backoff");
-        }
-        let heals = |it: &Table| it.on_stale == OnStale::Reject || it.on_demand().is_some();
-        if retry.attempts > 0 && !settings.tables.iter().any(heals) {
-            let message = "nothing is tried again: no table rejects when stale or is on demand";
-            self.warning("delivery.retry.attempts", message, "leave retry out");
         }
     }
 

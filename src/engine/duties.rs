@@ -37,6 +37,21 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self.drain(Cause::Asked);
     }
 
+    /// True once a source with an end was read up to it, and all of that is settled. Nobody waits
+    /// for it then, so there was no deadline.
+    pub(super) fn has_read_all(&mut self) -> bool {
+        let has = self.source.is_done()
+            && self.delivery.in_flight() == 0
+            && !self.delivery.commit_under_way()
+            && !self.delivery.wants_commit();
+        if has && self.phase == Phase::Running {
+            let (event, text) =
+                ("run.read_all", Sentence::from("every partition was read to its end"));
+            self.meter.hot.tell(Notice::Told { event, text, alarming: false });
+        }
+        has
+    }
+
     pub(super) fn fail(&mut self, trouble: Trouble) {
         self.drain(Cause::Failed(trouble));
     }

@@ -190,7 +190,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     pub fn turn(&mut self) -> usize {
         let now = self.clock.now();
         self.meter.begin_turn();
-        if self.control.stop_requested() {
+        if self.control.stop_requested() || self.has_read_all() {
             self.stop();
         }
         self.process.begin_turn(now);

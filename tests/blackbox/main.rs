@@ -9,6 +9,7 @@ mod support;
 mod payload;
 
 mod batches;
+mod bounded;
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux pins threads"))]
 mod cores;
 mod dead_letters;

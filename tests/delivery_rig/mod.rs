@@ -9,7 +9,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use hotspur::{
     clock::{ManualClock, Ticks},
-    engine::{Chance, Process},
+    engine::{Chance, Process, Retry},
     pipeline::{
         Mark, Processed, Results,
         results::{Entry, Part},
@@ -21,6 +21,7 @@ use hotspur::{
     },
     verdict::{Awaited, RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
 };
+use rand::{RngExt, rngs::SmallRng};
 
 pub(crate) const SINK: Destination = Destination(0);
 pub(crate) const DEAD: Destination = Destination(1);
@@ -62,6 +63,37 @@ pub(crate) fn reason_of(letter: &Written) -> String {
 /// Whose result or letter it is.
 pub(crate) fn id_of(written: &Written) -> Id {
     id_in(Headers::from_bytes(&written.headers))
+}
+
+/// How a schedule tries records again, if it does.
+pub(crate) fn retry(random: &mut SmallRng) -> Retry {
+    match random.random_range(0..10) {
+        0..4 => Retry {
+            attempts: random.random_range(1..=4),
+            backoff_ns: random.random_range(1..=50),
+            max_backoff_ns: 100,
+        },
+        _ => Retry::NEVER,
+    }
+}
+
+/// The log of a partition.
+pub(crate) fn log(random: &mut SmallRng, partition: u16, on_demand: bool) -> Vec<Stored> {
+    let count = random.random_range(0..=30u32);
+    (0..count)
+        .map(|offset| {
+            let mut lookup = || match on_demand && random.random_bool(0.3) {
+                true => random.random_range(1..=LOOKUPS),
+                false => 0,
+            };
+            let lookups = [lookup(), lookup()];
+            let fate = b"111111223srhh"[random.random_range(0..13)];
+            let mut value = vec![fate, lookups[0], lookups[1]];
+            value.resize(value.len() + random.random_range(0..20), b'.');
+            let key = random.random_range(0..=KEYS);
+            stored((partition, offset), (key > 0).then(|| vec![key]), value)
+        })
+        .collect()
 }
 
 /// What the table and the clock of waiting records are at, as the schedule wants it.

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use hotspur::config::{
     Settings,
+    range::Range,
     settings::{
         Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink, KafkaSource,
         KeyDisplay, Latency, Limits, Log, Observe, OnGap, Operator, Retry, SinkPartition, Start,
@@ -70,6 +71,7 @@ fn source() -> KafkaSource {
         start: Start::Latest,
         on_gap: OnGap::Stop,
         tombstones: Tombstones::Skip,
+        range: Range::default(),
     }
 }
 

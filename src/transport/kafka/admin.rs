@@ -19,6 +19,7 @@ use super::{
         OFFSET_NONE, OK, PartitionEntry, PartitionList, Queue, Topic, c_name, millis, text_at,
     },
     rights::{self, Right},
+    start,
 };
 use crate::{config::settings::KafkaClient, transport::Trouble, verdict::Sentence};
 
@@ -240,6 +241,25 @@ impl KafkaAdmin {
         partitions: i32,
     ) -> Result<Vec<PartitionLag>, Trouble> {
         let name = c_name(topic);
+        let list = self.committed(group, topic, partitions)?;
+        let lag = |it: &PartitionEntry| {
+            let number = it.partition();
+            let code = it.code();
+            self.check(code, format_args!("offset of group {group:?} for {topic}[{number}]"))?;
+            let (low, high) = self.watermarks(topic, &name, number)?;
+            let committed = (it.offset() >= 0).then(|| it.offset());
+            Ok(PartitionLag { topic: topic.to_owned(), partition: number, committed, low, high })
+        };
+        list.entries().iter().map(lag).collect()
+    }
+
+    fn committed(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: i32,
+    ) -> Result<PartitionList, Trouble> {
+        let name = c_name(topic);
         let mut list = PartitionList::new();
         (0..partitions).for_each(|it| {
             list.add(&name, it, OFFSET_NONE);
@@ -251,15 +271,18 @@ impl KafkaAdmin {
                 unsafe { rd::rd_kafka_committed(client, list.handle(), millis(self.timeout)) };
             self.check(code, format_args!("offsets of group {group:?} for topic {topic:?}"))?;
         }
-        let lag = |it: &PartitionEntry| {
-            let number = it.partition();
-            let code = it.code();
-            self.check(code, format_args!("offset of group {group:?} for {topic}[{number}]"))?;
-            let (low, high) = self.watermarks(topic, &name, number)?;
-            let committed = (it.offset() >= 0).then(|| it.offset());
-            Ok(PartitionLag { topic: topic.to_owned(), partition: number, committed, low, high })
+        Ok(list)
+    }
+
+    /// Whether the group has an offset that it did not come to by a `--from` of that mark.
+    pub fn is_elsewhere(&self, group: &str, topic: &str, mark: u64) -> Result<bool, Trouble> {
+        let partitions = self.partitions(topic)?.unwrap_or(0);
+        let list = self.committed(group, topic, partitions as i32)?;
+        let is_elsewhere = |it: &PartitionEntry| {
+            let committed = start::committed(it.offset(), it.metadata());
+            committed.offset.is_some() && committed.from != Some(mark)
         };
-        list.entries().iter().map(lag).collect()
+        Ok(list.entries().iter().any(is_elsewhere))
     }
 
     fn watermarks(&self, topic: &str, name: &CString, number: i32) -> Result<(i64, i64), Trouble> {
