@@ -182,7 +182,8 @@ fn announce(settings: &Settings, machine: &Machine) {
         let written = |point: &Option<Point>| point.as_ref().map(|it| it.written.clone());
         tracing::info!(
             event = "run.range",
-            from = written(from).as_deref().unwrap_or("the group's offsets"),
+            from =
+                written(from).as_deref().unwrap_or("the group's offsets, else source.kafka.start"),
             until = written(until).as_deref().unwrap_or("a signal")
         );
     }
