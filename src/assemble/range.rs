@@ -20,17 +20,16 @@ pub fn check_range(settings: &Settings) -> Result<(), StartError> {
     let timeout = settings.engine.start_timeout;
     let admin = KafkaAdmin::connect_for_group(&source.client, group, timeout);
     let admin = admin.map_err(broker_error)?;
-    if let Some(from) = range.from.as_ref().filter(|_| !range.is_group_named) {
-        for topic in &source.topics {
-            let moves = admin.is_elsewhere(group, topic, from.mark()).map_err(broker_error)?;
-            if moves {
-                return Err(StartError::Refused(format!(
-                    "--from: the group {group} has offsets, and this would move it to {}; name it \
-                     with --group {group} if that is meant, or another one, such as --group \
-                     {group}-rerun",
-                    from.written
-                )));
-            }
+    if let Some(from) = &range.from {
+        let counted = admin.count_moved(group, &source.topics, from.mark());
+        let (moved, others) = counted.map_err(broker_error)?;
+        if others > 0 && !range.is_group_named {
+            return Err(StartError::Refused(would_move(group, from)));
+        }
+        if moved > 0 {
+            let text = "it came to its offsets by the same --from, and goes on there; \
+                        another group begins anew";
+            tracing::info!(event = "group.goes_on", group, partitions = moved, "{text}");
         }
     }
     let given = [("--from", &range.from), ("--until", &range.until)];
@@ -44,6 +43,14 @@ pub fn check_range(settings: &Settings) -> Result<(), StartError> {
         Some(problem) => Err(StartError::Refused(problem)),
         None => Ok(()),
     }
+}
+
+fn would_move(group: &str, from: &Point) -> String {
+    format!(
+        "--from: the group {group} has offsets, and this would move it to {}; name it with --group \
+         {group} if that is meant, or another one, such as --group {group}-rerun",
+        from.written
+    )
 }
 
 /// The first partition that is not there, or the first start that is outside of it.

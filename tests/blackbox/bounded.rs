@@ -164,8 +164,9 @@ fn killed_in_the_middle_and_started_again_it_goes_on_where_it_was() {
     let before = committed.into_iter().flatten().sum::<i64>() as u64;
     assert!(before < total, "it was over before it was killed");
     // The same words: they do not move the group back.
-    let counts = run(&pipeline, &bounds).counts();
-    assert_eq!(counts.polled, total - before);
+    let ended = run(&pipeline, &bounds);
+    assert_eq!(ended.counts().polled, total - before);
+    assert!(ended.log.contains("group.goes_on"), "{}", ended.log);
     assert_none_lost(&kafka.read(&pipeline.output), &(0..total).collect::<Vec<_>>());
     // Other words do.
     assert_eq!(run(&pipeline, &["--from", "1d", "--until", "latest"]).counts().polled, total);

@@ -274,15 +274,26 @@ impl KafkaAdmin {
         Ok(list)
     }
 
-    /// Whether the group has an offset that it did not come to by a `--from` of that mark.
-    pub fn is_elsewhere(&self, group: &str, topic: &str, mark: u64) -> Result<bool, Trouble> {
-        let partitions = self.partitions(topic)?.unwrap_or(0);
-        let list = self.committed(group, topic, partitions as i32)?;
-        let is_elsewhere = |it: &PartitionEntry| {
-            let committed = start::committed(it.offset(), it.metadata());
-            committed.offset.is_some() && committed.from != Some(mark)
-        };
-        Ok(list.entries().iter().any(is_elsewhere))
+    /// How many offsets the group has in these topics that it came to by a `--from` of that mark,
+    /// and how many others.
+    pub fn count_moved(
+        &self,
+        group: &str,
+        topics: &[String],
+        mark: u64,
+    ) -> Result<(usize, usize), Trouble> {
+        let (mut moved, mut others) = (0, 0);
+        for topic in topics {
+            let partitions = self.partitions(topic)?.unwrap_or(0);
+            let list = self.committed(group, topic, partitions as i32)?;
+            for it in list.entries().iter().filter(|it| it.offset() >= 0) {
+                match start::committed(it.offset(), it.metadata()).from == Some(mark) {
+                    true => moved += 1,
+                    false => others += 1,
+                }
+            }
+        }
+        Ok((moved, others))
     }
 
     fn watermarks(&self, topic: &str, name: &CString, number: i32) -> Result<(i64, i64), Trouble> {
