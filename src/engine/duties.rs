@@ -37,8 +37,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self.drain(Cause::Asked);
     }
 
-    /// True once a source with an end was read up to it, and all of that is settled. Nobody waits
-    /// for it then, so there was no deadline.
+    /// True once a source with an end was read up to it, and all of that is settled and committed,
+    /// for which there is no deadline: nobody asked for the end.
     pub(super) fn has_read_all(&mut self) -> bool {
         let has = self.source.is_done()
             && self.delivery.in_flight() == 0
@@ -279,6 +279,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let dropped = self.delivery.take_dropped();
         let wanted_now = self.phase != Phase::Running
             || !self.revoking.is_empty()
+            || self.source.is_done()
             || self.options.order == Order::CommitThenProcess;
         let hurried = wanted_now && !self.commit_failed;
         let mut work = dropped as usize;

@@ -6,8 +6,9 @@
 //! up to a bound, each a little shorter than it could be, so that records which failed together
 //! are not tried again together; by how much follows from the record's number and a fixed seed.
 //!
-//! At most once the record's offset is committed already: what its partition or the run ends upon
-//! would be lost. There it is tried for the last time at once, and dead-lettered if that fails.
+//! At most once the record's offset is committed already: it would be lost if it still waited when
+//! its partition goes or the run ends. There it is tried for the last time as soon as that is asked
+//! for, and dead-lettered if it fails. Else it comes again.
 
 use std::hash::BuildHasher;
 

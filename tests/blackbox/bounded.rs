@@ -74,7 +74,8 @@ fn from_the_earliest_until_the_latest_it_ends_by_itself_while_a_producer_goes_on
 #[test]
 fn it_begins_and_ends_by_time() {
     let kafka = Kafka::shared();
-    let pipeline = Pipeline::names(kafka);
+    // Nor does the end wait for the next commit.
+    let pipeline = Pipeline::names(kafka).set("delivery.commit_interval", "1h");
     pipeline.create_topics(kafka, 1);
     let first_ms = 1_700_000_000_000;
     let at = |number: u64| first_ms + number as i64 * 1000;
