@@ -39,6 +39,9 @@ pub const TABLE_QUESTIONS_MAX: usize = 4096;
 /// Bytes of a key for which room is taken at start in each of those questions.
 pub const TABLE_QUESTION_BYTES: usize = 256;
 
+/// Records that wait aside at most to be tried again, beside those for tables on demand.
+pub const RETRIED_WAITING_MAX: usize = 10_000;
+
 /// Records that wait aside of which one turn looks whether they have an answer.
 pub const WAITING_LOOKED_AT_MAX: usize = 1024;
 

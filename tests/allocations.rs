@@ -9,7 +9,17 @@ mod memory;
 #[path = "../benches/rig/records.rs"]
 mod records;
 
-use hotspur::measure::Counters;
+use hotspur::{
+    clock::{Clock, Ticks, TscClock, WallOffset},
+    delivery::Order,
+    engine::{Chance, Engine, Options, Process, Retry, control::Control},
+    measure::Counters,
+    observe::HotSide,
+    pipeline::{Mark, Processed, Results},
+    record::{Destination, Record},
+    transport::memory::{Discard, Replay},
+    verdict::{RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
+};
 
 use memory::{Case, MemoryEngine};
 use records::KeyAndValue;
@@ -68,4 +78,68 @@ fn dead_lettered_records_cost_no_allocation() {
         let (calls, counters) = calls(case.engine(with_values(case.records(5_000), value)));
         assert_eq!((calls, counters.rejected.total()), (0, WARM_UP + RECORDS));
     }
+}
+
+/// Fails over a stale table, but for each seventh time.
+struct Stale(u64);
+
+impl Process for Stale {
+    fn begin_turn(&mut self, _now: Ticks) {}
+
+    fn process(
+        &mut self,
+        _record: &Record<'_>,
+        _chance: Chance,
+        _mark: &mut impl FnMut(Mark),
+        _results: &mut Results,
+    ) -> Processed {
+        self.0 += 1;
+        let (class, step) = (RejectClass::StaleTable, Step::Number(0));
+        let verdict = match self.0.is_multiple_of(7) {
+            true => Verdict::Skip(Skip { class: SkipClass::Filtered, step }),
+            false => Verdict::Reject(Rejection::new(class, step, format_args!("it is stale"))),
+        };
+        Processed { verdict, origin_ns: None }
+    }
+
+    fn step_name(&self, _step: Step) -> &str {
+        "stale"
+    }
+}
+
+#[test]
+fn records_that_are_tried_again_cost_no_allocation() {
+    let record = |number: u64| (format!("{}", number % 97).into_bytes(), b"{}".to_vec());
+    let records: Vec<KeyAndValue> = (0..5_000).map(record).collect();
+    let options = Options {
+        name: "test".to_owned(),
+        order: Order::ProcessThenCommit,
+        in_flight: 4096,
+        in_flight_bytes: 1 << 20,
+        batch: 64,
+        waiting: 300,
+        retry: Retry { attempts: 4, backoff_ns: 1_000, max_backoff_ns: 8_000 },
+        dead_letters: Destination(1),
+        streams_headers: false,
+        commit_interval_ns: 1_000_000,
+        transaction_timeout_ns: 1_000_000_000,
+        publish_interval_ns: 1_000_000_000,
+        drain_timeout_ns: 1_000_000_000,
+    };
+    let clock = TscClock::new();
+    let hot = HotSide::detached(clock.now());
+    let parts = (Replay::new(records, 0), Discard::new(1024));
+    let time = (clock, WallOffset::fixed(0));
+    let mut engine = Engine::new(time, parts, Stale(0), hot, Control::none(), options);
+    let run = |engine: &mut Engine<_, Replay, _, _>| {
+        engine.source_mut().extend(RECORDS);
+        while engine.turn() > 0 || engine.in_flight() > 0 {}
+        allocations::calls()
+    };
+    let before = run(&mut engine);
+    assert_eq!(run(&mut engine) - before, 0);
+    let counters = engine.into_hot_side().counters().clone();
+    assert_eq!(counters.polled, 2 * RECORDS);
+    assert_eq!(counters.rejected.total() + counters.skipped.total(), 2 * RECORDS);
+    assert!(counters.rejected.total() > 0 && counters.skipped.total() > 0);
 }

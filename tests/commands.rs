@@ -98,11 +98,21 @@ fn every_command_that_is_planned_says_that_it_is_not_built() {
     }
     folder.run(&["init", "weather"]).is(2, &["`hotspur init weather` is not built yet"]);
     let folder = folder.with("hotspur.toml", ORDERS);
-    folder.run(&["run", "--from", "earliest"]).is(2, &["--from` is not built yet"]);
-    folder.run(&["run", "--until", "1h"]).is(2, &["--until` is not built yet"]);
     folder.run(&["load", "--count", "1", "--payload", "weather"]).is(2, &["is not built yet"]);
     folder.run(&["try", "--deny", "held"]).is(2, &["is not built yet"]);
-    folder.run(&["run", "--help"]).is(0, &["(not built yet)"]);
+}
+
+#[test]
+fn a_run_from_or_until_what_is_no_point_is_refused_with_its_name() {
+    let folder = Folder::empty().with("hotspur.toml", ORDERS);
+    let run = |more: &[&str]| folder.run(&[&["run", "--group", "rerun"], more].concat());
+    run(&["--from", "yesterday"]).is(2, &["--from", "\"yesterday\"", "topic:partition:offset"]);
+    run(&["--until", "orders:0"]).is(2, &["--until", "\"orders:0\""]);
+    run(&["--until", "other:0:5"]).is(2, &["--until", "\"other\" is not read"]);
+    run(&["--until", "2999-01-01T00:00:00Z"]).is(2, &["2999-01-01T00:00:00Z lies ahead"]);
+    let both = ["--from", "orders:0:1", "--from", "latest"];
+    run(&both).is(2, &["\"latest\" is of every partition"]);
+    folder.run(&["run", "--until", "latest"]).is(2, &["a group of its own", "-rerun"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Seeded random schedules of the engine on the memory transport: what the guarantees promise holds
 //! whatever order acknowledgements come in, whatever is refused, revoked, lost, paused, stopped by
-//! the breaker, whatever waits for a table on demand, and wherever it crashes.
+//! the breaker, whatever waits for a table on demand or to be tried again, and wherever it crashes.
 //!
 //! A schedule is a seed. A failing one prints it; `HOTSPUR_SIMULATION_SEED=N` runs that one alone.
 
@@ -17,13 +17,14 @@ use std::{
 };
 
 use delivery_rig::{
-    DEAD, Id, KEYS, LOOKUPS, PARTITIONS, SINK, Script, Scripted, Watch, Watched, id_of, stored,
+    DEAD, Id, PARTITIONS, SINK, Script, Scripted, Watch, Watched, id_of, log, reason_of, retry,
+    stored,
 };
 
 use hotspur::{
     clock::{ManualClock, Ticks, WallOffset},
     delivery::{Admission, Delivery, Order},
-    engine::{Cause, Ending, Engine, Options, Phase, breaker::Rule, control::Control},
+    engine::{Cause, Ending, Engine, Options, Phase, Retry, breaker::Rule, control::Control},
     observe::{HotSide, Switch},
     record::{Headers, PartitionId, Record},
     transport::memory::{Broker, BrokerSource, Stored},
@@ -49,6 +50,8 @@ struct Simulation {
     revoked: Vec<PartitionId>,
     /// Records may have to wait for lookups.
     on_demand: bool,
+    /// How what fails over a stale table is tried again.
+    retry: Retry,
     script: Rc<RefCell<Script>>,
     watch: Rc<RefCell<Watch>>,
     waiting_max: usize,
@@ -65,6 +68,7 @@ impl Simulation {
         let partitions = random.random_range(1..=PARTITIONS);
         let with_losses = random.random_bool(0.5);
         let on_demand = random.random_bool(0.3);
+        let retry = retry(&mut random);
         let logs = (0..partitions).map(|it| log(&mut random, it, on_demand)).collect();
         let broker = match order {
             Order::Together => Broker::with_transactions(logs),
@@ -81,6 +85,7 @@ impl Simulation {
             with_losses,
             revoked: Vec::new(),
             on_demand,
+            retry,
             script: Rc::default(),
             watch: Rc::default(),
             waiting_max: 0,
@@ -102,7 +107,8 @@ impl Simulation {
     fn connect(&mut self, hot: HotSide) -> Simulated {
         let (source, sink) = self.broker.connect(self.random.random_range(1..=20));
         let wall = WallOffset::fixed(0);
-        self.waiting_max = if self.on_demand { self.random.random_range(1..=16) } else { 0 };
+        let waits = self.on_demand || self.retry != Retry::NEVER;
+        self.waiting_max = if waits { self.random.random_range(1..=16) } else { 0 };
         let wait = self.random.random_range(1..=150);
         self.script = Rc::new(RefCell::new(Script { wait, ..Script::default() }));
         self.watch = Rc::default();
@@ -117,6 +123,7 @@ impl Simulation {
             in_flight_bytes: self.random.random_range(64..=512),
             batch: self.random.random_range(1..=8),
             waiting: self.waiting_max,
+            retry: self.retry,
             dead_letters: DEAD,
             streams_headers: false,
             commit_interval_ns: 10,
@@ -190,9 +197,10 @@ impl Simulation {
             55..58 => self.broker.set_room(self.random.random_range(0..=20)),
             58..66 if self.on_demand => self.script.borrow_mut().answer(self.random.random()),
             66 if self.on_demand => self.script.borrow_mut().known = 0,
+            68 => self.script.borrow_mut().is_stale ^= true,
             67 if self.on_demand => self.script.borrow_mut().is_paused ^= true,
-            68 => _ = self.switch.pause(),
-            69..71 => _ = self.switch.resume(),
+            69 => _ = self.switch.pause(),
+            70..72 => _ = self.switch.resume(),
             _ => _ = engine.turn(),
         }
         assert!(engine.waiting() <= self.waiting_max.min(engine.in_flight()));
@@ -256,6 +264,7 @@ impl Simulation {
     fn calm_down(&mut self, engine: &mut Simulated) {
         self.broker.set_room(100);
         self.script.borrow_mut().is_paused = false;
+        self.script.borrow_mut().is_stale = false;
         let mut quiet = 0;
         while quiet < 10 {
             self.clock.advance(20);
@@ -277,19 +286,24 @@ impl Simulation {
         }
     }
 
-    /// A last session in which everything works: all records must come to their end.
+    /// A last session in which everything works: all records must come to their end. It is told to
+    /// end, or ends by itself where the source does.
     fn finish(&mut self, hot: HotSide) -> HotSide {
         let mut engine = self.connect(hot);
         for partition in 0..self.partitions {
             self.broker.assign(PartitionId(partition));
         }
+        let log_len = |it| self.broker.log_len(PartitionId(it));
+        let ends_by_itself = self.random.random_bool(0.5);
+        if ends_by_itself {
+            self.broker.end_at((0..self.partitions).map(log_len).collect());
+        }
         self.calm_down(&mut engine);
-        assert_eq!(engine.phase(), Phase::Running);
-        engine.stop();
-        let mut turns = 0;
-        while !matches!(engine.phase(), Phase::Ended(_)) {
-            assert!(turns < 10_000, "the run does not end: {engine:?}");
-            turns += 1;
+        if !ends_by_itself {
+            assert_eq!(engine.phase(), Phase::Running);
+            engine.stop();
+        }
+        for _ in 0..1_000 {
             engine.turn();
             self.clock.advance(20);
             self.broker.answer_commit(true);
@@ -298,6 +312,7 @@ impl Simulation {
                 self.broker.accept(0);
             }
         }
+        assert!(matches!(engine.phase(), Phase::Ended(_)), "{:?}", engine.phase());
         self.check_commits();
         for (partition, committed) in self.broker.committed().iter().enumerate() {
             let log_len = self.broker.log_len(PartitionId(partition as u16));
@@ -312,8 +327,25 @@ impl Simulation {
         match stored.value.unwrap()[0] {
             b's' => (0, 0),
             b'r' => (0, 1),
+            b'h' => (1, 0),
             count => (u32::from(count - b'0'), 0),
         }
+    }
+
+    /// A letter over a stale table came after all attempts, or, at most once, at an end.
+    fn check_letters(&self) {
+        let all = match self.retry.attempts {
+            0 => "it is stale".to_owned(),
+            attempts => format!("tried {} times: it is stale", attempts + 1),
+        };
+        self.broker.for_each_written(|it| {
+            let (partition, offset) = id_of(it);
+            let stored = self.broker.stored(PartitionId(partition), i64::from(offset));
+            let is_letter = it.destination == DEAD && stored.value.unwrap()[0] == b'h';
+            let reason = if is_letter { reason_of(it) } else { String::new() };
+            let is_early = self.order == Order::CommitThenProcess || !reason.ends_with("stale");
+            assert!(!is_letter || is_early || reason == all, "{partition}:{offset}: {reason}");
+        });
     }
 
     /// At most once: nothing is written more often than it should be, and where nothing crashed and
@@ -337,24 +369,6 @@ impl Simulation {
             }
         }
     }
-}
-
-fn log(random: &mut SmallRng, partition: u16, on_demand: bool) -> Vec<Stored> {
-    let count = random.random_range(0..=30u32);
-    (0..count)
-        .map(|offset| {
-            let mut lookup = || match on_demand && random.random_bool(0.3) {
-                true => random.random_range(1..=LOOKUPS),
-                false => 0,
-            };
-            let lookups = [lookup(), lookup()];
-            let fate = b"111111223sr"[random.random_range(0..11)];
-            let mut value = vec![fate, lookups[0], lookups[1]];
-            value.resize(value.len() + random.random_range(0..20), b'.');
-            let key = random.random_range(0..=KEYS);
-            stored((partition, offset), (key > 0).then(|| vec![key]), value)
-        })
-        .collect()
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -384,6 +398,7 @@ fn run(seed: u64, is_hasty: bool, mut hot: HotSide) -> HotSide {
     }
     hot = simulation.finish(hot);
     simulation.check_at_most_once();
+    simulation.check_letters();
     hot
 }
 
@@ -451,6 +466,29 @@ fn what_was_settled_and_could_not_be_committed_is_unfinished() {
     }
     let ending = Ending { cause: Cause::Asked, unfinished: 3 };
     assert_eq!(engine.phase(), Phase::Ended(ending));
+}
+
+#[test]
+fn a_run_with_an_end_ends_once_all_before_it_is_settled_and_committed_and_not_before() {
+    let mut simulation = Simulation::new(0);
+    let mut engine = engine(&mut simulation, b"1s111");
+    simulation.broker.end_at(vec![3]);
+    // Longer than a drain may take: nobody asked for the end.
+    for _ in 0..100 {
+        engine.turn();
+        simulation.clock.advance(1_000_000_000);
+    }
+    assert_eq!((engine.phase(), simulation.broker.unanswered()), (Phase::Running, 2));
+    simulation.broker.accept(0);
+    simulation.broker.accept(0);
+    engine.turn();
+    engine.turn();
+    assert_eq!(engine.phase(), Phase::Running, "the commit has no answer");
+    simulation.broker.answer_commit(true);
+    engine.turn();
+    engine.turn();
+    let clean = Ending { cause: Cause::Asked, unfinished: 0 };
+    assert_eq!((engine.phase(), simulation.broker.unanswered()), (Phase::Ended(clean), 0));
 }
 
 #[test]

@@ -25,7 +25,7 @@ use hotspur::{
     config::settings::{OnDemand, OnMiss, Operator, RedisTable, TablePlace},
     delivery::Order,
     engine::{
-        Engine, Options, Phase,
+        Engine, Options, Phase, Retry,
         control::{self, Control},
         idle::IdleStrategy,
     },
@@ -91,6 +91,7 @@ fn engine(tables: Tables, records: Vec<(Vec<u8>, Vec<u8>)>, control: Control) ->
         in_flight_bytes: 1 << 20,
         batch: 64,
         waiting: 300,
+        retry: Retry::NEVER,
         dead_letters: Destination(1),
         streams_headers: false,
         commit_interval_ns: hour_ns,

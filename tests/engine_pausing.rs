@@ -10,7 +10,7 @@ use hotspur::{
     clock::{ManualClock, Ticks, WallOffset},
     delivery::Order,
     engine::{
-        Cause, Engine, Options, Phase,
+        Cause, Engine, Options, Phase, Retry,
         breaker::{Opened, Rule},
         control::Control,
     },
@@ -139,6 +139,7 @@ fn connect(
         streams_headers: false,
         commit_interval_ns: 10,
         transaction_timeout_ns: 1_000_000_000,
+        retry: Retry::NEVER,
         publish_interval_ns: 10,
         drain_timeout_ns: 1_000_000,
     };

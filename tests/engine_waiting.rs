@@ -5,11 +5,11 @@ mod delivery_rig;
 
 use std::{cell::RefCell, rc::Rc};
 
-use delivery_rig::{DEAD, SINK, Script, Scripted, Watch, Watched, id_of, stored};
+use delivery_rig::{DEAD, SINK, Script, Scripted, Watch, Watched, id_of, reason_of, stored};
 use hotspur::{
     clock::{ManualClock, Ticks, WallOffset},
     delivery::Order,
-    engine::{Engine, Options, control::Control},
+    engine::{Engine, Options, Retry, control::Control},
     observe::HotSide,
     record::PartitionId,
     transport::memory::{Broker, BrokerSource},
@@ -29,22 +29,28 @@ struct Rig {
 impl Rig {
     /// Records of one partition: key (0 is none), and the lookups that each needs.
     fn new(records: &[(u8, &[u8])], waiting: usize) -> Rig {
+        Rig::of(b'1', records, |options| options.waiting = waiting)
+    }
+
+    /// The same with records of another fate, and other options.
+    fn of(fate: u8, records: &[(u8, &[u8])], change: impl FnOnce(&mut Options)) -> Rig {
         let record = |(offset, (key, lookups)): (u32, &(u8, &[u8]))| {
             let key = (*key > 0).then(|| vec![*key]);
-            stored((0, offset), key, [b"1", *lookups].concat())
+            stored((0, offset), key, [&[fate], *lookups].concat())
         };
         let broker = Broker::new(vec![(0..).zip(records).map(record).collect()]);
         let (source, sink) = broker.connect(100);
         let script = Rc::new(RefCell::new(Script { wait: WAIT, ..Script::default() }));
         let clock = ManualClock::default();
         let process = Scripted { script: Rc::clone(&script), clock: clock.clone() };
-        let options = Options {
+        let mut options = Options {
             name: "test".to_owned(),
             order: Order::ProcessThenCommit,
             in_flight: 64,
             in_flight_bytes: 4096,
             batch: 16,
-            waiting,
+            waiting: 8,
+            retry: Retry::NEVER,
             dead_letters: DEAD,
             streams_headers: false,
             commit_interval_ns: 10,
@@ -52,6 +58,7 @@ impl Rig {
             publish_interval_ns: 1_000_000,
             drain_timeout_ns: 1_000_000,
         };
+        change(&mut options);
         let parts = (source, Watched { sink, watch: Rc::<RefCell<Watch>>::default(), hasty: None });
         let (hot, control) = (HotSide::detached(Ticks(0)), Control::none());
         let wall = (clock.clone(), WallOffset::fixed(0));
@@ -200,4 +207,78 @@ fn a_run_ends_when_the_last_has_waited_enough() {
     let mut hot = rig.engine.into_hot_side();
     let counters = hot.counters();
     assert_eq!((counters.polled, counters.emitted, counters.rejected.total()), (3, 2, 1));
+}
+
+const RETRY: Retry = Retry { attempts: 2, backoff_ns: 1_000, max_backoff_ns: 1_500 };
+
+fn stale(records: &[(u8, &[u8])]) -> Rig {
+    stale_under(Order::ProcessThenCommit, records)
+}
+
+fn stale_under(order: Order, records: &[(u8, &[u8])]) -> Rig {
+    let rig = Rig::of(b'h', records, |options| {
+        (options.order, options.retry) = (order, RETRY);
+    });
+    rig.script.borrow_mut().is_stale = true;
+    rig
+}
+
+#[test]
+fn what_may_heal_is_tried_again_after_longer_and_longer_waits_and_then_dead_lettered() {
+    let mut rig = stale(&[(1, &[])]);
+    (1..=5_000).step_by(10).for_each(|time| rig.turn_at(time));
+    assert_eq!(rig.written(), (vec![], vec![0]));
+    let tried: Vec<_> = rig.script.borrow().tried.iter().map(|(_, at)| *at).collect();
+    let [first, second, third] = tried[..] else { panic!("tried at {tried:?}") };
+    assert!((875..=1_010).contains(&(second - first)), "{tried:?}");
+    assert!((1_312..=1_510).contains(&(third - second)), "{tried:?}");
+    let mut reasons = Vec::new();
+    rig.broker.for_each_written(|it| reasons.push(reason_of(it)));
+    assert_eq!(reasons, ["tried 3 times: it is stale"]);
+    let mut hot = rig.engine.into_hot_side();
+    let counters = hot.counters();
+    assert_eq!((counters.polled, counters.rejected.total()), (1, 1));
+}
+
+#[test]
+fn what_heals_in_time_is_no_dead_letter_and_nothing_of_its_key_passes_it() {
+    let mut rig = stale(&[(1, &[]), (1, &[]), (2, &[])]);
+    rig.turn_at(1);
+    assert_eq!((rig.engine.waiting(), rig.written()), (3, (vec![], vec![])));
+    assert_eq!(rig.broker.committed(), [None], "the offset stays before it");
+    rig.script.borrow_mut().is_stale = false;
+    rig.turn_at(500);
+    assert_eq!(rig.engine.waiting(), 3, "nobody is tried before its time");
+    rig.turn_at(1_001);
+    assert_eq!((rig.engine.waiting(), rig.written()), (0, (vec![0, 1, 2], vec![])));
+}
+
+#[test]
+fn a_lookup_that_timed_out_asks_again_with_a_whole_wait() {
+    let mut rig = Rig::of(b'1', &[(1, &[1])], |options| options.retry = RETRY);
+    rig.turn_at(1);
+    rig.turn_at(1 + WAIT);
+    assert_eq!((rig.engine.waiting(), rig.written()), (1, (vec![], vec![])));
+    let again = 1 + WAIT + RETRY.backoff_ns;
+    rig.turn_at(again);
+    rig.turn_at(again + WAIT - 1);
+    assert_eq!((rig.engine.waiting(), rig.written()), (1, (vec![], vec![])));
+    rig.answer(1);
+    assert_eq!((rig.engine.waiting(), rig.written()), (0, (vec![0], vec![])));
+}
+
+#[test]
+fn at_most_once_what_waits_at_the_end_is_tried_a_last_time_at_once_and_not_lost() {
+    let mut rig = stale_under(Order::CommitThenProcess, &[(1, &[]), (1, &[])]);
+    rig.turn_at(1);
+    rig.broker.answer_commit(true);
+    rig.turn();
+    assert_eq!((rig.engine.waiting(), rig.written()), (2, (vec![], vec![])));
+    rig.engine.stop();
+    rig.turn();
+    assert_eq!((rig.engine.waiting(), rig.written()), (0, (vec![], vec![0, 1])));
+    let mut reasons = Vec::new();
+    rig.broker.for_each_written(|it| reasons.push(reason_of(it)));
+    reasons.sort();
+    assert_eq!(reasons, ["it is stale", "tried 2 times: it is stale"]);
 }

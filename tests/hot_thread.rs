@@ -5,7 +5,9 @@ use std::{env, process::Command};
 use hotspur::{
     clock::{Clock, Ticks, TscClock, WallOffset},
     delivery::Order,
-    engine::{Chance, Engine, Options, Process, control::Control, idle::IdleStrategy, runner},
+    engine::{
+        Chance, Engine, Options, Process, Retry, control::Control, idle::IdleStrategy, runner,
+    },
     observe::HotSide,
     pipeline::{Mark, Processed, Results},
     record::{Destination, Record},
@@ -44,6 +46,7 @@ fn options() -> Options {
         in_flight_bytes: 1024,
         batch: 4,
         waiting: 0,
+        retry: Retry::NEVER,
         dead_letters: Destination(1),
         streams_headers: false,
         commit_interval_ns: 1_000_000,

@@ -136,6 +136,7 @@ fn options(settings: &Settings) -> Options {
         in_flight_bytes: settings.limits.in_flight_bytes,
         batch: settings.limits.batch,
         waiting: assemble::records_waiting(settings),
+        retry: assemble::retry(settings),
         dead_letters: Destination(1),
         streams_headers: settings.dead_letters.streams_headers,
         commit_interval_ns: settings.delivery.commit_interval.as_nanos() as u64,

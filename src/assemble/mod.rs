@@ -9,11 +9,13 @@
 
 mod connections;
 mod exposing;
+mod range;
 mod steps;
 mod topics;
 
 pub use connections::{Creation, check_connections};
 pub use exposing::{Exposing, expose};
+pub use range::check_range;
 pub use steps::Steps;
 pub use topics::await_topics;
 
@@ -38,13 +40,14 @@ use crate::{
     },
     delivery::Order,
     engine::{
-        Ending, Engine, Options,
+        Ending, Engine, Options, Retry,
         breaker::Rule,
         control::{self, Stopper},
         idle::IdleStrategy,
         runner::{self, HotThread},
     },
     host::{self, CoreChoice, Cores, CpuList, HostError, Housekeeping, NO_AFFINITY, ThreadUsage},
+    limits::RETRIED_WAITING_MAX,
     observe::{ObserveError, Observer, ObserverHandle, Summary},
     pipeline::Pipeline,
     record::Destination,
@@ -79,6 +82,9 @@ pub enum StartError {
     /// Nobody can listen there.
     #[error("observe.listen: {0}: {1}; take another port, 0 for a free one, or \"off\"")]
     Listen(SocketAddr, std::io::Error),
+    /// What was asked for on the command line does not fit what the brokers have.
+    #[error("{0}")]
+    Refused(String),
     /// Files cannot be written.
     #[error(transparent)]
     Files(#[from] ObserveError),
@@ -361,10 +367,18 @@ fn open_sinks(
     Ok((Split::two(results, DEAD_LETTERS, letters), None))
 }
 
-/// Records that may wait aside, for all tables on demand together.
+/// Records that may wait aside, for all tables on demand together and to be tried again.
 pub fn records_waiting(settings: &Settings) -> usize {
     let on_demand = settings.tables.iter().filter_map(settings::Table::on_demand);
-    on_demand.map(|it| it.max_waiting).sum()
+    let retried = if settings.delivery.retry.attempts > 0 { RETRIED_WAITING_MAX } else { 0 };
+    on_demand.map(|it| it.max_waiting).sum::<usize>() + retried
+}
+
+/// How what may heal is tried again.
+pub fn retry(settings: &Settings) -> Retry {
+    let settings::Retry { attempts, backoff, max_backoff } = settings.delivery.retry;
+    let [backoff_ns, max_backoff_ns] = [backoff, max_backoff].map(|it| it.as_nanos() as u64);
+    Retry { attempts, backoff_ns, max_backoff_ns }
 }
 
 fn options(settings: &Settings) -> Options {
@@ -380,6 +394,7 @@ fn options(settings: &Settings) -> Options {
         in_flight_bytes: settings.limits.in_flight_bytes,
         batch: settings.limits.batch,
         waiting: records_waiting(settings),
+        retry: retry(settings),
         dead_letters: DEAD_LETTERS,
         streams_headers: settings.dead_letters.streams_headers,
         commit_interval_ns: nanos(settings.delivery.commit_interval),

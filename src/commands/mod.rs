@@ -64,7 +64,7 @@ pub struct CommandLine {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Runs the pipeline until SIGINT or SIGTERM
+    /// Runs the pipeline until SIGINT or SIGTERM, or up to an end
     Run(run::Arguments),
     /// Shows the whole of it with nothing installed
     Demo(demo::Arguments),
@@ -148,8 +148,9 @@ fn dispatch(line: &CommandLine) -> Outcome {
     refuse_useless(line)?;
     match &line.command {
         Command::Run(arguments) => {
-            arguments.check()?;
-            run::run(&loaded_and(line, arguments.sets())?)
+            let mut loaded = loaded_and(line, arguments.sets())?;
+            loaded.settings.source.range = arguments.range(&loaded.settings.source)?;
+            run::run(&loaded)
         }
         Command::Demo(arguments) => {
             logging::set_up(None, line.verbose, line.quiet);

@@ -1,4 +1,4 @@
-//! `run`: the pipeline, until a signal.
+//! `run`: the pipeline, until a signal or the end that it was told.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,12 @@ use super::{Exit, Failure, Outcome, print, progress::LoadProgress, signals::Sign
 use crate::{
     assemble::{self, Finished, LoadedTables, Machine, Running, StartError},
     cache::TableStatus,
-    config::{Loaded, Settings, settings::Guarantee, units},
+    config::{
+        Loaded, Settings,
+        range::{Point, Range},
+        settings::{Guarantee, KafkaSource},
+        units,
+    },
     engine::{Cause, Ending, breaker::Opened},
     observe::Summary,
     pipeline::Pipeline,
@@ -19,12 +24,16 @@ const TABLES_TOLD_MAX: usize = 4;
 /// Arguments of `run`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Starts there: earliest, latest, a time, an age, topic:partition:offset (not built yet)
+    /// Starts there, not where the group is: earliest, latest, a time (2026-11-21T05:37:00Z), an
+    /// age (1h), or topic:partition:offset, which may be given again for other partitions. The same
+    /// group started with the same --from goes on where it was
     #[arg(long, value_name = "P")]
-    pub from: Option<String>,
-    /// Ends there by itself; wants a group of its own (not built yet)
+    pub from: Vec<String>,
+    /// Takes nothing from there on, and ends when all before it is done; wants a group of its own.
+    /// latest is the end as it is at the start; of partitions without an offset of their own,
+    /// where others have one, nothing is taken
     #[arg(long, value_name = "P")]
-    pub until: Option<String>,
+    pub until: Vec<String>,
     /// The consumer group, instead of the file's
     #[arg(long)]
     pub group: Option<String>,
@@ -36,12 +45,28 @@ impl Arguments {
         self.group.iter().map(|group| format!("source.kafka.group={group}"))
     }
 
-    /// Refuses what is not built.
-    pub fn check(&self) -> Result<(), Failure> {
-        let given = [("--from", &self.from), ("--until", &self.until)];
-        match given.iter().find(|(_, value)| value.is_some()) {
-            Some((name, _)) => Err(Failure::not_built(&format!("`hotspur run {name}`"))),
-            None => Ok(()),
+    /// What is to be read.
+    ///
+    /// # Errors
+    ///
+    /// If that is no point, or an end has no group of its own.
+    pub fn range(&self, source: &KafkaSource) -> Result<Range, Failure> {
+        let point = |option: &str, words| {
+            Point::parse(words).map_err(|it| Failure::usage(format!("{option}: {it}")))
+        };
+        let from = point("--from", &self.from)?;
+        let until = point("--until", &self.until)?;
+        if until.is_some() && self.group.is_none() {
+            let group = &source.group;
+            return Err(Failure::usage(format!(
+                "--until wants a group of its own, or {group} would stand where this run ends: \
+                 add --group, such as --group {group}-rerun"
+            )));
+        }
+        let range = Range { from, until, is_group_named: self.group.is_some() };
+        match range.problem(&source.topics) {
+            Some(problem) => Err(Failure::usage(problem)),
+            None => Ok(range),
         }
     }
 }
@@ -88,6 +113,7 @@ pub(super) fn launch(
         tracing::info!(event = "run.listening", address = %address);
     }
     assemble::await_topics(settings, signals.stop_flag())?;
+    assemble::check_range(settings)?;
     let tables = load_tables(settings, signals)?;
     let running =
         assemble::start(settings, machine, pipeline, tables, exposing, signals.stop_flag())?;
@@ -151,6 +177,16 @@ fn announce(settings: &Settings, machine: &Machine) {
         dead_letters = settings.dead_letters.topic,
         guarantee = settings.delivery.guarantee.name()
     );
+    let Range { from, until, .. } = &settings.source.range;
+    if from.is_some() || until.is_some() {
+        let written = |point: &Option<Point>| point.as_ref().map(|it| it.written.clone());
+        tracing::info!(
+            event = "run.range",
+            from =
+                written(from).as_deref().unwrap_or("the group's offsets, else source.kafka.start"),
+            until = written(until).as_deref().unwrap_or("a signal")
+        );
+    }
     let core = machine.choice.core.map_or_else(|| "none".to_owned(), |it| it.to_string());
     tracing::info!(
         event = "run.core",
@@ -262,6 +298,7 @@ pub(super) fn failure(error: StartError, loaded: Option<&Loaded>) -> Failure {
         },
         StartError::Host(error) => Failure::usage(error.to_string()),
         StartError::Files(error) => Failure::usage(error.to_string()),
+        StartError::Refused(problem) => Failure::usage(problem),
         error @ (StartError::Table(_)
         | StartError::Broker(_)
         | StartError::Listen(..)

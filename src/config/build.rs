@@ -15,6 +15,7 @@ use super::{
     librdkafka::{self, Scope},
     problem::Problem,
     properties,
+    range::Range,
     settings::{
         Breaker, Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink,
         KafkaSource, KeyDisplay, Latency, Limits, Log, Observe, OnGap, Settings, SinkPartition,
@@ -77,11 +78,11 @@ impl Builder<'_> {
         }
     }
 
-    fn duration_or_zero(&self, key: &str) -> Duration {
+    pub(crate) fn duration_or_zero(&self, key: &str) -> Duration {
         self.duration(key).unwrap_or_default()
     }
 
-    fn integer(&self, key: &str) -> usize {
+    pub(crate) fn integer(&self, key: &str) -> usize {
         match self.typed(key) {
             Some(Typed::Integer(number)) => usize::try_from(*number).unwrap_or(usize::MAX),
             _ => 0,
@@ -199,6 +200,7 @@ impl Builder<'_> {
                 "reject" => Tombstones::Reject,
                 _ => Tombstones::Skip,
             },
+            range: Range::default(),
         }
     }
 
@@ -243,6 +245,7 @@ impl Builder<'_> {
             commit_interval: self.duration_or_zero("delivery.commit_interval"),
             transaction_timeout: self.duration_or_zero("delivery.transaction_timeout"),
             breaker: self.breaker(),
+            retry: self.retry(),
         }
     }
 

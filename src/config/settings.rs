@@ -7,9 +7,11 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use super::breaker::Breaker;
+pub use super::retry::Retry;
 use super::{
     keys::table,
     librdkafka::{self, Scope},
+    range::Range,
 };
 
 /// Everything a run needs to know.
@@ -95,6 +97,8 @@ pub struct KafkaSource {
     pub on_gap: OnGap,
     /// `tombstones`.
     pub tombstones: Tombstones,
+    /// `run --from` and `--until`; the file has no say in it.
+    pub range: Range,
 }
 
 /// Where a group without offsets begins.
@@ -176,6 +180,8 @@ pub struct Delivery {
     pub transaction_timeout: Duration,
     /// `breaker`; `None` is `false`.
     pub breaker: Option<Breaker>,
+    /// `retry`.
+    pub retry: Retry,
 }
 
 /// What is promised about each record.

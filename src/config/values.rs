@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::{
     hints,
     keys::Kind,
+    range,
     settings::{Core, OnMiss, Start},
     tree::{Node, Value},
     units,
@@ -272,17 +273,10 @@ fn parse_start(node: &Node) -> Result<Start, Wrong> {
         Value::Text(text) | Value::Time(text) => text.as_str(),
         _ => return Err(expected(WHAT, node)),
     };
-    if let Ok(age) = units::parse_duration(text) {
-        return Ok(Start::Age(age));
-    }
-    match text {
-        "earliest" => Ok(Start::Earliest),
-        "latest" => Ok(Start::Latest),
-        _ => units::parse_time(text).map(Start::Time).map_err(|_| {
-            let hint = hints::did_you_mean(text, ["earliest", "latest"]);
-            Wrong { hint, ..expected(WHAT, node) }
-        }),
-    }
+    range::parse_start(text).ok_or_else(|| {
+        let hint = hints::did_you_mean(text, ["earliest", "latest"]);
+        Wrong { hint, ..expected(WHAT, node) }
+    })
 }
 
 fn parse_core(node: &Node) -> Result<Core, Wrong> {

@@ -1,5 +1,6 @@
 //! How records come to wait aside for a table on demand, and how they come back.
 //!
+//! So do those that are to be tried again because what they failed over may heal (see `retry`).
 //! A record whose lookup has no answer yet waits; those behind it in its lane (see `waiting`) wait
 //! with it, so that results keep the order of each key, and all others pass. While a record waits
 //! behind another it is already processed once for nothing: so its own lookup is asked for at once,
@@ -25,6 +26,15 @@ use crate::{
     verdict::{Awaited, Verdict},
 };
 
+/// What a record has to wait for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Later {
+    /// An answer of a table.
+    Answered(Awaited),
+    /// Time: it is to be tried again.
+    TriedAgain,
+}
+
 /// A record asks so often within its time, in case that a question or its answer was lost.
 const QUESTIONS: u64 = 4;
 
@@ -49,20 +59,20 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 return self.follow(sequence, lane, start);
             }
         }
-        let attempt = Attempt { sequence, since: start, start, is_late: false };
+        let attempt = Attempt { sequence, since: start, start, is_late: false, retries: 0 };
         match self.process_one::<false>(&attempt) {
             (end, None) => end,
-            (end, Some(awaited)) => {
-                self.begin_waiting(sequence, start, awaited);
+            (end, Some(later)) => {
+                self.begin_waiting(sequence, start, later);
                 end
             }
         }
     }
 
     #[cold]
-    fn begin_waiting(&mut self, sequence: Sequence, start: Ticks, awaited: Awaited) {
+    fn begin_waiting(&mut self, sequence: Sequence, start: Ticks, later: Later) {
         let lane = self.lane(sequence);
-        self.wait(sequence, lane, start, Some(awaited));
+        self.wait(sequence, lane, start, Some(later));
     }
 
     /// The record waits behind another of its lane, and asks for what it will need.
@@ -77,27 +87,46 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let verdict = process.process(&record, chance, &mut |_| {}, results).verdict;
         results.truncate(before.0, before.1);
         let awaited = match verdict {
-            Verdict::Wait(awaited) => Some(awaited),
+            Verdict::Wait(awaited) => Some(Later::Answered(awaited)),
             _ => None,
         };
         self.wait(sequence, lane, start, awaited);
         self.clock.now()
     }
 
-    fn wait(&mut self, sequence: Sequence, lane: Lane, since: Ticks, awaited: Option<Awaited>) {
-        let partition = self.delivery.partition(sequence);
-        let (deadline, ask_again) = self.times(since, awaited);
-        let is_untried = self.waiting.holds(lane);
-        self.waiting.add(Waiter {
+    fn wait(&mut self, sequence: Sequence, lane: Lane, since: Ticks, later: Option<Later>) {
+        let waiter = Waiter {
             sequence,
-            partition,
+            partition: self.delivery.partition(sequence),
             lane,
             since,
-            awaited,
-            deadline,
-            ask_again,
-            is_untried,
-        });
+            awaited: None,
+            deadline: 0,
+            ask_again: 0,
+            is_untried: self.waiting.holds(lane),
+            retries: 0,
+            is_put_off: false,
+        };
+        let waiter = match later {
+            Some(Later::TriedAgain) => self.put_off(waiter, since),
+            Some(Later::Answered(awaited)) => self.await_answer(waiter, Some(awaited), since),
+            None => self.await_answer(waiter, None, since),
+        };
+        self.waiting.add(waiter);
+    }
+
+    /// A record that waits from `now` on, behind others or for an answer.
+    fn await_answer(&self, waiter: Waiter, awaited: Option<Awaited>, now: Ticks) -> Waiter {
+        let (deadline, ask_again) = self.times(now, awaited);
+        Waiter { awaited, deadline, ask_again, is_put_off: false, ..waiter }
+    }
+
+    /// A record that is to be tried again.
+    fn put_off(&self, waiter: Waiter, now: Ticks) -> Waiter {
+        let nanos = self.options.retry.wait_ns(waiter.retries, waiter.sequence);
+        let due = self.waiting.time(now) + self.clock.ticks(nanos);
+        let (deadline, ask_again, retries) = (due, due, waiter.retries + 1);
+        Waiter { awaited: None, deadline, ask_again, retries, is_put_off: true, ..waiter }
     }
 
     /// For one that begins to wait at `now`: its deadline, and when it asks again.
@@ -142,28 +171,32 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.waiting.remove(place);
             return 1;
         }
-        let is_answered = waiter.awaited.is_none_or(|it| self.process.is_answered(it));
+        let is_answered = match waiter.is_put_off {
+            true => time >= waiter.deadline || self.is_last_chance(waiter.partition),
+            false => waiter.awaited.is_none_or(|it| self.process.is_answered(it)),
+        };
         let is_late = !is_answered && time >= waiter.deadline;
         if !is_answered && !is_late && time < waiter.ask_again {
             self.waiting.keep(place, waiter);
             return 0;
         }
-        let Waiter { sequence, since, .. } = waiter;
+        let Waiter { sequence, since, retries, .. } = waiter;
         let start = self.clock.now();
-        let attempt = Attempt { sequence, since, start, is_late };
-        let (_, awaited) = self.process_one::<true>(&attempt);
-        match awaited {
-            None => self.waiting.remove(place),
-            Some(awaited) => self.wait_on_for(place, waiter, awaited, start),
-        }
+        let attempt = Attempt { sequence, since, start, is_late, retries };
+        let waiter = match self.process_one::<true>(&attempt) {
+            (_, None) => {
+                self.waiting.remove(place);
+                return 1;
+            }
+            (_, Some(Later::TriedAgain)) => self.put_off(waiter, start),
+            (_, Some(Later::Answered(awaited))) => {
+                let asked = self.await_answer(waiter, Some(awaited), start);
+                // All its lookups have one wait, unless it could not ask before, or asks anew.
+                let is_anew = waiter.is_untried || waiter.is_put_off;
+                Waiter { deadline: if is_anew { asked.deadline } else { waiter.deadline }, ..asked }
+            }
+        };
+        self.waiting.keep(place, Waiter { is_untried: false, ..waiter });
         1
-    }
-
-    /// A head has no answer yet, or needs another one.
-    fn wait_on_for(&mut self, place: Place, waiter: Waiter, awaited: Awaited, now: Ticks) {
-        let (deadline, ask_again) = self.times(now, Some(awaited));
-        let deadline = if waiter.is_untried { deadline } else { waiter.deadline };
-        let (awaited, is_untried) = (Some(awaited), false);
-        self.waiting.keep(place, Waiter { awaited, deadline, ask_again, is_untried, ..waiter });
     }
 }

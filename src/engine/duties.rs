@@ -37,6 +37,21 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self.drain(Cause::Asked);
     }
 
+    /// True once a source with an end was read up to it, and all of that is settled and committed,
+    /// for which there is no deadline: nobody asked for the end.
+    pub(super) fn has_read_all(&mut self) -> bool {
+        let has = self.source.is_done()
+            && self.delivery.in_flight() == 0
+            && !self.delivery.commit_under_way()
+            && !self.delivery.wants_commit();
+        if has && self.phase == Phase::Running {
+            let (event, text) =
+                ("run.read_all", Sentence::from("every partition was read to its end"));
+            self.meter.hot.tell(Notice::Told { event, text, alarming: false });
+        }
+        has
+    }
+
     pub(super) fn fail(&mut self, trouble: Trouble) {
         self.drain(Cause::Failed(trouble));
     }
@@ -59,6 +74,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         for partition in &self.owned {
             self.delivery.revoke(*partition);
         }
+        self.waiting.hurry();
         self.meter.hot.tell(Notice::State(RunState::Draining));
     }
 
@@ -88,6 +104,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                         delivery.revoke(partition);
                         revoking.push(partition);
                     }
+                    waiting.hurry();
                     self.revoke_deadline =
                         Ticks(now.0 + self.clock.ticks(self.options.drain_timeout_ns));
                 }
@@ -297,6 +314,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let dropped = self.delivery.take_dropped();
         let wanted_now = self.phase != Phase::Running
             || !self.revoking.is_empty()
+            || self.source.is_done()
             || self.options.order == Order::CommitThenProcess;
         let hurried = wanted_now && !self.commit_failed;
         let mut work = dropped as usize;

@@ -16,6 +16,7 @@ mod meter;
 mod outbox;
 mod pausing;
 mod phase;
+mod retry;
 pub mod runner;
 mod transaction;
 mod turn;
@@ -23,6 +24,7 @@ mod waiting;
 
 pub use self::{
     phase::{Cause, Ending, Phase},
+    retry::Retry,
     turn::{Engine, Options},
 };
 use crate::{

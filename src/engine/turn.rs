@@ -2,6 +2,7 @@
 
 use super::{
     Chance, Process,
+    aside::Later,
     breaker::{Breaker, Sample},
     control::Control,
     duties::Answer,
@@ -9,6 +10,7 @@ use super::{
     outbox::{OUTBOX_BYTES, Outbox},
     pausing::Pauses,
     phase::Phase,
+    retry::{self, Retry},
     transaction::Transaction,
     waiting::Waiting,
 };
@@ -21,7 +23,7 @@ use crate::{
     pipeline::Mark,
     record::{Destination, PartitionId, Record},
     transport::{Sink, Source, Trouble},
-    verdict::{Awaited, RejectClass, Rejection, Sentence, Step, Verdict},
+    verdict::{RejectClass, Rejection, Sentence, Step, Verdict},
 };
 
 /// What an engine is told beside its parts.
@@ -37,8 +39,11 @@ pub struct Options {
     pub in_flight_bytes: usize,
     /// Records taken in one turn at most.
     pub batch: usize,
-    /// Records that wait aside at most, for all tables on demand; zero if there are none.
+    /// Records that wait aside at most, for all tables on demand or to be tried again; zero if
+    /// nothing makes them wait.
     pub waiting: usize,
+    /// How what may heal is tried again.
+    pub retry: Retry,
     /// Where dead letters go.
     pub dead_letters: Destination,
     /// Also write the header names of Kafka Streams.
@@ -63,6 +68,8 @@ pub(super) struct Attempt {
     pub(super) start: Ticks,
     /// It may wait no longer.
     pub(super) is_late: bool,
+    /// How often it was put off because what it failed over may heal.
+    pub(super) retries: u16,
 }
 
 /// When the stages of an attempt ended, and how many it came to the end of.
@@ -132,6 +139,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let now = clock.now();
         let gathered = if options.order == Order::Together { GATHERED_RESULTS_MAX } else { 0 };
         let entries = 3 * options.batch + gathered;
+        let is_retrying = options.retry.attempts > 0;
+        assert!(!is_retrying || options.waiting > 0, "what is tried again has no room to wait");
         Engine {
             delivery: Delivery::new(options.order, options.in_flight, options.in_flight_bytes),
             waiting: Waiting::new(options.waiting.min(options.in_flight)),
@@ -194,7 +203,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     pub fn turn(&mut self) -> usize {
         let now = self.clock.now();
         self.meter.begin_turn();
-        if self.control.stop_requested() {
+        if self.control.stop_requested() || self.has_read_all() {
             self.stop();
         }
         self.process.begin_turn(now);
@@ -295,44 +304,44 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         count
     }
 
-    /// Processes one record; returns when that ended, and the lookup that it has to wait for. The
-    /// attempts after the first are compiled apart, so that the first can become one piece of code.
+    /// Processes one record; returns when that ended, and what it has to wait for. The attempts
+    /// after the first are compiled apart, so that the first can become one piece of code.
     #[inline]
     pub(super) fn process_one<const AGAIN: bool>(
         &mut self,
         attempt: &Attempt,
-    ) -> (Ticks, Option<Awaited>) {
+    ) -> (Ticks, Option<Later>) {
         let Attempt { sequence, start, is_late, .. } = *attempt;
         if let Some(cut) = self.delivery.cut(sequence) {
             self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
-            self.reject(sequence, too_large(cut.len));
-            let now = self.clock.now();
-            self.breaker.decide(now, Some(RejectClass::TooLarge));
-            return (now, None);
+            return (self.reject_finally(sequence, too_large(cut.len)), None);
         }
         if self.transaction.has_suspects()
             && let Some(rejection) = self.proven(sequence)
         {
             self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
-            self.reject(sequence, rejection);
-            let now = self.clock.now();
-            self.breaker.decide(now, Some(rejection.class));
-            return (now, None);
+            return (self.reject_finally(sequence, rejection), None);
         }
-        let Engine { source, delivery, process, outbox, meter, clock, breaker, .. } = self;
+        let Engine { source, delivery, process, outbox, clock, .. } = self;
         let (topic, partition_number) = source.partition(delivery.partition(sequence));
         let record = delivery.record(sequence, topic, partition_number);
+        let arrived = record.arrived;
         let mut marks = Marks { parsed: start, operated: start, reached: 0, last: start };
         let mut mark = |mark: Mark| marks.note(mark, clock.now());
         let results = &mut outbox.results;
         let chance = Chance { now: start, is_last: AGAIN && is_late };
         let processed = process.process(&record, chance, &mut mark, results);
-        if let Verdict::Wait(awaited) = processed.verdict {
-            return (marks.last, Some(awaited));
-        }
-        meter.attempted(clock, delivery.stamps(sequence), attempt, &marks);
         let last = marks.last;
-        let source_ns = meter.origin(clock, record.arrived, &processed);
+        match &processed.verdict {
+            Verdict::Wait(awaited) => return (last, Some(Later::Answered(*awaited))),
+            Verdict::Reject(it) if self.tries_again(attempt, it.class) => {
+                return (last, Some(Later::TriedAgain));
+            }
+            _ => {}
+        }
+        let Engine { delivery, outbox, meter, clock, breaker, .. } = self;
+        meter.attempted(clock, delivery.stamps(sequence), attempt, &marks);
+        let source_ns = meter.origin(clock, arrived, &processed);
         let end = match processed.verdict {
             Verdict::Emit => {
                 let now = clock.now();
@@ -350,17 +359,23 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 breaker.decide(last, None);
                 last
             }
-            Verdict::Reject(rejection) => {
-                self.reject(sequence, rejection);
-                let now = self.clock.now();
-                self.breaker.decide(now, Some(rejection.class));
-                now
+            Verdict::Reject(rejection) if AGAIN && attempt.retries > 0 => {
+                self.reject_finally(sequence, retry::after(attempt.retries, rejection))
             }
+            Verdict::Reject(rejection) => self.reject_finally(sequence, rejection),
             Verdict::Wait(_) | Verdict::Hold => {
                 unreachable!("no operator of this version holds records")
             }
         };
         (end, None)
+    }
+
+    /// What a record came to is that it is dead-lettered. Returns when that was done.
+    fn reject_finally(&mut self, sequence: Sequence, rejection: Rejection) -> Ticks {
+        self.reject(sequence, rejection);
+        let now = self.clock.now();
+        self.breaker.decide(now, Some(rejection.class));
+        now
     }
 
     /// Puts a record's dead letter into the outbox.

@@ -1,4 +1,4 @@
-//! Records that wait aside for an answer of a table, and those that wait behind them.
+//! Records that wait aside for an answer of a table, or to be tried again, and those behind them.
 //!
 //! A record's bytes stay where they are, in the in-flight ring; here only its number is kept, with
 //! what it waits for. Records of one partition with one key form a lane (those without a key one
@@ -37,12 +37,17 @@ pub(super) struct Waiter {
     pub(super) since: Ticks,
     /// The lookup that it waits for; none for one that only waits behind others.
     pub(super) awaited: Option<Awaited>,
-    /// On the clock of this file: unanswered by then, the lookup counts as a miss.
+    /// On the clock of this file: unanswered by then, the lookup counts as a miss. What is put
+    /// off is tried again then.
     pub(super) deadline: u64,
     /// On the clock of this file: then it asks again.
     pub(super) ask_again: u64,
     /// It waited behind others, and was not tried as a head yet.
     pub(super) is_untried: bool,
+    /// How often it was put off because what it failed over may heal.
+    pub(super) retries: u16,
+    /// It is put off until its deadline; no answer of a table changes that.
+    pub(super) is_put_off: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +90,8 @@ const UNUSED: Node = Node {
         deadline: 0,
         ask_again: 0,
         is_untried: false,
+        retries: 0,
+        is_put_off: false,
     },
     behind: NONE,
     last: NONE,

@@ -45,6 +45,12 @@ pub trait Source {
         take: &mut impl FnMut(&Record<'_>) -> bool,
     ) -> usize;
 
+    /// True once every partition that is ours was lent up to the end that this source was told, if
+    /// it was told one, and there is one at least. One that is assigned later can change that.
+    fn is_done(&self) -> bool {
+        false
+    }
+
     /// Starts a commit: per partition the offset of the next record to be processed. The answer is
     /// a `SourceEvent::Committed` with the same ticket. At most one is under way at a time.
     fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]);

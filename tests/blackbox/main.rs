@@ -9,6 +9,7 @@ mod support;
 mod payload;
 
 mod batches;
+mod bounded;
 mod breaker;
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux pins threads"))]
 mod cores;

@@ -193,6 +193,34 @@ fn while_redis_is_frozen_records_time_out_and_others_pass() {
 }
 
 #[test]
+fn a_lookup_that_timed_out_is_tried_again_and_those_of_its_key_stay_behind_it() {
+    let (kafka, redis) = (Kafka::shared(), Redis::start());
+    redis.set("user:user1", "gold");
+    let pipeline = orders(kafka, &redis, 1)
+        .on_miss("reject".into())
+        .set("tables.users.wait", "200ms")
+        .set("delivery.retry.attempts", 1)
+        .set("delivery.retry.backoff", "20ms");
+    let hotspur = run(&pipeline);
+    let mut reader = kafka.reader(&pipeline.output);
+    let keyed = |key: &str, user: &str, number| Message::new(order(number, user, number)).key(key);
+    kafka.produce(&pipeline.input, &[keyed("a", "user1", 1)]);
+    reader.await_count(1);
+    redis.freeze();
+    let frozen = [keyed("b", "user2", 2), keyed("b", "user1", 3), keyed("c", "user1", 4)];
+    kafka.produce(&pipeline.input, &frozen);
+    let texts: Vec<_> = reader.await_count(3).iter().map(|it| it.text().to_owned()).collect();
+    assert_eq!(texts[1..], [4, 3].map(|number| format!("processed_user1_{number}_gold")));
+    let letters = kafka.reader(&pipeline.dead).await_count(1).to_vec();
+    let reason = letters[0].header_text("hotspur.reason");
+    assert!(reason.starts_with("tried 2 times: "), "{reason}");
+    assert_eq!(letters[0].header_text("hotspur.class"), "lookup_timeout");
+    redis.thaw();
+    let counts = hotspur.stop().counts();
+    assert_eq!((counts.polled, counts.emitted, counts.rejected), (4, 3, 1));
+}
+
+#[test]
 fn more_records_than_may_wait_lose_nothing_and_end_with_the_run() {
     let (kafka, redis) = (Kafka::shared(), Redis::start());
     redis.set("user:user1", "gold");

@@ -1,4 +1,5 @@
-//! A table that grew too old to be believed: its records are dead-lettered, or wait.
+//! A table that grew too old to be believed: its records are dead-lettered, wait, or are tried
+//! again.
 
 use crate::{
     payload::order,
@@ -24,11 +25,26 @@ struct Running<'a> {
 
 impl Running<'_> {
     fn start(on_stale: &str) -> Running<'static> {
+        Running::start_with(on_stale, |pipeline| pipeline)
+    }
+
+    /// With records tried again that often.
+    fn start_retrying(attempts: i64) -> Running<'static> {
+        Running::start_with("reject", |pipeline| {
+            pipeline
+                .set("delivery.retry.attempts", attempts)
+                .set("delivery.retry.backoff", "20ms")
+                .set("delivery.retry.max_backoff", "100ms")
+        })
+    }
+
+    fn start_with(on_stale: &str, more: impl Fn(Pipeline) -> Pipeline) -> Running<'static> {
         let (kafka, redis) = (Kafka::shared(), Redis::start());
         redis.set("user:user1", "gold");
         let pipeline = Pipeline::orders(kafka, &redis)
             .set("tables.users.max_staleness", "500ms")
             .set("tables.users.on_stale", on_stale);
+        let pipeline = more(pipeline);
         pipeline.create_topics(kafka, 1);
         let hotspur = pipeline.run();
         hotspur.await_event(TABLE_LOADED);
@@ -148,4 +164,67 @@ fn a_paused_run_ends_when_it_is_told_to_and_loses_nothing() {
     running.redis.thaw();
     let counts = running.pipeline.run_to_end(running.kafka).stop().counts();
     assert_eq!((counts.polled, counts.emitted), (50, 50));
+}
+
+#[test]
+fn what_is_tried_again_comes_through_when_the_table_is_fresh_and_is_no_dead_letter() {
+    let mut running = Running::start_retrying(1000);
+    running.redis.freeze();
+    running.hotspur.await_event(TABLE_LOST);
+    running.send(200);
+    let Pipeline { group, input, .. } = &running.pipeline;
+    for _ in 0..20 {
+        assert!(!running.kafka.is_committed_to_end(group, input));
+        assert_eq!((running.results(), running.letters()), (0, 0));
+    }
+    running.redis.thaw();
+    running.await_all_settled();
+    assert_eq!((running.results(), running.letters()), (200, 0));
+    let results = running.kafka.read(&running.pipeline.output);
+    for (number, result) in (1..).zip(&results) {
+        assert_eq!(result.text(), format!("processed_user1_{number}_gold"), "out of order");
+    }
+    let counts = running.hotspur.stop().counts();
+    assert_eq!((counts.polled, counts.emitted), (200, 200));
+    counts.assert_balanced();
+}
+
+#[test]
+fn what_does_not_heal_within_its_attempts_is_dead_lettered_after_them() {
+    let mut running = Running::start_retrying(2);
+    running.redis.freeze();
+    running.hotspur.await_event(TABLE_LOST);
+    running.send(20);
+    running.await_all_settled();
+    assert_eq!((running.results(), running.letters()), (0, 20));
+    for letter in running.kafka.read(&running.pipeline.dead) {
+        assert_eq!(letter.header_text("hotspur.class"), "stale_table");
+        let reason = letter.header_text("hotspur.reason");
+        assert!(reason.starts_with("tried 3 times: ") && reason.contains("users"), "{reason}");
+    }
+    let counts = running.hotspur.stop().counts();
+    assert_eq!((counts.polled, counts.rejected), (20, 20));
+    counts.assert_balanced();
+}
+
+#[test]
+fn what_waits_to_be_tried_again_at_the_end_of_the_run_comes_again() {
+    let mut running = Running::start_with("reject", |pipeline| {
+        pipeline
+            .set("delivery.retry.attempts", 1000)
+            .set("delivery.retry.max_backoff", "1s")
+            .set("engine.drain_timeout", "1s")
+    });
+    running.redis.freeze();
+    running.hotspur.await_event(TABLE_LOST);
+    running.send(5);
+    // It passes those that wait: when its letter is there, they do.
+    running.kafka.produce(&running.pipeline.input, &[Message::new("nonsense").key("another")]);
+    running.kafka.reader(&running.pipeline.dead).await_count(1);
+    running.hotspur.signal("TERM");
+    let ended = running.hotspur.wait();
+    assert_eq!(ended.status, Some(3), "{}", ended.log);
+    running.redis.thaw();
+    let counts = running.pipeline.run_to_end(running.kafka).stop().counts();
+    assert_eq!((counts.polled, counts.emitted, counts.rejected), (6, 5, 1));
 }

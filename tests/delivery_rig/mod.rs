@@ -2,14 +2,14 @@
 //! that watches the order of what is handed to it.
 //!
 //! What becomes of a record is in its value: its fate first (that many results, `s` to skip, `r` to
-//! reject), then up to two lookups, by number. Who it is, stands in its headers: its key is shared
-//! by others, which must not pass each other.
+//! reject, `h` for one result unless a table is stale), then up to two lookups, by number. Who it
+//! is, stands in its headers: its key is shared by others, which must not pass each other.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use hotspur::{
     clock::{ManualClock, Ticks},
-    engine::{Chance, Process},
+    engine::{Chance, Process, Retry},
     pipeline::{
         Mark, Processed, Results,
         results::{Entry, Part},
@@ -21,6 +21,7 @@ use hotspur::{
     },
     verdict::{Awaited, RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
 };
+use rand::{RngExt, rngs::SmallRng};
 
 pub(crate) const SINK: Destination = Destination(0);
 pub(crate) const DEAD: Destination = Destination(1);
@@ -52,9 +53,47 @@ fn id_in(mut headers: Headers<'_>) -> Id {
     (u16::from_le_bytes([bytes[0], bytes[1]]), u32::from_le_bytes(offset))
 }
 
+/// The reason in a dead letter.
+pub(crate) fn reason_of(letter: &Written) -> String {
+    let mut headers = Headers::from_bytes(&letter.headers);
+    let reason = headers.find(|(name, _)| *name == b"hotspur.reason").and_then(|it| it.1);
+    String::from_utf8_lossy(reason.unwrap_or_default()).into_owned()
+}
+
 /// Whose result or letter it is.
 pub(crate) fn id_of(written: &Written) -> Id {
     id_in(Headers::from_bytes(&written.headers))
+}
+
+/// How a schedule tries records again, if it does.
+pub(crate) fn retry(random: &mut SmallRng) -> Retry {
+    match random.random_range(0..10) {
+        0..4 => Retry {
+            attempts: random.random_range(1..=4),
+            backoff_ns: random.random_range(1..=50),
+            max_backoff_ns: 100,
+        },
+        _ => Retry::NEVER,
+    }
+}
+
+/// The log of a partition.
+pub(crate) fn log(random: &mut SmallRng, partition: u16, on_demand: bool) -> Vec<Stored> {
+    let count = random.random_range(0..=30u32);
+    (0..count)
+        .map(|offset| {
+            let mut lookup = || match on_demand && random.random_bool(0.3) {
+                true => random.random_range(1..=LOOKUPS),
+                false => 0,
+            };
+            let lookups = [lookup(), lookup()];
+            let fate = b"111111223srhh"[random.random_range(0..13)];
+            let mut value = vec![fate, lookups[0], lookups[1]];
+            value.resize(value.len() + random.random_range(0..20), b'.');
+            let key = random.random_range(0..=KEYS);
+            stored((partition, offset), (key > 0).then(|| vec![key]), value)
+        })
+        .collect()
 }
 
 /// What the table and the clock of waiting records are at, as the schedule wants it.
@@ -65,6 +104,9 @@ pub(crate) struct Script {
     pub(crate) asked: u32,
     pub(crate) answers: u64,
     pub(crate) is_paused: bool,
+    pub(crate) is_stale: bool,
+    /// When records were tried, by the clock.
+    pub(crate) tried: Vec<(Id, u64)>,
     pub(crate) wait: u64,
     /// When a record first had to wait, by the clock.
     pub(crate) first: HashMap<Id, u64>,
@@ -111,7 +153,18 @@ impl Scripted {
             script.asked |= 1 << lookup;
             return Verdict::Wait(Awaited { table: 0, hash: u64::from(*lookup) });
         }
-        verdict(value[0], results)
+        if value[0] == b'h' {
+            script.tried.push((id_in(record.headers), hotspur::clock::Clock::now(&self.clock).0));
+        }
+        match value[0] {
+            b'h' if script.is_stale => Verdict::Reject(Rejection::new(
+                RejectClass::StaleTable,
+                Step::Number(0),
+                format_args!("it is stale"),
+            )),
+            b'h' => verdict(b'1', results),
+            fate => verdict(fate, results),
+        }
     }
 }
 

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use hotspur::{
     clock::{Clock, Ticks, TscClock},
-    config::settings::{self, KafkaClient, OnGap, Start, Tombstones},
+    config::{
+        range::Range,
+        settings::{self, KafkaClient, OnGap, Start, Tombstones},
+    },
     record::{Destination, Headers, Output, PartitionId},
     transport::{
         Ack, Sink, Source, SourceEvent, Token, Trouble,
@@ -47,6 +50,7 @@ pub(crate) fn source_settings(kafka: &EmbeddedKafka, start: Start) -> settings::
         start,
         on_gap: OnGap::Stop,
         tombstones: Tombstones::Pass,
+        range: Range::default(),
     }
 }
 

@@ -4,10 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 use hotspur::config::{
     Settings,
+    range::Range,
     settings::{
         Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink, KafkaSource,
-        KeyDisplay, Latency, Limits, Log, Observe, OnGap, Operator, SinkPartition, Start, Step,
-        Table, TablePlace, Tombstones,
+        KeyDisplay, Latency, Limits, Log, Observe, OnGap, Operator, Retry, SinkPartition, Start,
+        Step, Table, TablePlace, Tombstones,
     },
 };
 
@@ -40,6 +41,7 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
             commit_interval: second,
             transaction_timeout: second,
             breaker: None,
+            retry: Retry { attempts: 0, backoff: second, max_backoff: second },
         },
         tables: tables.iter().map(|name| table(name)).collect(),
         steps: operators.into_iter().enumerate().map(step).collect(),
@@ -77,6 +79,7 @@ fn source() -> KafkaSource {
         start: Start::Latest,
         on_gap: OnGap::Stop,
         tombstones: Tombstones::Skip,
+        range: Range::default(),
     }
 }
 

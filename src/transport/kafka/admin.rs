@@ -19,6 +19,7 @@ use super::{
         OFFSET_NONE, OK, PartitionEntry, PartitionList, Queue, Topic, c_name, millis, text_at,
     },
     rights::{self, Right},
+    start,
 };
 use crate::{config::settings::KafkaClient, transport::Trouble, verdict::Sentence};
 
@@ -240,6 +241,25 @@ impl KafkaAdmin {
         partitions: i32,
     ) -> Result<Vec<PartitionLag>, Trouble> {
         let name = c_name(topic);
+        let list = self.committed(group, topic, partitions)?;
+        let lag = |it: &PartitionEntry| {
+            let number = it.partition();
+            let code = it.code();
+            self.check(code, format_args!("offset of group {group:?} for {topic}[{number}]"))?;
+            let (low, high) = self.watermarks(topic, &name, number)?;
+            let committed = (it.offset() >= 0).then(|| it.offset());
+            Ok(PartitionLag { topic: topic.to_owned(), partition: number, committed, low, high })
+        };
+        list.entries().iter().map(lag).collect()
+    }
+
+    fn committed(
+        &self,
+        group: &str,
+        topic: &str,
+        partitions: i32,
+    ) -> Result<PartitionList, Trouble> {
+        let name = c_name(topic);
         let mut list = PartitionList::new();
         (0..partitions).for_each(|it| {
             list.add(&name, it, OFFSET_NONE);
@@ -251,15 +271,29 @@ impl KafkaAdmin {
                 unsafe { rd::rd_kafka_committed(client, list.handle(), millis(self.timeout)) };
             self.check(code, format_args!("offsets of group {group:?} for topic {topic:?}"))?;
         }
-        let lag = |it: &PartitionEntry| {
-            let number = it.partition();
-            let code = it.code();
-            self.check(code, format_args!("offset of group {group:?} for {topic}[{number}]"))?;
-            let (low, high) = self.watermarks(topic, &name, number)?;
-            let committed = (it.offset() >= 0).then(|| it.offset());
-            Ok(PartitionLag { topic: topic.to_owned(), partition: number, committed, low, high })
-        };
-        list.entries().iter().map(lag).collect()
+        Ok(list)
+    }
+
+    /// How many offsets the group has in these topics that it came to by a `--from` of that mark,
+    /// and how many others.
+    pub fn count_moved(
+        &self,
+        group: &str,
+        topics: &[String],
+        mark: u64,
+    ) -> Result<(usize, usize), Trouble> {
+        let (mut moved, mut others) = (0, 0);
+        for topic in topics {
+            let partitions = self.partitions(topic)?.unwrap_or(0);
+            let list = self.committed(group, topic, partitions as i32)?;
+            for it in list.entries().iter().filter(|it| it.offset() >= 0) {
+                match start::committed(it.offset(), it.metadata()).from == Some(mark) {
+                    true => moved += 1,
+                    false => others += 1,
+                }
+            }
+        }
+        Ok((moved, others))
     }
 
     fn watermarks(&self, topic: &str, name: &CString, number: i32) -> Result<(i64, i64), Trouble> {

@@ -58,6 +58,11 @@ impl Assignment {
         self.slots[usize::from(partition.0)].state
     }
 
+    /// All partitions that have a number.
+    pub(super) fn states(&self) -> impl Iterator<Item = (PartitionId, State)> + '_ {
+        (0..).zip(&self.slots).map(|(number, slot)| (PartitionId(number), slot.state))
+    }
+
     pub(super) fn place(&self, partition: PartitionId) -> Place {
         self.slots[usize::from(partition.0)].place
     }

@@ -54,13 +54,15 @@ pub(super) fn start_client(
         OnGap::Stop => "error",
         OnGap::Continue => "earliest",
     };
+    // Only a run with an end wants to know where a partition has none left.
+    let tells_ends = if settings.range.until.is_some() { "true" } else { "false" };
     let owned = [
         ("group.id", settings.group.as_str()),
         ("group.protocol", "classic"),
         ("partition.assignment.strategy", "cooperative-sticky"),
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
-        ("enable.partition.eof", "false"),
+        ("enable.partition.eof", tells_ends),
         ("auto.offset.reset", on_gap),
         ("isolation.level", "read_committed"),
     ];

@@ -3,9 +3,9 @@
 //! The hot thread polls queues with a timeout of zero and hands over bytes; librdkafka's threads
 //! do the rest, on the cores that the creating thread may run on. Reading order: `native` (owners
 //! of its objects), `client` with `interceptor`, `source` with `membership`, `assignment`, `start`,
-//! `offsets`, `lent` and `arrivals`, then `sink` with `producer`, `fields`, `resend` and
-//! `acknowledgements`; `transactions` and `outage` are of both. `admin` and `rights` are for before a run, `embedded`
-//! for demos and tests.
+//! `bounds`, `lookup`, `offsets`, `ends`, `lent` and `arrivals`, then `sink` with
+//! `producer`, `fields`, `resend` and `acknowledgements`; `transactions` and `outage` are of both.
+//! `admin` and `rights` are for before a run, `embedded` for demos and tests.
 //!
 //! What this does not do: the newer group protocol, subscriptions by pattern.
 
@@ -14,12 +14,15 @@ mod admin;
 mod arrivals;
 mod assignment;
 mod batch_limit;
+mod bounds;
 mod client;
 mod embedded;
+mod ends;
 mod faults;
 mod fields;
 mod interceptor;
 mod lent;
+mod lookup;
 mod membership;
 mod metadata;
 mod native;

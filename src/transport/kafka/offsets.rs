@@ -15,7 +15,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle, Thread},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use crossbeam_queue::ArrayQueue;
@@ -23,18 +23,16 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
     assignment::Place,
+    bounds::Bounds,
     client::Client,
-    faults, metadata,
-    native::{self, Event, OK, PartitionEntry, PartitionList, Queue, Topic, millis, outcome},
-    start::{self, Begin, Committed},
+    faults,
+    lookup::{CALL_TIMEOUT, Fault, Offset, check, fault, look_up},
+    metadata,
+    native::{self, Event, PartitionEntry, PartitionList, Queue, Topic, millis, outcome},
+    start::{self, Begin, Committed, Mark},
     wake::Wake,
 };
-use crate::{
-    config::settings::Start, limits::PARTITIONS_MAX, transport::Trouble, verdict::Sentence,
-};
-
-/// How long one call may block. A partition that is taken back waits for it.
-const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+use crate::{limits::PARTITIONS_MAX, transport::Trouble};
 
 /// How long to wait before what failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -51,10 +49,22 @@ pub(super) enum Job {
 /// What it is told.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Answer {
-    /// This partition is being fetched. The number is of `start::metadata`.
-    Started(Place, i32),
+    /// This partition is being fetched.
+    Started(Started),
     /// The group has answered, and gave us nothing.
     NothingToStart,
+}
+
+/// A partition that is being fetched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Started {
+    pub(super) place: Place,
+    /// From there on.
+    pub(super) position: i64,
+    /// No record from there on is read.
+    pub(super) end: Option<i64>,
+    /// What each of its commits says.
+    pub(super) mark: Mark,
 }
 
 /// The hot thread's end.
@@ -79,7 +89,7 @@ pub(super) struct Ground {
     /// Where records go.
     pub(super) data: Arc<Queue>,
     pub(super) topics: Vec<CString>,
-    pub(super) start: Start,
+    pub(super) bounds: Bounds,
     /// Signalled after each answer.
     pub(super) wake: Arc<Wake>,
 }
@@ -146,23 +156,12 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// What went wrong, to become trouble.
-type Fault = (Code, Sentence);
-
-fn fault(code: Code, what: std::fmt::Arguments<'_>) -> Fault {
-    (code, Sentence::format(format_args!("{what}: {}", faults::text_of(code))))
-}
-
-fn check(code: Code, what: std::fmt::Arguments<'_>) -> Result<(), Fault> {
-    if code == OK { Ok(()) } else { Err(fault(code, what)) }
-}
-
 /// A partition with its first offset.
 #[derive(Clone, Copy, Debug)]
 struct Resolved {
     place: Place,
     offset: i64,
-    first_count: i32,
+    mark: Mark,
     is_committed: bool,
 }
 
@@ -194,7 +193,7 @@ impl Worker {
             }
             let now = Instant::now();
             match self.retry_at {
-                _ if self.waiting.is_empty() => thread::park(),
+                _ if self.waiting.is_empty() && self.ground.bounds.are_settled() => thread::park(),
                 Some(at) if now < at => thread::park_timeout(at - now),
                 _ => self.try_to_start(),
             }
@@ -267,6 +266,7 @@ impl Worker {
     }
 
     fn resolve_and_commit(&mut self) -> Result<Vec<Resolved>, Fault> {
+        self.ground.bounds.settle(&self.ground.client, &self.ground.topics)?;
         let mut resolved = Vec::new();
         for topic in 0..self.ground.topics.len() as u16 {
             let places: Vec<_> = self.waiting.iter().filter(|it| it.0 == topic).copied().collect();
@@ -279,40 +279,31 @@ impl Worker {
     }
 
     fn resolve(&self, topic: u16, places: &[Place]) -> Result<Vec<Resolved>, Fault> {
-        let committed = self.committed(topic)?;
+        let name = &self.ground.topics[usize::from(topic)];
+        let shown = name.to_string_lossy();
+        let mut committed = self.committed(topic)?;
+        self.ground.bounds.go_over(&shown, &mut committed);
         let first_count = start::first_count(committed.len() as i32, &committed);
-        let mut offsets = Vec::with_capacity(places.len());
+        let mut wishes = Vec::with_capacity(places.len());
         for &(_, partition) in places {
             let known = committed.get(partition as usize).copied().unwrap_or_default();
-            offsets.push(match start::begin(partition, known, first_count) {
+            let wish = match start::begin(partition, known, first_count) {
                 Begin::At(offset) => Offset::Known(offset),
-                Begin::Start => self.wanted(),
-                Begin::Earliest => Offset::Asked(rd::RD_KAFKA_OFFSET_BEGINNING.into()),
-            });
+                Begin::Start => self.ground.bounds.start(&shown, partition),
+                Begin::Earliest => Offset::EARLIEST,
+            };
+            wishes.push((partition, wish));
         }
-        let asked = self.look_up(topic, places, &offsets)?;
-        let resolved = places.iter().zip(&offsets).zip(asked);
+        let found = look_up(&self.ground.client, name, &wishes)?;
+        let resolved = places.iter().zip(&wishes).zip(found);
         Ok(resolved
-            .map(|((&place, wish), offset)| Resolved {
+            .map(|((&place, (_, wish)), offset)| Resolved {
                 place,
                 offset,
-                first_count,
+                mark: self.ground.bounds.mark(first_count),
                 is_committed: matches!(wish, Offset::Known(_)),
             })
             .collect())
-    }
-
-    /// The configured start, as librdkafka's question: a time, or one of its two marks.
-    fn wanted(&self) -> Offset {
-        Offset::Asked(match self.ground.start {
-            Start::Earliest => rd::RD_KAFKA_OFFSET_BEGINNING.into(),
-            Start::Latest => rd::RD_KAFKA_OFFSET_END.into(),
-            Start::Time(at_ms) => at_ms.max(0),
-            Start::Age(age) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                now.saturating_sub(age).as_millis() as i64
-            }
-        })
     }
 
     /// What the group has committed for every partition that the topic has now.
@@ -334,56 +325,9 @@ impl Worker {
         for entry in list.entries() {
             let partition = entry.partition();
             check(entry.code(), format_args!("offset of the group for {shown}[{partition}]"))?;
-            committed[partition as usize] = Committed {
-                offset: (entry.offset() >= 0).then(|| entry.offset()),
-                first_count: start::parse_metadata(entry.metadata()),
-            };
+            committed[partition as usize] = start::committed(entry.offset(), entry.metadata());
         }
         Ok(committed)
-    }
-
-    /// Answers what is asked, in the order of `places`; a time after the last record is its end.
-    fn look_up(&self, topic: u16, places: &[Place], wishes: &[Offset]) -> Result<Vec<i64>, Fault> {
-        let mut offsets: Vec<_> = wishes.iter().map(|wish| wish.value()).collect();
-        let mut open: Vec<_> =
-            (0..wishes.len()).filter(|&it| matches!(wishes[it], Offset::Asked(_))).collect();
-        for _round in 0..2 {
-            if open.is_empty() {
-                return Ok(offsets);
-            }
-            let questions: Vec<_> = open.iter().map(|&it| (places[it].1, offsets[it])).collect();
-            for (&index, answer) in open.iter().zip(self.ask(topic, &questions)?) {
-                offsets[index] = answer;
-            }
-            // No record is that young: the second question is for the end.
-            open.retain(|&index| offsets[index] < 0);
-            open.iter().for_each(|&index| offsets[index] = rd::RD_KAFKA_OFFSET_END.into());
-        }
-        match open.is_empty() {
-            true => Ok(offsets),
-            false => Err(fault(Code::RD_KAFKA_RESP_ERR__NO_OFFSET, format_args!("the end"))),
-        }
-    }
-
-    fn ask(&self, topic: u16, questions: &[(i32, i64)]) -> Result<Vec<i64>, Fault> {
-        let name = &self.ground.topics[usize::from(topic)];
-        let shown = name.to_string_lossy();
-        let mut list = PartitionList::new();
-        for &(partition, question) in questions {
-            list.add(name, partition, question);
-        }
-        let client = self.ground.client.handle();
-        // SAFETY: client and list are live and ours.
-        let code =
-            unsafe { rd::rd_kafka_offsets_for_times(client, list.handle(), millis(CALL_TIMEOUT)) };
-        check(code, format_args!("start offsets of topic {shown}"))?;
-        let answer = |&(partition, _): &(i32, i64)| {
-            let entry = list.entries().iter().find(|it| it.partition() == partition);
-            let code = entry.map_or(Code::RD_KAFKA_RESP_ERR__NO_OFFSET, PartitionEntry::code);
-            check(code, format_args!("start offset of {shown}[{partition}]"))?;
-            Ok(entry.map_or(native::OFFSET_NONE, PartitionEntry::offset))
-        };
-        questions.iter().map(answer).collect()
     }
 
     /// Commits the starts that were chosen, and waits for the answer.
@@ -391,7 +335,7 @@ impl Worker {
         let mut list = PartitionList::new();
         for it in resolved.iter().filter(|it| !it.is_committed) {
             let entry = list.add(self.topic(it.place), it.place.1, it.offset);
-            list.set_metadata(entry, start::metadata(it.first_count).as_bytes());
+            list.set_metadata(entry, start::metadata(it.mark).as_bytes());
         }
         if list.entries().is_empty() {
             return Ok(());
@@ -437,7 +381,9 @@ impl Worker {
         for it in &wanted {
             self.waiting.retain(|place| *place != it.place);
             self.fetched.push(it.place);
-            self.answer(Answer::Started(it.place, it.first_count));
+            let Resolved { place, offset: position, mark, .. } = *it;
+            let end = self.ground.bounds.end(place);
+            self.answer(Answer::Started(Started { place, position, end, mark }));
         }
         Ok(())
     }
@@ -478,17 +424,4 @@ impl Worker {
 enum Change {
     Assign,
     Unassign,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Offset {
-    Known(i64),
-    Asked(i64),
-}
-
-impl Offset {
-    fn value(self) -> i64 {
-        let (Offset::Known(value) | Offset::Asked(value)) = self;
-        value
-    }
 }

@@ -12,15 +12,17 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
     arrivals::{Arrivals, Matching},
-    assignment::{Assignment, Place, State},
+    assignment::{Assignment, State},
+    bounds::Bounds,
     client::Client,
+    ends::Ends,
     faults,
     lent::Lent,
     membership::{
         PEER, SourceTopic, leave, open_topics, place_of, places, start_client, subscribe,
     },
     native::{self, Event, OK, PartitionList, Queue, c_name, outcome},
-    offsets::{Answer, Ground, Job, Offsets},
+    offsets::{Answer, Ground, Job, Offsets, Started},
     outage::Outage,
     start,
     transactions::{Done, TransactionalProducer, Transactions},
@@ -53,6 +55,7 @@ pub struct KafkaSource {
     offsets: Option<Offsets>,
     topics: Vec<SourceTopic>,
     assignment: Assignment,
+    ends: Ends,
     lent: Lent,
     header_block: Vec<u8>,
     /// The last message's topic, partition and number: mostly the next one's, too.
@@ -113,7 +116,7 @@ impl KafkaSource {
             client: Arc::clone(&client),
             data: Arc::clone(&data),
             topics: names.clone(),
-            start: settings.start,
+            bounds: Bounds::new(settings.start, &settings.range),
             wake: Arc::clone(&wake),
         });
         let offsets = offsets.map_err(|it| fault(format!("a side thread: {it}")))?;
@@ -128,6 +131,7 @@ impl KafkaSource {
             offsets: Some(offsets),
             topics,
             assignment: Assignment::new(),
+            ends: Ends::new(settings.range.until.is_some()),
             lent: Lent::new(data, Matching::new(arrivals)),
             header_block: Vec::with_capacity(HEADER_BYTES),
             latest: None,
@@ -212,6 +216,7 @@ impl KafkaSource {
     fn begin(&mut self, event: &Event) {
         // A number that nobody has any more may go to another partition.
         self.latest = None;
+        self.ends.stir();
         let assignment = &mut self.assignment;
         let refused =
             places(&self.topics, event).filter(|place| assignment.begin(*place).is_none()).count();
@@ -225,9 +230,10 @@ impl KafkaSource {
     /// Drops what was taken of partitions that are no longer ours.
     fn forget_records(&mut self) {
         self.latest = None;
+        self.ends.stir();
         let (topics, assignment) = (&mut self.topics, &self.assignment);
         self.lent.retain(|message| {
-            message.code() != OK
+            (message.code() != OK && !message.is_end())
                 || place_of(topics, message).and_then(|place| assignment.find(place)).is_some_and(
                     |it| matches!(assignment.state(it), State::Owned | State::Starting),
                 )
@@ -245,7 +251,7 @@ impl KafkaSource {
         while let Some(answer) = self.offsets.as_ref().and_then(Offsets::answer) {
             work += 1;
             match answer {
-                Answer::Started(place, first_count) => self.on_started(place, first_count),
+                Answer::Started(started) => self.on_started(started),
                 Answer::NothingToStart => {
                     let end = self.named.len();
                     self.events.push_back(Told::Assigned(end..end));
@@ -259,8 +265,9 @@ impl KafkaSource {
         work
     }
 
-    fn on_started(&mut self, place: Place, first_count: i32) {
+    fn on_started(&mut self, Started { place, position, end, mark }: Started) {
         let Some(partition) = self.assignment.start(place) else { return };
+        self.ends.begin(partition, position, end);
         let at = self.named.len();
         self.named.push(partition);
         match self.events.back_mut() {
@@ -270,7 +277,7 @@ impl KafkaSource {
         if self.assignment.commit_entry(partition).is_none() {
             let name = c_name(&self.topics[usize::from(place.0)].name);
             let entry = self.commits.add(&name, place.1, native::OFFSET_NONE);
-            self.commits.set_metadata(entry, start::metadata(first_count).as_bytes());
+            self.commits.set_metadata(entry, start::metadata(mark).as_bytes());
             self.assignment.set_commit_entry(partition, entry as u32);
         }
     }
@@ -344,6 +351,7 @@ impl Source for KafkaSource {
             self.on_group_event(event);
             work += 1;
         }
+        self.ends.settle(&self.assignment);
         work
     }
 
@@ -436,6 +444,10 @@ impl Source for KafkaSource {
         self.answer_group();
     }
 
+    fn is_done(&self) -> bool {
+        self.ends.is_done()
+    }
+
     fn partition(&self, partition: PartitionId) -> (&str, i32) {
         let (topic, number) = self.assignment.place(partition);
         (&self.topics[usize::from(topic)].name, number)
@@ -492,12 +504,12 @@ impl KafkaSource {
         let mut taken = 0;
         while taken < records_max {
             let Some((message, arrived)) = self.lent.front() else { break };
-            if message.code() != OK {
+            if message.code() != OK && !message.is_end() {
                 self.tell_of_record();
                 self.lent.pop();
                 continue;
             }
-            let key = (message.topic(), message.partition());
+            let (key, offset) = ((message.topic(), message.partition()), message.offset());
             let partition = match self.latest {
                 Some((topic, number, partition)) if (topic, number) == key => Some(partition),
                 _ => place_of(&mut self.topics, message).and_then(|it| self.assignment.find(it)),
@@ -508,10 +520,10 @@ impl KafkaSource {
             };
             self.latest = Some((key.0, key.1, partition));
             match self.assignment.state(partition) {
-                State::Owned => {}
+                State::Owned if self.ends.admits(partition, offset, message.is_end()) => {}
                 // Fetched before the side thread's answer was read: next turn.
                 State::Starting => break,
-                State::Free | State::Revoked => {
+                State::Owned | State::Free | State::Revoked => {
                     self.lent.pop();
                     continue;
                 }
@@ -522,7 +534,7 @@ impl KafkaSource {
                 partition,
                 topic: &self.topics[topic].name,
                 partition_number: key.1,
-                offset: message.offset(),
+                offset,
                 timestamp_ms: message.timestamp_ms(),
                 key: message.key(),
                 value: message.value(),
@@ -533,6 +545,7 @@ impl KafkaSource {
                 break;
             }
             self.lent.pop();
+            self.ends.pass(partition, offset + 1);
             taken += 1;
         }
         taken

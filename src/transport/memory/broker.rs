@@ -41,6 +41,8 @@ pub struct Written {
 struct State {
     logs: Vec<Vec<Stored>>,
     committed: Vec<Option<i64>>,
+    /// Where partitions end, for a source that is told so.
+    ends: Option<Vec<i64>>,
     written: Vec<Written>,
     has_transactions: bool,
     session: Session,
@@ -106,6 +108,11 @@ impl Broker {
         state.session = Session { fetch, room: sink_room, ..Session::default() };
         let source = BrokerSource { state: Rc::clone(&self.state), told: [PartitionId(0)] };
         (source, BrokerSink { state: Rc::clone(&self.state) })
+    }
+
+    /// From now on a source ends at these offsets.
+    pub fn end_at(&self, ends: Vec<i64>) {
+        self.state.borrow_mut().ends = Some(ends);
     }
 
     /// The group gives a partition, starting at its commit or at 0.
@@ -305,7 +312,8 @@ impl Source for BrokerSource {
         let mut taken = 0;
         for partition in &state.session.owned {
             let at = usize::from(partition.0);
-            while taken < records_max {
+            let end = state.ends.as_ref().map_or(i64::MAX, |ends| ends[at]);
+            while taken < records_max && state.session.fetch[at] < end {
                 let offset = state.session.fetch[at];
                 let Some(stored) = state.logs[at].get(offset as usize) else { break };
                 let record = Record {
@@ -327,6 +335,17 @@ impl Source for BrokerSource {
             }
         }
         taken
+    }
+
+    fn is_done(&self) -> bool {
+        let State { session, ends, .. } = &*self.state.borrow();
+        let is_read = |it: &PartitionId, ends: &Vec<i64>| {
+            session.fetch[usize::from(it.0)] >= ends[usize::from(it.0)]
+        };
+        let owned = &session.owned;
+        ends.as_ref().is_some_and(|ends| {
+            !owned.is_empty() && session.news.is_empty() && owned.iter().all(|it| is_read(it, ends))
+        })
     }
 
     fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
