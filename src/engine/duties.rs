@@ -42,6 +42,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     pub(super) fn has_read_all(&mut self) -> bool {
         let has = self.source.is_done()
             && self.delivery.in_flight() == 0
+            && self.transaction.is_settled()
             && !self.delivery.commit_under_way()
             && !self.delivery.wants_commit();
         if has && self.phase == Phase::Running {

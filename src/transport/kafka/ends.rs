@@ -17,6 +17,8 @@ use crate::{limits::PARTITIONS_MAX, record::PartitionId};
 pub(super) struct Ends {
     /// Empty where a run has no end. One that was reached is below every offset.
     ends: Vec<i64>,
+    /// The same, reached or not.
+    given: Vec<i64>,
     /// Something may have changed since `settle`.
     is_stirred: bool,
     is_done: bool,
@@ -36,15 +38,24 @@ impl Message {
 impl Ends {
     pub(super) fn new(is_bounded: bool) -> Ends {
         let ends = if is_bounded { vec![REACHED; PARTITIONS_MAX] } else { Vec::new() };
-        Ends { ends, ..Ends::default() }
+        Ends { given: ends.clone(), ends, ..Ends::default() }
     }
 
     /// A partition is ours and will be read from `position` on.
     pub(super) fn begin(&mut self, partition: PartitionId, position: i64, end: Option<i64>) {
         let Some(place) = self.ends.get_mut(usize::from(partition.0)) else { return };
         *place = end.unwrap_or(i64::MAX);
+        self.given[usize::from(partition.0)] = *place;
         self.pass(partition, position);
         self.stir();
+    }
+
+    /// What was read of a partition from `position` on comes again.
+    pub(super) fn go_back(&mut self, partition: PartitionId, position: i64) {
+        if let Some(end) = self.given.get(usize::from(partition.0)).copied() {
+            self.begin(partition, position, Some(end));
+            self.is_done = false;
+        }
     }
 
     /// Which partitions are ours has changed.
@@ -119,6 +130,21 @@ mod tests {
 
     const FIRST: PartitionId = PartitionId(0);
     const SECOND: PartitionId = PartitionId(1);
+
+    #[test]
+    fn what_comes_again_is_not_done() {
+        let (mut ends, assignment) = ends([5, 3]);
+        ends.pass(FIRST, 5);
+        ends.settle(&assignment);
+        assert!(ends.is_done());
+        ends.go_back(FIRST, 4);
+        assert!(!ends.is_done());
+        ends.settle(&assignment);
+        assert!(!ends.is_done() && ends.admits(FIRST, 4, false));
+        ends.pass(FIRST, 5);
+        ends.settle(&assignment);
+        assert!(ends.is_done());
+    }
 
     #[test]
     fn all_is_done_when_every_partition_has_reached_its_end() {

@@ -426,6 +426,7 @@ impl Source for KafkaSource {
         let mut list = PartitionList::new();
         for &(partition, offset) in positions {
             let (topic, number) = self.assignment.place(partition);
+            self.ends.go_back(partition, offset);
             list.add(&c_name(&self.topics[usize::from(topic)].name), number, offset);
         }
         let (topics, assignment) = (&mut self.topics, &self.assignment);
