@@ -4,10 +4,11 @@
 //! do the rest, on the cores that the creating thread may run on. Reading order: `native` (owners
 //! of its objects), `client` with `interceptor`, `source` with `membership`, `assignment`, `start`,
 //! `offsets`, `lent` and `arrivals`, then `sink` with `producer`, `fields`, `resend` and
-//! `acknowledgements`; `outage` is of both. `admin` and `rights` are for before a run, `embedded`
-//! for demos and tests.
+//! `acknowledgements`; `outage` is of both. `admin` and `rights` are for before a run, `reader`,
+//! `transaction` and `groups` for commands that look at topics and copy records, `embedded` for
+//! demos and tests.
 //!
-//! What this does not do: transactions, the newer group protocol, subscriptions by pattern.
+//! What this does not do: the newer group protocol, subscriptions by pattern.
 
 mod acknowledgements;
 mod admin;
@@ -18,6 +19,7 @@ mod client;
 mod embedded;
 mod faults;
 mod fields;
+mod groups;
 mod interceptor;
 mod lent;
 mod membership;
@@ -26,15 +28,19 @@ mod native;
 mod offsets;
 mod outage;
 mod producer;
+mod reader;
 mod resend;
 mod rights;
 mod sink;
 mod source;
 mod start;
+mod transaction;
 mod wake;
 
 pub use admin::{KafkaAdmin, NewTopic, PartitionLag};
 pub use client::property_problems;
 pub use embedded::{EmbeddedKafka, Request, RequestError};
+pub use reader::{Span, TopicReader};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
+pub use transaction::{Failed, Transactions};
