@@ -17,6 +17,17 @@ const SETTING: &str = "max.message.bytes";
 /// The smallest limit of these topics, in bytes of a whole batch. `None` where nobody says: a user
 /// may be allowed to write and not to see settings, and the embedded broker has none.
 pub(super) fn smallest(client: &Arc<Client>, topics: &[String], timeout: Duration) -> Option<u64> {
+    let limits = values(client, topics, SETTING, timeout)?;
+    limits.iter().filter_map(|it| it.parse().ok()).min()
+}
+
+/// The values of a setting of these topics, as far as the brokers tell; `None` where nobody does.
+pub(super) fn values(
+    client: &Arc<Client>,
+    topics: &[String],
+    setting: &str,
+    timeout: Duration,
+) -> Option<Vec<String>> {
     if !metadata::has_controller(client, timeout) {
         return None;
     }
@@ -34,10 +45,10 @@ pub(super) fn smallest(client: &Arc<Client>, topics: &[String], timeout: Duratio
         rd::rd_kafka_DescribeConfigs(client.handle(), start, len, ptr::null(), replies.handle());
         rd::rd_kafka_ConfigResource_destroy_array(start, len);
     }
-    limits(&replies.next_event(timeout)?).into_iter().min()
+    Some(values_in(&replies.next_event(timeout)?, setting))
 }
 
-fn limits(reply: &Event) -> Vec<u64> {
+fn values_in(reply: &Event, setting: &str) -> Vec<String> {
     // SAFETY: the reply is live, and all that it holds lives as long.
     unsafe {
         let result = rd::rd_kafka_event_DescribeConfigs_result(reply.handle());
@@ -48,21 +59,24 @@ fn limits(reply: &Event) -> Vec<u64> {
         let resources = rd::rd_kafka_DescribeConfigs_result_resources(result, &mut len);
         let known =
             list(resources, len).iter().filter(|&&it| rd::rd_kafka_ConfigResource_error(it) == OK);
-        known.filter_map(|&it| limit(it)).collect()
+        known.filter_map(|&it| value(it, setting)).collect()
     }
 }
 
 /// # Safety
 ///
 /// The resource is live.
-unsafe fn limit(resource: *const rd::rd_kafka_ConfigResource_t) -> Option<u64> {
+unsafe fn value(
+    resource: *const rd::rd_kafka_ConfigResource_t,
+    setting: &str,
+) -> Option<String> {
     // SAFETY: the caller's; the entries live as long as the resource.
     unsafe {
         let mut len = 0;
         let entries = rd::rd_kafka_ConfigResource_configs(resource, &mut len);
-        let is_limit = |entry| text_at(rd::rd_kafka_ConfigEntry_name(entry)) == SETTING;
-        let entry = list(entries, len).iter().find(|&&it| is_limit(it))?;
-        text_at(rd::rd_kafka_ConfigEntry_value(*entry)).parse().ok()
+        let is_meant = |entry| text_at(rd::rd_kafka_ConfigEntry_name(entry)) == setting;
+        let entry = list(entries, len).iter().find(|&&it| is_meant(it))?;
+        Some(text_at(rd::rd_kafka_ConfigEntry_value(*entry)).to_owned())
     }
 }
 

@@ -1,20 +1,29 @@
-//! Which consumer groups read a topic: those with offsets in it, and those with a member on it.
+//! What to know of a topic before records are copied: who reads it, whether it is compacted.
 //!
-//! As far as this client's user may see them. Everything here blocks, within the timeout of the
-//! admin client that is asked.
+//! A group reads a topic if it has offsets in it, or a member on it; as far as this client's user
+//! may see. Everything here blocks, within the timeout of the admin client that is asked.
 
-use std::{collections::BTreeSet, ffi::CString, ptr, slice};
+use std::{
+    collections::BTreeSet,
+    ffi::CString,
+    ptr, slice, thread,
+    time::{Duration, Instant},
+};
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
-    KafkaAdmin,
-    native::{Event, OFFSET_NONE, OK, PartitionList, Queue, c_name, entries, text_at},
+    KafkaAdmin, batch_limit,
+    client::unavailable,
+    native::{Event, OFFSET_NONE, OK, PartitionList, Queue, c_name, entries, millis, text_at},
 };
 use crate::{limits::GROUPS_ASKED_MAX, transport::Trouble, verdict::Sentence};
 
 /// Questions about groups that are under way at the same time.
 const ASKED_AT_ONCE: usize = 32;
+
+/// How long to wait before a topic that is not known yet is asked for again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 impl KafkaAdmin {
     /// Names of the groups that read the topic, in order; at most `limits::GROUPS_ASKED_MAX` are
@@ -37,12 +46,36 @@ impl KafkaAdmin {
         Ok(reading.into_iter().collect())
     }
 
+    /// Whether the topic keeps the newest record of each key for ever; `None` if nobody says.
+    pub fn is_compacted(&self, topic: &str) -> Option<bool> {
+        let topics = [topic.to_owned()];
+        let policy = batch_limit::values(&self.client, &topics, "cleanup.policy", self.timeout)?;
+        policy.first().map(|it| it == "compact")
+    }
+
+    /// Waits until a topic that was just made is known.
+    ///
+    /// # Errors
+    ///
+    /// If that takes too long.
+    pub fn await_topic(&self, topic: &str) -> Result<(), Trouble> {
+        let deadline = Instant::now() + self.timeout;
+        while self.partitions(topic)?.is_none() {
+            if Instant::now() >= deadline {
+                let code = Code::RD_KAFKA_RESP_ERR__TIMED_OUT;
+                return Err(unavailable(&self.client, code, format_args!("topic {topic:?}")));
+            }
+            thread::park_timeout(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
     /// The cluster's own name for itself, if it has told.
     pub fn cluster_id(&self) -> Option<String> {
         // SAFETY: the client is live; the text is ours to free, and copied before.
         unsafe {
             let id =
-                rd::rd_kafka_clusterid(self.client.handle(), super::native::millis(self.timeout));
+                rd::rd_kafka_clusterid(self.client.handle(), millis(self.timeout));
             let text = text_at(id).to_owned();
             if !id.is_null() {
                 rd::rd_kafka_mem_free(self.client.handle(), id.cast());
