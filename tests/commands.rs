@@ -87,9 +87,9 @@ fn nobody() -> String {
 #[test]
 fn every_command_that_is_planned_says_that_it_is_not_built() {
     let folder = Folder::empty();
-    for command in [
-        "test", "measure", "report", "doctor", "jitter", "graph", "top", "tap", "pause", "resume",
-    ] {
+    for command in
+        ["test", "measure", "report", "doctor", "jitter", "graph", "top", "tap", "pause", "resume"]
+    {
         let sentence = format!("`hotspur {command}` is not built yet");
         folder.run(&[command, "--some", "thing"]).is(2, &[&sentence]);
     }

@@ -39,8 +39,7 @@ impl StepsAlone {
     /// As a run's start.
     pub fn open(settings: &Settings, stop: &AtomicBool) -> Result<StepsAlone, StartError> {
         let pipeline = compile(settings)?;
-        let LoadedTables { tables, handles } =
-            LoadedTables::open(&settings.tables, stop, |_| {})?;
+        let LoadedTables { tables, handles } = LoadedTables::open(&settings.tables, stop, |_| {})?;
         let steps = Steps::new(pipeline, tables);
         Ok(StepsAlone { steps, clock: TscClock::new(), tables: Some(handles) })
     }

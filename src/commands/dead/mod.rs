@@ -20,8 +20,10 @@ use tally::Tally;
 
 /// Arguments of `dead`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Counts by class, step, source partition and hour, then the newest letters. \
-    A letter is marked as replayed once `hotspur replay` has copied it.")]
+#[command(
+    after_help = "Counts by class, step, source partition and hour, then the newest letters. \
+    A letter is marked as replayed once `hotspur replay` has copied it."
+)]
 pub struct Arguments {
     /// Only letters of that class; may be given again
     #[arg(long = "class", value_name = "C", value_parser = parse_class)]

@@ -109,7 +109,11 @@ impl Sample {
     fn source_text(&self) -> String {
         let Some((topic, number, offset)) = &self.source else { return String::new() };
         let at = self.source_timestamp_ms.map(|it| format!(", {}", show_time(it)));
-        format!("{}[{number}] offset {offset}{}", readable(topic.as_bytes()), at.unwrap_or_default())
+        format!(
+            "{}[{number}] offset {offset}{}",
+            readable(topic.as_bytes()),
+            at.unwrap_or_default()
+        )
     }
 
     /// For programs.
@@ -175,7 +179,8 @@ impl Shortened {
 
     fn to_text(&self) -> String {
         let shown = cut(&self.bytes, TEXT_BYTES_MAX);
-        let more = if shown.len() < self.len { format!(" … {} bytes", self.len) } else { String::new() };
+        let more =
+            if shown.len() < self.len { format!(" … {} bytes", self.len) } else { String::new() };
         let shown = if shown.is_empty() { "(empty)".to_owned() } else { readable(shown) };
         format!("{shown}{more}")
     }

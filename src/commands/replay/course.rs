@@ -243,17 +243,15 @@ impl<'a> Course<'a> {
                 Chosen { fate: Fate::Rejected, place: dead.clone(), copies: vec![copy] }
             }
             Verdict::Hold | Verdict::Wait(_) => {
-                return Err(Failure::not_built("`hotspur replay --to pipeline` of steps with state"));
+                return Err(Failure::not_built(
+                    "`hotspur replay --to pipeline` of steps with state",
+                ));
             }
         };
         Ok(Some(chosen))
     }
 
-    fn letter_again(
-        &self,
-        rejection: &crate::verdict::Rejection,
-        record: &Record<'_>,
-    ) -> Vec<u8> {
+    fn letter_again(&self, rejection: &crate::verdict::Rejection, record: &Record<'_>) -> Vec<u8> {
         let step = match &self.target.place {
             Place::Pipeline(steps) => steps.step_name(rejection.step),
             _ => "",
@@ -370,10 +368,7 @@ impl<'a> Course<'a> {
 }
 
 /// How far each partition is done with after these letters: by place, in order, done or not.
-fn reach(
-    before: &BTreeMap<i32, Reached>,
-    letters: &[(i32, i64, bool)],
-) -> BTreeMap<i32, Reached> {
+fn reach(before: &BTreeMap<i32, Reached>, letters: &[(i32, i64, bool)]) -> BTreeMap<i32, Reached> {
     let mut after = before.clone();
     for (partition, offset, is_done) in letters {
         let reached = after.entry(*partition).or_default();

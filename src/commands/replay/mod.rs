@@ -46,9 +46,11 @@ use target::Target;
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "What was replayed is recorded in the topic <dead letters>.replayed, in one \
+#[command(
+    after_help = "What was replayed is recorded in the topic <dead letters>.replayed, in one \
     transaction with its copy: no letter is copied twice, whatever filters are given, and a replay \
-    that was interrupted goes on where it was. Letters that are passed over stay.")]
+    that was interrupted goes on where it was. Letters that are passed over stay."
+)]
 pub struct Arguments {
     /// Where to: `source`, the topic each came from; `pipeline`, through the steps here to the
     /// sink; or a topic

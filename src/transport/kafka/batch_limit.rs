@@ -66,10 +66,7 @@ fn values_in(reply: &Event, setting: &str) -> Vec<String> {
 /// # Safety
 ///
 /// The resource is live.
-unsafe fn value(
-    resource: *const rd::rd_kafka_ConfigResource_t,
-    setting: &str,
-) -> Option<String> {
+unsafe fn value(resource: *const rd::rd_kafka_ConfigResource_t, setting: &str) -> Option<String> {
     // SAFETY: the caller's; the entries live as long as the resource.
     unsafe {
         let mut len = 0;

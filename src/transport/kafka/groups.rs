@@ -74,8 +74,7 @@ impl KafkaAdmin {
     pub fn cluster_id(&self) -> Option<String> {
         // SAFETY: the client is live; the text is ours to free, and copied before.
         unsafe {
-            let id =
-                rd::rd_kafka_clusterid(self.client.handle(), millis(self.timeout));
+            let id = rd::rd_kafka_clusterid(self.client.handle(), millis(self.timeout));
             let text = text_at(id).to_owned();
             if !id.is_null() {
                 rd::rd_kafka_mem_free(self.client.handle(), id.cast());
