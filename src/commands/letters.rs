@@ -36,8 +36,8 @@ impl Letters {
         match open(settings, topic, stop)? {
             Some(reader) => Ok(Letters { bar: bar(reader.spans()), reader }),
             None => Err(Failure::unavailable(format!(
-                "dead_letters: there is no topic {topic:?} on {}, so nothing was ever dead-lettered \
-                 there; `hotspur check --connect --create` makes it",
+                "dead_letters: there is no topic {topic:?} on {}, so nothing was ever \
+                 dead-lettered there; `hotspur check --connect --create` makes it",
                 client.brokers
             ))),
         }

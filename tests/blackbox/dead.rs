@@ -25,11 +25,15 @@ fn letters_are_counted_by_what_they_have_in_common() {
     assert_eq!((&found["letters"], &found["replayed"]), (&json!(901), &json!(0)));
     assert_eq!(found["classes"], json!({ "not_json": 600, "table_miss": 300, "(none)": 1 }));
     assert_eq!(found["steps"], json!({ "parse": 900, "(none)": 1 }));
-    let source = |partition: i32, letters: u64| json!({ "topic": pipeline.input, "partition": partition, "letters": letters });
+    let input = &pipeline.input;
+    let source =
+        |number: i32, letters| json!({ "topic": input, "partition": number, "letters": letters });
     let nowhere = json!({ "topic": null, "partition": null, "letters": 1 });
     assert_eq!(found["sources"], json!([nowhere, source(0, 350), source(1, 350), source(2, 200)]));
     let hours = json!({
-        "1970-01-01T00:00:00Z": 1, "2023-11-14T22:00:00Z": 450, "2023-11-14T23:00:00Z": 450,
+        "1970-01-01T00:00:00Z": 1,
+        "2023-11-14T22:00:00Z": 450,
+        "2023-11-14T23:00:00Z": 450,
     });
     assert_eq!(found["hours"], hours);
     assert_eq!(found["samples"], json!([]));

@@ -28,6 +28,7 @@ mod on_demand;
 mod orders;
 mod replay;
 mod replay_kills;
+mod replay_trouble;
 mod security;
 mod stops;
 mod table_files;

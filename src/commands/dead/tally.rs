@@ -146,9 +146,9 @@ impl Tally {
         };
         let (first, last) = (show_time(times.0), show_time(times.1));
         self.to_text_of(&format!(
-            "{letters} dead letters{of} in {topic} ({} partitions), {} replayed, {} truncated\n\
-             from {first} to {last}\n",
-            self.partitions, self.replayed, self.truncated
+            "{letters} dead letters{of} in {topic}, {} of them replayed, {} truncated\n\
+             partitions {}, from {first} to {last}\n",
+            self.replayed, self.truncated, self.partitions
         ))
     }
 

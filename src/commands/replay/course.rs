@@ -29,7 +29,7 @@ use crate::{
     pipeline::Results,
     record::{Destination, Record},
     transport::kafka::{Failed, Transactions},
-    verdict::Verdict,
+    verdict::{Rejection, Verdict},
 };
 
 /// How often a transaction is tried that the brokers did not let come about, and the pause between.
@@ -204,9 +204,9 @@ impl<'a> Course<'a> {
         };
         let partitions = self.target.partitions(self.settings, &place)?.unwrap_or(0);
         let kept = opened.source.filter(|(topic, it, _)| *topic == place && *it < partitions);
+        // With the time of now: a topic that forgets by time would not wait for its readers.
         let copy = Copy {
             partition_number: kept.map(|(_, partition, _)| partition),
-            timestamp_ms: opened.timestamp_ms,
             ..Copy::of_letter(letter, self.destination(&place)?, headers)
         };
         Ok(Some(Chosen { fate: Fate::Copied, place, copies: vec![copy] }))
@@ -251,7 +251,7 @@ impl<'a> Course<'a> {
         Ok(Some(chosen))
     }
 
-    fn letter_again(&self, rejection: &crate::verdict::Rejection, record: &Record<'_>) -> Vec<u8> {
+    fn letter_again(&self, rejection: &Rejection, record: &Record<'_>) -> Vec<u8> {
         let step = match &self.target.place {
             Place::Pipeline(steps) => steps.step_name(rejection.step),
             _ => "",

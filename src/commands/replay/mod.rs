@@ -160,8 +160,9 @@ fn failed(failed: Failed) -> Failure {
             refusal.code
         )),
         Failed::Fenced => Failure::unavailable(
-            "another `hotspur replay` of these dead letters has begun, and this one ends: what it \
-             had not committed is left to the other, and nothing is copied twice",
+            "another `hotspur replay` of these dead letters has begun (or the broker gave up a \
+             transaction that took too long): this one ends. What it had not committed is left to \
+             the next, and nothing is copied twice",
         ),
     }
 }

@@ -71,7 +71,8 @@ pub struct TopicReader {
     open: Vec<bool>,
     array: Box<[*mut rd_kafka_message_t]>,
     headers: Vec<u8>,
-    last_came: Instant,
+    /// Since when nothing came, while somebody looked.
+    waiting_since: Option<Instant>,
     last_trouble: Option<Trouble>,
     errors: Queue,
     data: Queue,
@@ -120,7 +121,7 @@ impl TopicReader {
             spans,
             array: vec![ptr::null_mut(); BATCH_MAX].into_boxed_slice(),
             headers: Vec::new(),
-            last_came: Instant::now(),
+            waiting_since: None,
             last_trouble: None,
             errors: Queue::main(&client),
             data: Queue::new(&client),
@@ -176,20 +177,28 @@ impl TopicReader {
             }
         }
         if taken > 0 {
-            self.last_came = Instant::now();
+            self.waiting_since = None;
+            self.last_trouble = None;
         }
         self.hear_errors();
         self.last_trouble = failed.or(self.last_trouble);
-        match self.last_trouble.filter(|it| !it.heals || self.last_came.elapsed() > PATIENCE) {
-            Some(trouble) => return Err(trouble),
-            None if self.last_came.elapsed() > PATIENCE => {
-                let code = Code::RD_KAFKA_RESP_ERR__TIMED_OUT;
-                return Err(self.trouble(code, faults::text_of(code)));
-            }
-            None if taken == 0 && !self.is_at_end() => thread::park_timeout(LOOK_AGAIN),
-            None => {}
+        if taken > 0 && failed.is_none() || self.is_at_end() {
+            return Ok(());
         }
-        Ok(())
+        let since = *self.waiting_since.get_or_insert_with(Instant::now);
+        let is_late = since.elapsed() > PATIENCE;
+        let silence = || {
+            let code = Code::RD_KAFKA_RESP_ERR__TIMED_OUT;
+            self.trouble(code, faults::text_of(code))
+        };
+        match self.last_trouble {
+            Some(trouble) if !trouble.heals || is_late => Err(trouble),
+            None if is_late => Err(silence()),
+            _ => {
+                thread::park_timeout(LOOK_AGAIN);
+                Ok(())
+            }
+        }
     }
 
     fn visit(&mut self, message: &Message, visit: &mut impl FnMut(&Record<'_>)) {

@@ -53,6 +53,7 @@ const DEFAULTS: &[(&str, &str)] = &[
 
 /// Why a transaction was not committed.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "trouble carries its sentence by value")]
 pub enum Failed {
     /// A result was refused for good; nothing of the transaction is there.
     Refused(Refusal),
@@ -71,6 +72,7 @@ pub struct Transactions {
     reports: Box<[*const rd_kafka_message_t]>,
     in_flight: usize,
     refused: Option<Code>,
+    id: String,
     events: Queue,
     client: Arc<Client>,
 }
@@ -127,6 +129,7 @@ impl Transactions {
             reports: vec![ptr::null(); REPORTS_MAX].into_boxed_slice(),
             in_flight: 0,
             refused: None,
+            id: id.to_owned(),
             events: Queue::main(&client),
             client,
         };
@@ -285,7 +288,7 @@ impl Transactions {
         // What was not sent never will be. What was sent has to be answered first: the client waits
         // for that while it aborts, but reports are ours to collect.
         // SAFETY: the client is live.
-        unsafe { rd::rd_kafka_purge(self.client.handle(), rd::RD_KAFKA_PURGE_F_QUEUE as i32) };
+        unsafe { rd::rd_kafka_purge(self.client.handle(), rd::RD_KAFKA_PURGE_F_QUEUE) };
         let deadline = Instant::now() + STEP_TIMEOUT;
         while self.in_flight > 0 && Instant::now() < deadline {
             self.serve();
@@ -325,16 +328,27 @@ impl Transactions {
             if !is_retriable || Instant::now() >= deadline {
                 return Err(match self.is_fenced(code) {
                     true => Failed::Fenced,
-                    false => {
-                        let text = Sentence::format(format_args!("{what}: {text}"));
-                        Failed::Trouble(self.client.trouble(code, text.as_str()))
-                    }
+                    false => Failed::Trouble(self.trouble(what, code, text.as_str())),
                 });
             }
             if let Some(event) = self.events.next_event(LOOK) {
                 self.hear(&event);
             }
         }
+    }
+
+    /// Trouble in one step. Of a right that is missing librdkafka says a lot, and not on what.
+    fn trouble(&self, what: &str, code: Code, text: &str) -> Trouble {
+        let text = match code {
+            Code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED => {
+                Sentence::format(format_args!(
+                    "{what}: not allowed (grant this user WRITE on the transactional id {:?})",
+                    self.id
+                ))
+            }
+            _ => Sentence::format(format_args!("{what}: {text}")),
+        };
+        self.client.trouble(code, text.as_str())
     }
 
     /// What a code against one result means for the transaction.
