@@ -141,3 +141,16 @@ pub(super) fn show_time(milliseconds: i64) -> String {
         Err(_) => format!("{milliseconds}ms"),
     }
 }
+
+/// Nothing that moves a cursor; bytes that are no text stand as `\xff`.
+pub(super) fn readable(bytes: &[u8]) -> String {
+    let Ok(text) = std::str::from_utf8(bytes) else { return bytes.escape_ascii().to_string() };
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown
+}

@@ -4,7 +4,11 @@ use std::time::Instant;
 
 use crate::{
     letters::{Fates, dead_json, letter, letters, numbers_in, recorded_in, replay, replayed},
-    support::{await_true, kafka::Kafka, message::Message, now_ms, pipeline::Pipeline, unique},
+    payload::order,
+    support::{
+        await_true, kafka::Kafka, message::Message, now_ms, pipeline::Pipeline, redis::Redis,
+        unique,
+    },
 };
 
 /// Rejects what is not in a table that others fill.
@@ -227,6 +231,9 @@ fn what_cannot_be_replayed_is_passed_over_and_told() {
         Message::new("3").key("3"),
         plain(4).with("hotspur.topic", &unique("gone")),
         plain(5),
+        plain(6).with("hotspur.topic", "no such / topic"),
+        plain(7).with("hotspur.topic", ""),
+        plain(8).with("hotspur.partition", "-7"),
     ];
     kafka.produce(&pipeline.dead, &all);
     let dry = replay(&pipeline, &["--dry-run"]);
@@ -236,9 +243,9 @@ fn what_cannot_be_replayed_is_passed_over_and_told() {
         assert_eq!(ended.status, Some(1), "{}\n{}", ended.output, ended.log);
         let fates = Fates(ended.output);
         let names = ["copied", "truncated", "at_max_replays", "no_origin", "no_topic"];
-        assert_eq!(names.map(|it| fates.of(it)), [2, 1, 1, 1, 1], "{}", fates.0);
+        assert_eq!(names.map(|it| fates.of(it)), [3, 1, 1, 1, 3], "{}", fates.0);
     }
-    assert_eq!(numbers_in(kafka, &pipeline.input), [2, 5]);
+    assert_eq!(numbers_in(kafka, &pipeline.input), [2, 5, 8]);
     let raised = replay(&pipeline, &["--max-replays", "9"]);
     assert_eq!(Fates(raised.output).of("copied"), 1);
     let copy = kafka.read(&pipeline.input).pop().expect("a copy");
@@ -315,4 +322,31 @@ fn a_rate_is_an_open_loop() {
     let began = Instant::now();
     assert_eq!(replayed(&pipeline, &["--rate", "100"]).of("copied"), 101);
     assert!(began.elapsed().as_millis() >= 1_000, "the last letter is due after a second");
+}
+
+#[test]
+fn through_the_pipeline_a_table_on_demand_is_waited_for() {
+    let (kafka, redis) = (Kafka::shared(), Redis::start());
+    redis.set("user:user1", "gold");
+    let pipeline = Pipeline::orders(kafka, &redis)
+        .without("tables.users.on_empty")
+        .set("tables.users.load", "on-demand")
+        // Longer than a busy machine takes to answer.
+        .set("tables.users.wait", "20s");
+    pipeline.create_topics(kafka, 1);
+    let lettered = |number: u64, key: &str| {
+        let record = Message::new(order(number, key, number)).key(number.to_string());
+        record.letter_of(&pipeline.input, "lookup_timeout", 0, 0)
+    };
+    let all: Vec<_> =
+        (0..20).map(|it| lettered(it, if it % 2 == 0 { "user1" } else { "stranger" })).collect();
+    kafka.produce(&pipeline.dead, &all);
+    let fates = replayed(&pipeline, &["--to", "pipeline"]);
+    assert_eq!((fates.of("emitted"), fates.of("skipped")), (10, 10), "{}", fates.0);
+    let results = kafka.read(&pipeline.output);
+    let texts: Vec<_> = results.iter().map(Message::text).collect();
+    let expected: Vec<_> =
+        (0..20).step_by(2).map(|it| format!("processed_user1_{it}_gold")).collect();
+    assert_eq!(texts, expected);
+    assert_eq!(replayed(&pipeline, &[]).of("replayed_before"), 20, "skipped ones are done, too");
 }

@@ -6,7 +6,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    commands::letters::show_time, delivery::dead_letter::opened::OpenedLetter, record::Record,
+    commands::letters::{readable, show_time},
+    delivery::dead_letter::opened::OpenedLetter,
+    record::Record,
 };
 
 /// Bytes of a key, a payload or a header's value that are kept.
@@ -210,19 +212,6 @@ fn cut(bytes: &[u8], max: usize) -> &[u8] {
         }
         Err(_) => &bytes[..max],
     }
-}
-
-/// Nothing that moves a cursor; bytes that are no text stand as `\xff`.
-fn readable(bytes: &[u8]) -> String {
-    let Ok(text) = std::str::from_utf8(bytes) else { return bytes.escape_ascii().to_string() };
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character.is_control() {
-            true => shown.extend(character.escape_default()),
-            false => shown.push(character),
-        }
-    }
-    shown
 }
 
 #[cfg(test)]

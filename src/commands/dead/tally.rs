@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 
 use super::sample::Sample;
 use crate::{
-    commands::letters::show_time, delivery::dead_letter::opened::OpenedLetter,
-    limits::LETTERS_COUNTED_APART_MAX, record::Record,
+    commands::letters::{readable, show_time},
+    delivery::dead_letter::opened::OpenedLetter,
+    limits::LETTERS_COUNTED_APART_MAX,
+    record::Record,
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -165,6 +167,7 @@ impl Tally {
             let wide = wide.max(title.len());
             line(&mut text, format_args!("\n{title:wide$}  {:>9}", "letters"));
             for (name, count) in rows {
+                let name = readable(name.as_bytes());
                 line(&mut text, format_args!("{name:wide$}  {count:>9}"));
             }
         }

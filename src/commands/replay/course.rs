@@ -95,7 +95,6 @@ impl<'a> Course<'a> {
     pub(super) fn new(
         settings: &'a Settings,
         arguments: &'a Arguments,
-        filter: Filter,
         target: Target,
         writer: Option<Transactions>,
         replayed: Replayed,
@@ -104,7 +103,7 @@ impl<'a> Course<'a> {
         Course {
             settings,
             arguments,
-            filter,
+            filter: Filter::of(arguments),
             target,
             writer,
             replayed,
@@ -203,7 +202,8 @@ impl<'a> Course<'a> {
             Place::Source => opened.source.map_or("", |(topic, _, _)| topic).to_owned(),
         };
         let partitions = self.target.partitions(self.settings, &place)?.unwrap_or(0);
-        let kept = opened.source.filter(|(topic, it, _)| *topic == place && *it < partitions);
+        let kept =
+            opened.source.filter(|(topic, it, _)| *topic == place && (0..partitions).contains(it));
         // With the time of now: a topic that forgets by time would not wait for its readers.
         let copy = Copy {
             partition_number: kept.map(|(_, partition, _)| partition),

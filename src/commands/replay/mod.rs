@@ -26,7 +26,10 @@ mod fate;
 mod filter;
 mod target;
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use super::{
     Exit, Failure, Outcome,
@@ -36,12 +39,12 @@ use super::{
 };
 use crate::{
     config::{Loaded, Settings, units},
-    delivery::dead_letter::replayed,
+    delivery::dead_letter::replayed::{self, Replayed},
     transport::kafka::{Failed, KafkaAdmin, NewTopic, Transactions},
 };
 
 use course::Course;
-use filter::{Filter, parse_moment};
+use filter::parse_moment;
 use target::Target;
 
 /// Arguments of `replay`.
@@ -91,25 +94,39 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
     let signals =
         SignalActions::listen().map_err(|it| Failure::unavailable(format!("signals: {it}")))?;
     let stop = Arc::clone(signals.stop_flag());
-    let filter = Filter::of(arguments);
-    // First, so that a topic that is not there is told before anything is made or shut out.
-    drop(Letters::open(settings, &stop)?);
-    let admin = connect(settings, &stop)?;
-    let target = Target::open(loaded, arguments, admin, &stop)?;
-    let writer = match arguments.dry_run {
-        true => None,
-        false => Some(begin_writing(settings, target.admin(), &stop)?),
-    };
-    // In this order: what is recorded is complete once nobody else can write, and letters that
-    // come from now on are of a later replay.
-    let letters = Letters::open(settings, &stop)?;
-    let replayed = letters.replayed(settings, &stop)?;
+    let prepared = prepare(loaded, arguments, &stop);
+    if prepared.is_err() && stop.load(Ordering::Acquire) {
+        tracing::info!(event = "replay.stopped", "told to end before anything was done");
+        return Ok(Exit::Done);
+    }
+    let (target, writer, letters, replayed) = prepared?;
     announce(settings, arguments, replayed.len());
-    let mut course = Course::new(settings, arguments, filter, target, writer, replayed, stop);
+    let mut course = Course::new(settings, arguments, target, writer, replayed, stop);
     let ended = course.follow(letters);
     print(&course.to_text())?;
     ended?;
     Ok(if course.has_failures() { Exit::False } else { Exit::Done })
+}
+
+/// From connecting to the first letter.
+fn prepare(
+    loaded: &Loaded,
+    arguments: &Arguments,
+    stop: &AtomicBool,
+) -> Result<(Target, Option<Transactions>, Letters, Replayed), Failure> {
+    let settings = &loaded.settings;
+    // First, so that a topic that is not there is told before anything is made or shut out.
+    drop(Letters::open(settings, stop)?);
+    let target = Target::open(loaded, arguments, connect(settings, stop)?, stop)?;
+    let writer = match arguments.dry_run {
+        true => None,
+        false => Some(begin_writing(settings, target.admin(), stop)?),
+    };
+    // In this order: what is recorded is complete once nobody else can write, and letters that
+    // come from now on are of a later replay.
+    let letters = Letters::open(settings, stop)?;
+    let replayed = letters.replayed(settings, stop)?;
+    Ok((target, writer, letters, replayed))
 }
 
 fn announce(settings: &Settings, arguments: &Arguments, replayed: usize) {

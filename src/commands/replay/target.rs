@@ -91,10 +91,15 @@ impl Target {
         if let Some(known) = self.topics.get(topic) {
             return Ok(*known);
         }
-        let partitions = self.admin.partitions(topic).map_err(failure)?.map(|it| it as i32);
+        let partitions = match self.admin.partitions(topic) {
+            Ok(partitions) => partitions.map(|it| it as i32),
+            // A letter may say anything: there is no topic of such a name.
+            Err(trouble) if matches!(trouble.code, "_INVALID_ARG" | "TOPIC_EXCEPTION") => None,
+            Err(trouble) => return Err(failure(trouble)),
+        };
         self.topics.insert(topic.to_owned(), partitions);
         match (&self.place, partitions) {
-            (Place::Source, Some(_)) => self.name_other_groups(settings, topic)?,
+            (Place::Source, Some(_)) => self.name_other_groups(settings, topic),
             (Place::Source, None) => {
                 tracing::warn!(event = "replay.no_topic", topic, "letters came from it, and stay");
             }
@@ -103,22 +108,31 @@ impl Target {
         Ok(partitions)
     }
 
-    fn name_other_groups(&self, settings: &Settings, topic: &str) -> Result<(), Failure> {
+    fn name_other_groups(&self, settings: &Settings, topic: &str) {
         let own = &settings.source.group;
-        let mut groups = self.admin.groups_reading(topic).map_err(failure)?;
-        groups.retain(|it| it != own);
-        if groups.is_empty() {
-            tracing::info!(event = "replay.no_other_groups", topic, own, "no other group reads it");
-        } else {
-            let groups = groups.join(" ");
-            tracing::warn!(
+        let others = self.admin.groups_reading(topic).map(|mut groups| {
+            groups.retain(|it| it != own);
+            groups.join(" ")
+        });
+        match others.as_deref() {
+            Ok("") => {
+                let event = "replay.no_other_groups";
+                tracing::info!(event, topic, own, "as far as this user may see, no other reads it");
+            }
+            Ok(groups) => tracing::warn!(
                 event = "replay.other_groups",
                 topic,
                 groups,
                 "these consumer groups read it too, and will see the records again"
-            );
+            ),
+            Err(trouble) => tracing::warn!(
+                event = "replay.groups_unknown",
+                topic,
+                code = trouble.code,
+                "which other groups will see the records again is not known: {}",
+                trouble.text
+            ),
         }
-        Ok(())
     }
 
     /// Why that letter cannot go there, if so.

@@ -25,6 +25,9 @@ const ASKED_AT_ONCE: usize = 32;
 /// How long to wait before a topic that is not known yet is asked for again.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// How long one question about groups may take, if the admin client would wait for longer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
 impl KafkaAdmin {
     /// Names of the groups that read the topic, in order; at most `limits::GROUPS_ASKED_MAX` are
     /// asked about.
@@ -89,7 +92,7 @@ impl KafkaAdmin {
         unsafe {
             rd::rd_kafka_ListConsumerGroups(self.client.handle(), ptr::null(), replies.handle());
         }
-        let Some(reply) = replies.next_event(self.timeout) else {
+        let Some(reply) = replies.next_event(self.timeout.min(TIMEOUT)) else {
             return Err(self.silent(Code::RD_KAFKA_RESP_ERR__TIMED_OUT, "no answer in time"));
         };
         // SAFETY: the reply is live, and all that it holds lives as long.
@@ -135,7 +138,7 @@ impl KafkaAdmin {
             }
         }
         for _ in names {
-            let Some(reply) = replies.next_event(self.timeout) else { return };
+            let Some(reply) = replies.next_event(self.timeout.min(TIMEOUT)) else { return };
             reading.extend(with_offsets(&reply));
         }
     }
@@ -150,7 +153,7 @@ impl KafkaAdmin {
             let queue = replies.handle();
             rd::rd_kafka_DescribeConsumerGroups(client, start, len, ptr::null(), queue);
         }
-        if let Some(reply) = replies.next_event(self.timeout) {
+        if let Some(reply) = replies.next_event(self.timeout.min(TIMEOUT)) {
             reading.extend(with_members(&reply, topic));
         }
     }
