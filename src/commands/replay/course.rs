@@ -28,7 +28,7 @@ use crate::{
     },
     pipeline::Results,
     record::{Destination, Record},
-    transport::kafka::{Failed, Transactions},
+    transport::kafka::{AtomicWriter, NotWritten},
     verdict::{Rejection, Verdict},
 };
 
@@ -79,7 +79,7 @@ pub(super) struct Course<'a> {
     filter: Filter,
     target: Target,
     /// None writes nothing.
-    writer: Option<Transactions>,
+    writer: Option<AtomicWriter>,
     replayed: Replayed,
     stop: Arc<AtomicBool>,
     pace: Pace,
@@ -96,7 +96,7 @@ impl<'a> Course<'a> {
         settings: &'a Settings,
         arguments: &'a Arguments,
         target: Target,
-        writer: Option<Transactions>,
+        writer: Option<AtomicWriter>,
         replayed: Replayed,
         stop: Arc<AtomicBool>,
     ) -> Course<'a> {
@@ -304,7 +304,7 @@ impl<'a> Course<'a> {
         let chosen: Vec<&Chosen> = batch.chosen().collect();
         let mut refused = Vec::new();
         match self.write(&chosen, &positions) {
-            Err(Failed::Refused(_)) => refused = self.write_each(&chosen)?,
+            Err(NotWritten::Refused(_)) => refused = self.write_each(&chosen)?,
             written => written.map_err(failed)?,
         }
         self.reached = match refused.as_slice() {
@@ -321,7 +321,7 @@ impl<'a> Course<'a> {
     }
 
     /// One transaction, again and again while the brokers are in trouble that heals.
-    fn write(&mut self, chosen: &[&Chosen], positions: &[(i32, i64)]) -> Result<(), Failed> {
+    fn write(&mut self, chosen: &[&Chosen], positions: &[(i32, i64)]) -> Result<(), NotWritten> {
         let Some(writer) = self.writer.as_mut().filter(|_| !chosen.is_empty()) else {
             return Ok(());
         };
@@ -329,7 +329,7 @@ impl<'a> Course<'a> {
         for tried in 1.. {
             let outputs = chosen.iter().flat_map(|it| it.copies.iter().map(Copy::output));
             match writer.commit(outputs, topic, positions) {
-                Err(Failed::Trouble(trouble)) if trouble.heals && tried < TRIES_MAX => {
+                Err(NotWritten::Trouble(trouble)) if trouble.heals && tried < TRIES_MAX => {
                     tracing::warn!(event = "replay.again", code = trouble.code, "{}", trouble.text);
                     thread::park_timeout(PAUSE);
                 }
@@ -345,7 +345,7 @@ impl<'a> Course<'a> {
         let mut refused = Vec::new();
         for (number, one) in chosen.iter().enumerate() {
             match self.write(&[*one], &[]) {
-                Err(Failed::Refused(refusal)) => {
+                Err(NotWritten::Refused(refusal)) => {
                     let (code, place) = (refusal.code, &one.place);
                     tracing::warn!(event = "replay.refused", code, to = place, "a letter stays");
                     refused.push(number);

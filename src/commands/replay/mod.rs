@@ -40,7 +40,7 @@ use super::{
 use crate::{
     config::{Loaded, Settings, units},
     delivery::dead_letter::replayed::{self, Replayed},
-    transport::kafka::{Failed, KafkaAdmin, NewTopic, Transactions},
+    transport::kafka::{AtomicWriter, KafkaAdmin, NewTopic, NotWritten},
 };
 
 use course::Course;
@@ -113,7 +113,7 @@ fn prepare(
     loaded: &Loaded,
     arguments: &Arguments,
     stop: &AtomicBool,
-) -> Result<(Target, Option<Transactions>, Letters, Replayed), Failure> {
+) -> Result<(Target, Option<AtomicWriter>, Letters, Replayed), Failure> {
     let settings = &loaded.settings;
     // First, so that a topic that is not there is told before anything is made or shut out.
     drop(Letters::open(settings, stop)?);
@@ -149,7 +149,7 @@ fn begin_writing(
     settings: &Settings,
     admin: &KafkaAdmin,
     stop: &AtomicBool,
-) -> Result<Transactions, Failure> {
+) -> Result<AtomicWriter, Failure> {
     let dead = &settings.dead_letters;
     let name = replayed::topic_of(&dead.topic);
     if admin.partitions(&name).map_err(failure)?.is_none() {
@@ -165,18 +165,18 @@ fn begin_writing(
     let id = format!("{}.replay", dead.topic);
     let group = format!("{}.replay", settings.source.group);
     let wait = (settings.engine.start_timeout, stop);
-    Transactions::open(PEER, &dead.client, (&id, &group), wait).map_err(failed)
+    AtomicWriter::open(PEER, &dead.client, (&id, &group), wait).map_err(failed)
 }
 
 /// The sentence and status of a transaction that did not come about.
-fn failed(failed: Failed) -> Failure {
+fn failed(failed: NotWritten) -> Failure {
     match failed {
-        Failed::Trouble(trouble) => failure(trouble),
-        Failed::Refused(refusal) => Failure::unavailable(format!(
+        NotWritten::Trouble(trouble) => failure(trouble),
+        NotWritten::Refused(refusal) => Failure::unavailable(format!(
             "{PEER}: the broker refuses what would be written: {}",
             refusal.code
         )),
-        Failed::Fenced => Failure::unavailable(
+        NotWritten::Fenced => Failure::unavailable(
             "another `hotspur replay` of these dead letters has begun (or the broker gave up a \
              transaction that took too long): this one ends. What it had not committed is left to \
              the next, and nothing is copied twice",

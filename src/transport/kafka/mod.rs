@@ -5,7 +5,7 @@
 //! of its objects), `client` with `interceptor`, `source` with `membership`, `assignment`, `start`,
 //! `offsets`, `lent` and `arrivals`, then `sink` with `producer`, `fields`, `resend` and
 //! `acknowledgements`; `outage` is of both. `admin` and `rights` are for before a run, `reader`,
-//! `transaction` and `groups` for commands that look at topics and copy records, `embedded` for
+//! `atomic_writer` and `groups` for commands that look at topics and copy records, `embedded` for
 //! demos and tests.
 //!
 //! What this does not do: the newer group protocol, subscriptions by pattern.
@@ -14,6 +14,7 @@ mod acknowledgements;
 mod admin;
 mod arrivals;
 mod assignment;
+mod atomic_writer;
 mod batch_limit;
 mod client;
 mod embedded;
@@ -34,13 +35,12 @@ mod rights;
 mod sink;
 mod source;
 mod start;
-mod transaction;
 mod wake;
 
 pub use admin::{KafkaAdmin, NewTopic, PartitionLag};
+pub use atomic_writer::{AtomicWriter, NotWritten};
 pub use client::property_problems;
 pub use embedded::{EmbeddedKafka, Request, RequestError};
 pub use reader::{Span, TopicReader};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
-pub use transaction::{Failed, Transactions};

@@ -1,4 +1,4 @@
-//! One Kafka transaction at a time, written as a whole: results, and a group's offsets with them.
+//! Results and a group's offsets written as a whole, in one Kafka transaction at a time.
 //!
 //! For programs that copy records and may be killed at any moment: either all of a transaction is
 //! there for a reader of committed records, or nothing. Opening it ends whatever an earlier process
@@ -54,7 +54,7 @@ const DEFAULTS: &[(&str, &str)] = &[
 /// Why a transaction was not committed.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::large_enum_variant, reason = "trouble carries its sentence by value")]
-pub enum Failed {
+pub enum NotWritten {
     /// A result was refused for good; nothing of the transaction is there.
     Refused(Refusal),
     /// Another process with the same id has begun, or the broker gave this one up.
@@ -64,8 +64,8 @@ pub enum Failed {
     Trouble(Trouble),
 }
 
-/// A producer of transactions.
-pub struct Transactions {
+/// Writes results together, or none of them.
+pub struct AtomicWriter {
     topics: Vec<Topic>,
     names: Vec<String>,
     group: Group,
@@ -87,7 +87,7 @@ impl Drop for Group {
     }
 }
 
-impl Transactions {
+impl AtomicWriter {
     /// Starts a producer, waits for a broker, and becomes the one that writes under `id`.
     ///
     /// # Errors
@@ -98,7 +98,7 @@ impl Transactions {
         settings: &KafkaClient,
         (id, group): (&str, &str),
         (timeout, stop): (Duration, &AtomicBool),
-    ) -> Result<Transactions, Failed> {
+    ) -> Result<AtomicWriter, NotWritten> {
         let owned = [
             ("acks", "all"),
             ("enable.idempotence", "true"),
@@ -116,13 +116,13 @@ impl Transactions {
             events: rd::RD_KAFKA_EVENT_DR,
             watcher: None,
         };
-        let client = Client::start(&settings.for_writing(), &plan).map_err(Failed::Trouble)?;
+        let client = Client::start(&settings.for_writing(), &plan).map_err(NotWritten::Trouble)?;
         metadata::reach_unless(&client, &settings.brokers, timeout, stop)
-            .map_err(Failed::Trouble)?;
+            .map_err(NotWritten::Trouble)?;
         let group_name = c_name(group);
         // SAFETY: the name is copied.
         let group = unsafe { rd::rd_kafka_consumer_group_metadata_new(group_name.as_ptr()) };
-        let transactions = Transactions {
+        let writer = AtomicWriter {
             topics: Vec::new(),
             names: Vec::new(),
             group: Group(group),
@@ -133,11 +133,11 @@ impl Transactions {
             events: Queue::main(&client),
             client,
         };
-        transactions.step("beginning to write in transactions", |client| {
+        writer.step("beginning to write in transactions", |client| {
             // SAFETY: the client is live.
             unsafe { rd::rd_kafka_init_transactions(client, millis(CALL_TIMEOUT)) }
         })?;
-        Ok(transactions)
+        Ok(writer)
     }
 
     /// The number of a topic that is to be written to.
@@ -162,13 +162,13 @@ impl Transactions {
     ///
     /// # Errors
     ///
-    /// Nothing of it is there then, except as `Failed::Trouble` says.
+    /// Nothing of it is there then, except as `NotWritten::Trouble` says.
     pub fn commit<'a>(
         &mut self,
         outputs: impl Iterator<Item = Output<'a>>,
         topic: &str,
         positions: &[(i32, i64)],
-    ) -> Result<(), Failed> {
+    ) -> Result<(), NotWritten> {
         self.step("beginning a transaction", |client| {
             // SAFETY: the client is live.
             unsafe { rd::rd_kafka_begin_transaction(client) }
@@ -189,7 +189,7 @@ impl Transactions {
         outputs: impl Iterator<Item = Output<'a>>,
         topic: &str,
         positions: &[(i32, i64)],
-    ) -> Result<(), Failed> {
+    ) -> Result<(), NotWritten> {
         self.refused = None;
         for output in outputs {
             // Once one result has failed, no further one is taken: its reason is the one to tell.
@@ -211,7 +211,7 @@ impl Transactions {
         })
     }
 
-    fn produce(&mut self, output: &Output<'_>) -> Result<(), Failed> {
+    fn produce(&mut self, output: &Output<'_>) -> Result<(), NotWritten> {
         let fields = Fields {
             topic: self.topics[usize::from(output.destination.0)].handle(),
             partition: output.partition_number.unwrap_or(ANY_PARTITION),
@@ -238,7 +238,7 @@ impl Transactions {
     }
 
     /// Waits until the fate of every result is known.
-    fn drain(&mut self) -> Result<(), Failed> {
+    fn drain(&mut self) -> Result<(), NotWritten> {
         let deadline = Instant::now() + STEP_TIMEOUT;
         while self.in_flight > 0 {
             if Instant::now() >= deadline {
@@ -281,8 +281,8 @@ impl Transactions {
     }
 
     /// Ends the transaction without its results; why it had to be is told, unless that fails, too.
-    fn abort(&mut self, failed: Failed) -> Failed {
-        if matches!(failed, Failed::Fenced) {
+    fn abort(&mut self, failed: NotWritten) -> NotWritten {
+        if matches!(failed, NotWritten::Fenced) {
             return failed;
         }
         // What was not sent never will be. What was sent has to be answered first: the client waits
@@ -300,7 +300,9 @@ impl Transactions {
         self.in_flight = 0;
         match aborted {
             Ok(()) => failed,
-            Err(Failed::Trouble(trouble)) => Failed::Trouble(Trouble { heals: false, ..trouble }),
+            Err(NotWritten::Trouble(trouble)) => {
+                NotWritten::Trouble(Trouble { heals: false, ..trouble })
+            }
             Err(other) => other,
         }
     }
@@ -310,7 +312,7 @@ impl Transactions {
         &self,
         what: &str,
         call: impl Fn(*mut rd::rd_kafka_t) -> *mut rd::rd_kafka_error_t,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), NotWritten> {
         let deadline = Instant::now() + STEP_TIMEOUT;
         loop {
             let error = call(self.client.handle());
@@ -327,8 +329,8 @@ impl Transactions {
             };
             if !is_retriable || Instant::now() >= deadline {
                 return Err(match self.is_fenced(code) {
-                    true => Failed::Fenced,
-                    false => Failed::Trouble(self.trouble(what, code, text.as_str())),
+                    true => NotWritten::Fenced,
+                    false => NotWritten::Trouble(self.trouble(what, code, text.as_str())),
                 });
             }
             if let Some(event) = self.events.next_event(LOOK) {
@@ -352,7 +354,7 @@ impl Transactions {
     }
 
     /// What a code against one result means for the transaction.
-    fn failed(&self, code: Code) -> Failed {
+    fn failed(&self, code: Code) -> NotWritten {
         use Code::*;
         let refusal = faults::refusal(code);
         let is_of_result = refusal.too_large
@@ -365,11 +367,11 @@ impl Transactions {
                     | RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION
             );
         if self.is_fenced(code) {
-            Failed::Fenced
+            NotWritten::Fenced
         } else if is_of_result {
-            Failed::Refused(Refusal { fatal: false, ..refusal })
+            NotWritten::Refused(Refusal { fatal: false, ..refusal })
         } else {
-            Failed::Trouble(unavailable(&self.client, code, format_args!("writing")))
+            NotWritten::Trouble(unavailable(&self.client, code, format_args!("writing")))
         }
     }
 
@@ -399,8 +401,8 @@ fn is_consequence(code: Code) -> bool {
     )
 }
 
-impl std::fmt::Debug for Transactions {
+impl std::fmt::Debug for AtomicWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Transactions").field("client", &self.client).finish_non_exhaustive()
+        f.debug_struct("AtomicWriter").field("client", &self.client).finish_non_exhaustive()
     }
 }
