@@ -67,6 +67,22 @@ pub const BREAKER_WINDOW_MAX: usize = 1_000_000;
 /// Bytes of the payload that a dead letter keeps when the broker refused the whole for its size.
 pub const CUT_LETTER_BYTES: usize = 64 << 10;
 
+/// Consumer groups that are asked whether they read a topic, before records go back into it.
+pub const GROUPS_ASKED_MAX: usize = 1000;
+
+/// Letters that are counted apart by each of class, step, source partition and hour; the letters of
+/// further ones share one place.
+pub const LETTERS_COUNTED_APART_MAX: usize = 1000;
+
+/// Dead letters that are shown as samples.
+pub const LETTERS_SHOWN_MAX: usize = 1000;
+
+/// Dead letters in one transaction of a replay.
+pub const REPLAY_BATCH_LETTERS: usize = 500;
+
+/// Bytes of their copies, about: one letter may be larger.
+pub const REPLAY_BATCH_BYTES: usize = 8 << 20;
+
 /// Values are recorded from one nanosecond …
 pub const LATENCY_NS_MIN: u64 = 1;
 

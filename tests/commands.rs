@@ -87,9 +87,7 @@ fn nobody() -> String {
 #[test]
 fn every_command_that_is_planned_says_that_it_is_not_built() {
     let folder = Folder::empty();
-    for command in
-        ["test", "measure", "report", "dead", "replay", "doctor", "jitter", "graph", "top", "tap"]
-    {
+    for command in ["test", "measure", "report", "doctor", "jitter", "graph", "top", "tap"] {
         let sentence = format!("`hotspur {command}` is not built yet");
         folder.run(&[command, "--some", "thing"]).is(2, &[&sentence]);
     }
@@ -139,6 +137,9 @@ fn wrong_arguments_are_named_for_what_they_are() {
     folder.run(&["load", "--count", "1", "--payload", "@none"]).is(2, &["none: cannot be read"]);
     folder.run(&["init", "order"]).is(2, &["orders-spliced"]);
     folder.run(&["profiles", "lowlatency"]).is(2, &["low-latency"]);
+    folder.run(&["dead", "--class", "not_jsn"]).is(2, &["did you mean \"not_json\"?"]);
+    folder.run(&["replay", "--since", "yesterday"]).is(2, &["RFC 3339", "an age, such as 2h"]);
+    folder.run(&["replay", "--rate", "0"]).is(2, &["a rate is records per second"]);
     folder.run(&["try", "."]).is(2, &[".: cannot be read: it is a folder"]);
     folder.run(&["try", "none"]).is(2, &["none: cannot be read"]);
 }
@@ -146,7 +147,8 @@ fn wrong_arguments_are_named_for_what_they_are() {
 #[test]
 fn without_a_configuration_the_way_out_is_said() {
     let folder = Folder::empty();
-    for command in [&["run"][..], &["check"], &["try"], &["load", "--count", "1"]] {
+    let load = ["load", "--count", "1"];
+    for command in [&["run"][..], &["check"], &["try"], &load, &["dead"], &["replay"]] {
         folder.run(command).is(2, &["`hotspur init orders > hotspur.toml`, or `hotspur demo`"]);
     }
     folder.run(&["-c", "none.toml", "run"]).is(2, &["none.toml", "No such file"]);
@@ -195,7 +197,9 @@ fn the_group_of_a_run_can_be_chosen() {
 #[test]
 fn the_manual_holds_the_pages_that_it_names() {
     let page = Folder::empty().run(&["man"]).is(0, &[]).output;
-    for command in ["run", "demo", "init", "check", "schema", "try", "load", "profiles"] {
+    for command in
+        ["run", "demo", "init", "check", "schema", "try", "load", "profiles", "dead", "replay"]
+    {
         assert!(page.contains(&format!(".TH hotspur-{command} 1")), "{command}");
         assert!(page.contains(&format!("hotspur\\-{command}(1)")), "{command}");
     }

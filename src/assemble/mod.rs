@@ -7,12 +7,14 @@
 //!
 //! What this does not do: read a command line, print, or decide an exit status.
 
+mod alone;
 mod connections;
 mod exposing;
 mod range;
 mod steps;
 mod topics;
 
+pub use alone::StepsAlone;
 pub use connections::{Creation, check_connections};
 pub use exposing::{Exposing, expose};
 pub use range::check_range;

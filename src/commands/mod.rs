@@ -17,14 +17,17 @@ use crate::{
 
 pub mod check;
 pub mod completions;
+pub mod dead;
 pub mod demo;
 pub mod exit;
 pub mod init;
+mod letters;
 pub mod load;
 pub mod logging;
 pub mod profiles;
 mod progress;
 pub mod remote;
+pub mod replay;
 pub mod run;
 pub mod schema;
 pub mod signals;
@@ -93,10 +96,10 @@ pub enum Command {
     Measure(Later),
     /// Tables and a page from histogram files (not built yet)
     Report(Later),
-    /// What lies in the dead letters (not built yet)
-    Dead(Later),
-    /// Sends dead letters through again (not built yet)
-    Replay(Later),
+    /// What lies in the dead letters
+    Dead(dead::Arguments),
+    /// Sends dead letters through once more, each exactly once
+    Replay(replay::Arguments),
     /// Is this host fit for the profile (not built yet)
     Doctor(Later),
     /// How often the core is taken away (not built yet)
@@ -171,8 +174,8 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Test(_) => not_built("test"),
         Command::Measure(_) => not_built("measure"),
         Command::Report(_) => not_built("report"),
-        Command::Dead(_) => not_built("dead"),
-        Command::Replay(_) => not_built("replay"),
+        Command::Dead(arguments) => dead::run(&loaded(line)?, arguments),
+        Command::Replay(arguments) => replay::run(&loaded(line)?, arguments),
         Command::Doctor(_) => not_built("doctor"),
         Command::Jitter(_) => not_built("jitter"),
         Command::Graph(_) => not_built("graph"),

@@ -2,7 +2,11 @@
 //!
 //! The letter itself is the record's raw key and payload; this writes the header block, original
 //! headers first. Each of ours stands once: what an earlier letter left under the same prefix goes,
-//! except the count of replays, which is carried on.
+//! except the count of replays, which is carried on. `opened` reads letters again, `replayed` knows
+//! which of them have been sent through once more.
+
+pub mod opened;
+pub mod replayed;
 
 use std::io::Write;
 
@@ -14,7 +18,16 @@ use crate::{
 
 /// Headers under this prefix are ours.
 pub const PREFIX: &[u8] = b"hotspur.";
-const REPLAYS: &[u8] = b"hotspur.replays";
+pub(super) const REPLAYS: &[u8] = b"hotspur.replays";
+
+/// What Kafka Streams calls class, reason, topic, partition and offset.
+pub(super) const STREAMS_NAMES: [&[u8]; 5] = [
+    b"__streams.errors.exception",
+    b"__streams.errors.message",
+    b"__streams.errors.topic",
+    b"__streams.errors.partition",
+    b"__streams.errors.offset",
+];
 
 /// What a letter says beside the record.
 #[derive(Clone, Copy, Debug)]
@@ -75,14 +88,14 @@ fn write_streams_headers(
     offset: &[u8],
     block: &mut Vec<u8>,
 ) {
-    let names: [(&[u8], &[u8]); 5] = [
-        (b"__streams.errors.exception", letter.class.name().as_bytes()),
-        (b"__streams.errors.message", letter.reason.as_str().as_bytes()),
-        (b"__streams.errors.topic", topic.as_bytes()),
-        (b"__streams.errors.partition", partition),
-        (b"__streams.errors.offset", offset),
+    let values = [
+        letter.class.name().as_bytes(),
+        letter.reason.as_str().as_bytes(),
+        topic.as_bytes(),
+        partition,
+        offset,
     ];
-    for (name, value) in names {
+    for (name, value) in STREAMS_NAMES.into_iter().zip(values) {
         Headers::push(block, name, Some(value));
     }
 }

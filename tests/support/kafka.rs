@@ -155,6 +155,19 @@ impl Kafka {
             .map_or(Vec::new(), |ends| ends.into_iter().map(|(_, end)| end).collect())
     }
 
+    /// Looks until a topic's partitions hold so many records more than they do now, also those of
+    /// transactions that are open or were given up, or until `is_over`.
+    #[track_caller]
+    pub(crate) fn await_written(&self, topic: &str, more: i64, mut is_over: impl FnMut() -> bool) {
+        let client = self.client().set("isolation.level", "read_uncommitted").create();
+        let client: BaseConsumer = client.expect("a consumer");
+        let end = |partition| client.fetch_watermarks(topic, partition, PATIENCE);
+        let partitions = self.partitions(topic);
+        let written = || (0..partitions).map(|it| end(it).expect("Kafka answers").1).sum::<i64>();
+        let enough = written() + more;
+        await_true(format_args!("{more} records more"), || written() >= enough || is_over());
+    }
+
     /// The offset that a group has committed, of each partition; `None` where it has not.
     pub(crate) fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
         let mut wanted = TopicPartitionList::new();

@@ -64,8 +64,8 @@ impl PartitionLag {
 /// A client that only asks.
 #[derive(Debug)]
 pub struct KafkaAdmin {
-    client: Arc<Client>,
-    timeout: Duration,
+    pub(super) client: Arc<Client>,
+    pub(super) timeout: Duration,
 }
 
 impl KafkaAdmin {

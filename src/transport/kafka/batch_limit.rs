@@ -39,12 +39,18 @@ pub(super) fn of_topics(
     topics: &[String],
     timeout: Duration,
 ) -> Vec<Option<u64>> {
-    let known = ask(client, topics, timeout).unwrap_or_default();
-    let limit = |topic: &String| known.iter().find(|(name, _)| name == topic).map(|(_, it)| *it);
-    topics.iter().map(limit).collect()
+    let known = values(client, topics, SETTING, timeout).unwrap_or_default();
+    let value = |topic: &String| known.iter().find(|(name, _)| name == topic).map(|(_, it)| it);
+    topics.iter().map(|topic| value(topic)?.parse().ok()).collect()
 }
 
-fn ask(client: &Arc<Client>, topics: &[String], timeout: Duration) -> Option<Vec<(String, u64)>> {
+/// Topics with their values of a setting, as far as the brokers tell; `None` where nobody does.
+pub(super) fn values(
+    client: &Arc<Client>,
+    topics: &[String],
+    setting: &str,
+    timeout: Duration,
+) -> Option<Vec<(String, String)>> {
     if !metadata::has_controller(client, timeout) {
         return None;
     }
@@ -62,10 +68,10 @@ fn ask(client: &Arc<Client>, topics: &[String], timeout: Duration) -> Option<Vec
         rd::rd_kafka_DescribeConfigs(client.handle(), start, len, ptr::null(), replies.handle());
         rd::rd_kafka_ConfigResource_destroy_array(start, len);
     }
-    Some(limits(&replies.next_event(timeout)?))
+    Some(values_in(&replies.next_event(timeout)?, setting))
 }
 
-fn limits(reply: &Event) -> Vec<(String, u64)> {
+fn values_in(reply: &Event, setting: &str) -> Vec<(String, String)> {
     // SAFETY: the reply is live, and all that it holds lives as long.
     unsafe {
         let result = rd::rd_kafka_event_DescribeConfigs_result(reply.handle());
@@ -76,23 +82,22 @@ fn limits(reply: &Event) -> Vec<(String, u64)> {
         let resources = rd::rd_kafka_DescribeConfigs_result_resources(result, &mut len);
         let known =
             list(resources, len).iter().filter(|&&it| rd::rd_kafka_ConfigResource_error(it) == OK);
-        let named =
-            |it| Some((text_at(rd::rd_kafka_ConfigResource_name(it)).to_owned(), limit(it)?));
-        known.filter_map(|&it| named(it)).collect()
+        let name = |it| text_at(rd::rd_kafka_ConfigResource_name(it)).to_owned();
+        known.filter_map(|&it| Some((name(it), value(it, setting)?))).collect()
     }
 }
 
 /// # Safety
 ///
 /// The resource is live.
-unsafe fn limit(resource: *const rd::rd_kafka_ConfigResource_t) -> Option<u64> {
+unsafe fn value(resource: *const rd::rd_kafka_ConfigResource_t, setting: &str) -> Option<String> {
     // SAFETY: the caller's; the entries live as long as the resource.
     unsafe {
         let mut len = 0;
         let entries = rd::rd_kafka_ConfigResource_configs(resource, &mut len);
-        let is_limit = |entry| text_at(rd::rd_kafka_ConfigEntry_name(entry)) == SETTING;
-        let entry = list(entries, len).iter().find(|&&it| is_limit(it))?;
-        text_at(rd::rd_kafka_ConfigEntry_value(*entry)).parse().ok()
+        let is_meant = |entry| text_at(rd::rd_kafka_ConfigEntry_name(entry)) == setting;
+        let entry = list(entries, len).iter().find(|&&it| is_meant(it))?;
+        Some(text_at(rd::rd_kafka_ConfigEntry_value(*entry)).to_owned())
     }
 }
 

@@ -5,7 +5,8 @@
 //! of its objects), `client` with `interceptor`, `source` with `membership`, `assignment`, `start`,
 //! `bounds`, `lookup`, `offsets`, `ends`, `lent` and `arrivals`, then `sink` with
 //! `producer`, `fields`, `resend` and `acknowledgements`; `transactions` and `outage` are of both.
-//! `admin` and `rights` are for before a run, `embedded` for demos and tests.
+//! `admin` and `rights` are for before a run, `reader`, `atomic_writer` and `groups` for commands
+//! that look at topics and copy records, `embedded` for demos and tests.
 //!
 //! What this does not do: the newer group protocol, subscriptions by pattern.
 
@@ -13,6 +14,7 @@ mod acknowledgements;
 mod admin;
 mod arrivals;
 mod assignment;
+mod atomic_writer;
 mod batch_limit;
 mod bounds;
 mod client;
@@ -20,6 +22,7 @@ mod embedded;
 mod ends;
 mod faults;
 mod fields;
+mod groups;
 mod interceptor;
 mod lent;
 mod lookup;
@@ -29,6 +32,7 @@ mod native;
 mod offsets;
 mod outage;
 mod producer;
+mod reader;
 mod resend;
 mod rights;
 mod sink;
@@ -38,8 +42,10 @@ mod transactions;
 mod wake;
 
 pub use admin::{KafkaAdmin, NewTopic, PartitionLag};
+pub use atomic_writer::{AtomicWriter, NotWritten};
 pub use client::property_problems;
 pub use embedded::{EmbeddedKafka, Request, RequestError};
+pub use reader::{Span, TopicReader};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
 pub use transactions::TransactionalProducer;

@@ -299,7 +299,9 @@ impl PartitionEntry {
 /// # Safety
 ///
 /// `list` is null or live for `'a` and not changed meanwhile.
-unsafe fn entries<'a>(list: *const rd::rd_kafka_topic_partition_list_t) -> &'a [PartitionEntry] {
+pub(super) unsafe fn entries<'a>(
+    list: *const rd::rd_kafka_topic_partition_list_t,
+) -> &'a [PartitionEntry] {
     // SAFETY: the caller's; `PartitionEntry` is transparent, and the list holds `cnt` elements.
     unsafe {
         match list.as_ref() {
