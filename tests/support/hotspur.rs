@@ -23,14 +23,14 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Hotspur {
     process: Process,
-    log: Arc<Log>,
+    pub(crate) log: Arc<Log>,
     reader: JoinHandle<()>,
     output: JoinHandle<String>,
 }
 
 /// What it has written to standard error so far.
 #[derive(Debug, Default)]
-struct Log {
+pub(crate) struct Log {
     state: Mutex<LogState>,
     changed: Condvar,
 }
@@ -179,7 +179,8 @@ impl Log {
         }
     }
 
-    fn text(&self) -> String {
+    /// All of it.
+    pub(crate) fn text(&self) -> String {
         self.state().lines.join("\n")
     }
 
