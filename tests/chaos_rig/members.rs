@@ -3,13 +3,13 @@
 //! A place is what an orchestrator calls one: its name is the instance and the static member of the
 //! group, and whoever starts there takes them over.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, thread};
 
 use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
 
-use super::Guarantee;
+use super::{Guarantee, LOOK_AGAIN, watch::Patience};
 use crate::support::{
-    hotspur::{Counts, Ended, Hotspur},
+    hotspur::{Counts, Hotspur},
     names::RUN_STOPPED,
     pipeline::Pipeline,
 };
@@ -23,8 +23,15 @@ pub(crate) enum Deed {
     Leave,
     /// SIGSTOP, past the session timeout; then SIGCONT: the zombie.
     Freeze,
-    /// The same, and another is started in its place meanwhile: the zombie has to end.
+    /// The same, and another is started in its place meanwhile.
     Replace,
+}
+
+/// Whether somebody wanted a process to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Asked,
+    Unasked,
 }
 
 #[derive(Debug)]
@@ -43,9 +50,9 @@ pub(crate) struct Members {
     /// group; else it waits until the group has missed that one.
     pub(crate) are_static: bool,
     places: Vec<Place>,
-    /// Replaced while they were held still, and until when they are.
-    ghosts: Vec<(Hotspur, u64)>,
-    awake_ghosts: Vec<Hotspur>,
+    /// Replaced while they were held still, with their places, and until when they are.
+    ghosts: Vec<(usize, Hotspur, u64)>,
+    awake_ghosts: Vec<(usize, Hotspur)>,
     counts: BTreeMap<String, u32>,
     /// What happened, in order.
     pub(crate) history: Vec<String>,
@@ -55,6 +62,12 @@ pub(crate) struct Members {
 
 /// A member hears that the group did without it.
 const GROUP_LOST: &str = "group.lost";
+
+/// Another process took the name over.
+const FENCED: &str = "FENCED_INSTANCE_ID";
+
+/// What stands in the last line of a run that had begun.
+const BOOKS: &str = "\"polled\":";
 
 /// The status of a run that something ended which does not heal.
 const CANNOT_HEAL: Option<i32> = Some(3);
@@ -80,7 +93,11 @@ impl Members {
 
     /// How often what happened.
     pub(crate) fn summary(&self) -> String {
-        let counts = self.counts.iter().map(|(what, count)| format!("{count} {what}"));
+        let counts = self
+            .counts
+            .iter()
+            .filter(|it| *it.1 > 0)
+            .map(|(what, count)| format!("{count} {what}"));
         let counts = counts.collect::<Vec<_>>().join(", ");
         if counts.is_empty() { "undisturbed".to_owned() } else { counts }
     }
@@ -139,7 +156,7 @@ impl Members {
             Deed::Leave => {
                 self.note(now, "left", number);
                 hotspur.signal("TERM");
-                self.hear_end(hotspur.wait());
+                self.hear_end(number, hotspur, End::Asked);
             }
             Deed::Freeze => {
                 hotspur.signal("STOP");
@@ -148,7 +165,7 @@ impl Members {
             }
             Deed::Replace => {
                 hotspur.signal("STOP");
-                self.ghosts.push((hotspur, until));
+                self.ghosts.push((number, hotspur, until));
                 self.places[number] = Place::Runs(self.start(pipeline, number));
                 self.note(now, "frozen and replaced", number);
             }
@@ -161,7 +178,7 @@ impl Members {
             Place::Frozen(_, until) => Some(*until),
             _ => None,
         });
-        places.chain(self.ghosts.iter().map(|it| it.1)).max()
+        places.chain(self.ghosts.iter().map(|it| it.2)).max()
     }
 
     /// Lets those go on whose time has come.
@@ -177,18 +194,19 @@ impl Members {
                 other => other,
             };
         }
-        let (awake, asleep) = self.ghosts.drain(..).partition(|it| it.1 <= now);
-        self.ghosts = asleep;
-        let awake: Vec<(Hotspur, u64)> = awake;
-        for (ghost, _) in awake {
-            ghost.signal("CONT");
-            self.history.push(format!("at {now}: a ghost goes on"));
-            self.awake_ghosts.push(ghost);
+        let ghosts = std::mem::take(&mut self.ghosts);
+        for (number, ghost, until) in ghosts {
+            if until <= now {
+                ghost.signal("CONT");
+                self.history.push(format!("at {now}: the ghost of place {number} goes on"));
+                self.awake_ghosts.push((number, ghost));
+            } else {
+                self.ghosts.push((number, ghost, until));
+            }
         }
     }
 
-    /// Nobody may end by himself; but a zombie whose transactions were given to another has to,
-    /// and is started again, as an orchestrator would.
+    /// Hears of those that ended unasked.
     pub(crate) fn see_that_they_live(&mut self) {
         for number in 0..self.places.len() {
             let Place::Runs(hotspur) = &mut self.places[number] else { continue };
@@ -197,11 +215,7 @@ impl Members {
             }
             let place = std::mem::replace(&mut self.places[number], Place::Empty);
             let Place::Runs(hotspur) = place else { unreachable!("it was seen to run") };
-            let ended = hotspur.wait();
-            let may_end = self.guarantee == Guarantee::ExactlyOnce && ended.status == CANNOT_HEAL;
-            let history = self.history.join("\n");
-            assert!(may_end, "place {number} ended: {ended:?}\n{}\n{history}", ended.log);
-            *self.counts.entry("ended by themselves".to_owned()).or_default() += 1;
+            self.hear_end(number, hotspur, End::Unasked);
         }
     }
 
@@ -216,29 +230,56 @@ impl Members {
         format!("{}\n{}", said.collect::<Vec<_>>().join("\n"), self.history.join("\n"))
     }
 
-    /// Ends all of them as an operator would. Ghosts have ended by themselves.
+    /// Ends all of them as an operator would. Of ghosts some have been fenced; one whose place
+    /// was empty when it woke up is a member like any other.
     pub(crate) fn stop_all(&mut self) {
-        for ghost in std::mem::take(&mut self.awake_ghosts) {
-            let ended = ghost.wait();
-            assert_eq!(ended.status, CANNOT_HEAL, "a ghost ended:\n{}", ended.log);
+        let places = std::mem::take(&mut self.places).into_iter().enumerate();
+        let running = places.filter_map(|(number, place)| match place {
+            Place::Runs(hotspur) => Some((number, hotspur)),
+            _ => None,
+        });
+        let ghosts = std::mem::take(&mut self.awake_ghosts);
+        let mut all: Vec<_> = running.chain(ghosts).collect();
+        for (_, hotspur) in &mut all {
+            if !hotspur.has_ended() {
+                hotspur.signal("TERM");
+            }
         }
-        let places = std::mem::take(&mut self.places);
-        let running: Vec<Hotspur> = places
-            .into_iter()
-            .filter_map(|it| if let Place::Runs(hotspur) = it { Some(hotspur) } else { None })
-            .collect();
-        running.iter().for_each(|it| it.signal("TERM"));
-        running.into_iter().for_each(|it| self.hear_end(it.wait()));
+        all.into_iter().for_each(|(number, hotspur)| self.hear_end(number, hotspur, End::Asked));
     }
 
-    fn hear_end(&mut self, ended: Ended) {
+    /// Nobody ends unasked, with one exception: two processes of one name. The group, or with
+    /// transactions the broker, lets the latest one go on, and the other has to end and to say so.
+    /// It is started again, as an orchestrator would.
+    fn hear_end(&mut self, number: usize, mut hotspur: Hotspur, end: End) {
+        let mut patience = Patience::new();
+        while !hotspur.has_ended() {
+            let log = &hotspur.log;
+            assert!(!patience.is_over(None), "place {number} does not end:\n{}", log.text());
+            thread::park_timeout(LOOK_AGAIN);
+        }
+        let ended = hotspur.wait();
+        let is_fenced = ended.status == CANNOT_HEAL
+            && (self.guarantee == Guarantee::ExactlyOnce
+                || self.are_static && ended.log.contains(FENCED));
+        // The signal came before anybody listened to signals.
+        let is_unborn = ended.status.is_none() && ended.log.is_empty();
+        let is_as_asked = end == End::Asked && (ended.status == Some(0) || is_unborn);
         let history = self.history.join("\n");
-        assert_eq!(ended.status, Some(0), "{}\n{history}", ended.log);
-        if ended.log.contains(GROUP_LOST) {
-            *self.counts.entry("lost the group and went on".to_owned()).or_default() += 1;
+        let status = ended.status;
+        assert!(
+            is_fenced || is_as_asked,
+            "place {number} ended with {status:?}:\n{}\n{history}",
+            ended.log
+        );
+        for (is_so, what) in [
+            (is_fenced, "fenced by another of their name"),
+            (ended.log.contains(GROUP_LOST), "done without by the group"),
+        ] {
+            *self.counts.entry(what.to_owned()).or_default() += u32::from(is_so);
         }
         // One that was ended before it was ready has no books.
-        if ended.log.contains(RUN_STOPPED) {
+        if ended.log.contains(RUN_STOPPED) && ended.log.contains(BOOKS) && !is_fenced {
             let counts = ended.counts();
             counts.assert_balanced();
             self.stopped.push(counts);

@@ -193,6 +193,7 @@ impl Chaos {
                 break;
             }
             self.members.see_that_they_live();
+            self.members.start_missing(&self.pipeline);
             if patience.is_over(committed) {
                 let logs = self.members.logs();
                 panic!("{committed:?} of {total} committed, and no progress:\n{logs}");
