@@ -5,6 +5,8 @@
 //! A schedule is a seed. A failing one prints it; `HOTSPUR_SIMULATION_SEED=N` runs that one alone.
 
 mod delivery_rig;
+#[path = "support/extent.rs"]
+mod extent;
 
 use std::{
     cell::RefCell,
@@ -27,7 +29,8 @@ use hotspur::{
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-const SCHEDULES: u64 = 100_000;
+/// Schedules of the slice, and of the long form.
+const SCHEDULES: [u64; 2] = [100_000, 1_000_000];
 
 type Simulated = Engine<ManualClock, BrokerSource, Watched, Scripted>;
 
@@ -315,7 +318,8 @@ fn run(seed: u64, mut hot: HotSide) -> HotSide {
 #[test]
 fn guarantees_hold_under_random_schedules() {
     let one = std::env::var("HOTSPUR_SIMULATION_SEED").ok().and_then(|it| it.parse().ok());
-    let seeds = one.map_or(0..SCHEDULES, |seed: u64| seed..seed + 1);
+    let [slice, whole] = SCHEDULES;
+    let seeds = one.map_or(0..extent::choose(slice, whole), |seed: u64| seed..seed + 1);
     let mut hot = HotSide::detached(Ticks(0));
     for seed in seeds {
         let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, hot)));
