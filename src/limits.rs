@@ -42,6 +42,16 @@ pub const TABLE_QUESTION_BYTES: usize = 256;
 /// Records that wait aside of which one turn looks whether they have an answer.
 pub const WAITING_LOOKED_AT_MAX: usize = 1024;
 
+/// Exactly once: records that are remembered because the broker refused their results.
+pub const SUSPECTS_MAX: usize = 1024;
+
+/// Exactly once: emitted records of one transaction of which times are kept until it is committed;
+/// it is committed before there are more.
+pub const UNCOMMITTED_TIMES_MAX: usize = 1 << 18;
+
+/// Exactly once: results that gather while a transaction is committed.
+pub const GATHERED_RESULTS_MAX: usize = 1 << 14;
+
 /// Bytes of a sentence that travels by value (reject reasons, trouble).
 pub const SENTENCE_BYTES: usize = 240;
 

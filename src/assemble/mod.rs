@@ -49,7 +49,7 @@ use crate::{
     record::Destination,
     transport::{
         Trouble,
-        kafka::{KafkaSink, KafkaSource},
+        kafka::{KafkaSink, KafkaSource, TransactionalProducer},
         split::Split,
     },
 };
@@ -301,8 +301,8 @@ pub fn start(
 ) -> Result<Running, StartError> {
     let clock = TscClock::new();
     let wall = WallOffset::new(&clock);
-    let sinks = open_sinks(settings, &clock, stop)?;
-    let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone());
+    let (sinks, producer) = open_sinks(settings, &clock, stop)?;
+    let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone(), producer);
     let source = source.map_err(broker_error)?;
     let setup = exposing.setup(settings);
     let (hot_side, observer) = Observer::start(setup, clock.clone(), wall.clone())?;
@@ -326,9 +326,20 @@ fn open_sinks(
     settings: &Settings,
     clock: &TscClock,
     stop: &AtomicBool,
-) -> Result<Split<KafkaSink>, StartError> {
+) -> Result<(Split<KafkaSink>, Option<TransactionalProducer>), StartError> {
     let (sink, dead) = (&settings.sink, &settings.dead_letters);
     let wait = (settings.engine.start_timeout, stop);
+    if settings.delivery.guarantee == Guarantee::ExactlyOnce {
+        let both = [sink.topic.clone(), dead.topic.clone()];
+        let named = (settings.transactional_id(), settings.delivery.transaction_timeout);
+        let opened = KafkaSink::open_transactional(&sink.client, &both, clock.clone(), named, wait);
+        return match stop.load(Ordering::Acquire) {
+            true => Err(StartError::Stopped),
+            false => {
+                opened.map(|(sink, other)| (Split::one(sink), Some(other))).map_err(broker_error)
+            }
+        };
+    }
     let open = |peer, client, topics: &[String]| {
         let sink = KafkaSink::open_unless(peer, client, topics, clock.clone(), wait);
         match stop.load(Ordering::Acquire) {
@@ -338,11 +349,11 @@ fn open_sinks(
     };
     if sink.client == dead.client {
         let both = [sink.topic.clone(), dead.topic.clone()];
-        return open("sink", &sink.client, &both).map(Split::one);
+        return open("sink", &sink.client, &both).map(|it| (Split::one(it), None));
     }
     let results = open("sink", &sink.client, std::slice::from_ref(&sink.topic))?;
     let letters = open("dead_letters", &dead.client, std::slice::from_ref(&dead.topic))?;
-    Ok(Split::two(results, DEAD_LETTERS, letters))
+    Ok((Split::two(results, DEAD_LETTERS, letters), None))
 }
 
 /// Records that may wait aside, for all tables on demand together.
@@ -358,6 +369,7 @@ fn options(settings: &Settings) -> Options {
         order: match settings.delivery.guarantee {
             Guarantee::AtLeastOnce => Order::ProcessThenCommit,
             Guarantee::AtMostOnce => Order::CommitThenProcess,
+            Guarantee::ExactlyOnce => Order::Together,
         },
         in_flight: settings.limits.in_flight,
         in_flight_bytes: settings.limits.in_flight_bytes,
@@ -366,6 +378,7 @@ fn options(settings: &Settings) -> Options {
         dead_letters: DEAD_LETTERS,
         streams_headers: settings.dead_letters.streams_headers,
         commit_interval_ns: nanos(settings.delivery.commit_interval),
+        transaction_timeout_ns: nanos(settings.delivery.transaction_timeout),
         publish_interval_ns: nanos(settings.observe.interval.min(PUBLISH_EVERY)),
         drain_timeout_ns: nanos(settings.engine.drain_timeout),
     }

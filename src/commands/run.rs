@@ -220,7 +220,7 @@ fn classes(summary: &Summary) -> String {
 /// The status that an ending stands for.
 pub(super) fn outcome(ending: &Ending, guarantee: Guarantee) -> Outcome {
     let fate = match guarantee {
-        Guarantee::AtLeastOnce => "they will come again",
+        Guarantee::AtLeastOnce | Guarantee::ExactlyOnce => "they will come again",
         Guarantee::AtMostOnce => "at most once, they may be lost",
     };
     match ending.cause {

@@ -237,9 +237,11 @@ impl Builder<'_> {
         Delivery {
             guarantee: match self.text("delivery.guarantee").as_str() {
                 "at-most-once" => Guarantee::AtMostOnce,
+                "exactly-once" => Guarantee::ExactlyOnce,
                 _ => Guarantee::AtLeastOnce,
             },
             commit_interval: self.duration_or_zero("delivery.commit_interval"),
+            transaction_timeout: self.duration_or_zero("delivery.transaction_timeout"),
         }
     }
 

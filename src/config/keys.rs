@@ -91,7 +91,10 @@ const fn duration(from: Duration, to: Duration) -> Kind {
 const MILLISECOND: Duration = Duration::from_millis(1);
 const TEN_MILLISECONDS: Duration = Duration::from_millis(10);
 const HUNDRED_MILLISECONDS: Duration = Duration::from_millis(100);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+/// What brokers allow, unless they are told otherwise.
+const QUARTER: Duration = Duration::from_secs(15 * 60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 const MIB: u64 = 1 << 20;
@@ -142,8 +145,9 @@ pub(crate) const KEYS: &[Key] = &[
     key("dead_letters.properties", Kind::Properties(Scope::Producer)),
     key("dead_letters.topic", Kind::Topic),
     key("dead_letters.streams_headers", Kind::Boolean),
-    key("delivery.guarantee", Kind::Choice(&["at-most-once", "at-least-once"])),
+    key("delivery.guarantee", Kind::Choice(&["at-most-once", "at-least-once", "exactly-once"])),
     key("delivery.commit_interval", duration(MILLISECOND, HOUR)),
+    key("delivery.transaction_timeout", duration(SECOND, QUARTER)),
     key("delivery.breaker", Kind::Off),
     key("tables.*.redis", Kind::Text),
     key("tables.*.prefix", Kind::AnyText),

@@ -29,7 +29,8 @@ const COMMITS: &str = "Hotspur commits offsets itself, after the results are ack
 const GROUPS: &str = "Hotspur runs its group by the classic protocol, cooperatively";
 const ORDER: &str = "order and loss of nothing rest on an idempotent producer that waits for all \
                      replicas and never gives up";
-const TRANSACTIONS: &str = "transactions belong to exactly-once delivery, which is not built yet";
+const TRANSACTIONS: &str =
+    "transactions follow from `guarantee` and `transaction_timeout` of [delivery]";
 const LINGER: &str = "librdkafka rounds a fraction up to a whole millisecond: 0.1 costs 1.1 ms";
 
 /// Properties that Hotspur owns: name, what is allowed, why.

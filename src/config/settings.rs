@@ -171,6 +171,8 @@ pub struct Delivery {
     pub guarantee: Guarantee,
     /// `commit_interval`.
     pub commit_interval: Duration,
+    /// `transaction_timeout`.
+    pub transaction_timeout: Duration,
 }
 
 /// What is promised about each record.
@@ -180,6 +182,15 @@ pub enum Guarantee {
     AtMostOnce,
     /// Committed after its results are acknowledged.
     AtLeastOnce,
+    /// Results, dead letters and positions in one transaction.
+    ExactlyOnce,
+}
+
+impl Settings {
+    /// What names this process's transactions to the brokers: the same after a restart.
+    pub fn transactional_id(&self) -> String {
+        format!("{}-{}", self.source.group, self.instance)
+    }
 }
 
 impl Guarantee {
@@ -188,6 +199,7 @@ impl Guarantee {
         match self {
             Guarantee::AtMostOnce => "at-most-once",
             Guarantee::AtLeastOnce => "at-least-once",
+            Guarantee::ExactlyOnce => "exactly-once",
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{
     build::Builder,
-    settings::{Core, Idle, KafkaClient, Settings},
-    units::show_size,
+    settings::{Core, Guarantee, Idle, KafkaClient, Settings},
+    units::{show_duration, show_size},
 };
 
 /// Properties of which the first may not exceed the second: names and defaults.
@@ -25,6 +25,38 @@ impl Builder<'_> {
         self.check_client("sink.kafka", &settings.sink.client);
         self.check_client("dead_letters", &settings.dead_letters.client);
         self.check_producer(settings);
+        if settings.delivery.guarantee == Guarantee::ExactlyOnce {
+            self.check_transactions(settings);
+        }
+    }
+
+    fn check_transactions(&mut self, settings: &Settings) {
+        let (sink, dead, delivery) =
+            (&settings.sink.client, &settings.dead_letters.client, &settings.delivery);
+        if sink.brokers != settings.source.client.brokers {
+            let message = "exactly-once commits results and positions in one transaction, which \
+                           the brokers of the source must be able to see";
+            self.error("delivery.guarantee", message, "sink and source on the same brokers");
+        } else if sink != dead {
+            let message = "exactly-once writes dead letters in the transaction of the results";
+            let hint = "the same brokers and properties for [dead_letters] and [sink.kafka]";
+            self.error("delivery.guarantee", message, hint);
+        }
+        let [interval, timeout] = [delivery.commit_interval, delivery.transaction_timeout];
+        if interval * 2 > timeout {
+            let message = format!(
+                "a transaction of {} would run into its timeout of {}",
+                show_duration(interval),
+                show_duration(timeout)
+            );
+            let hint = "at most half of delivery.transaction_timeout";
+            self.error("delivery.commit_interval", message, hint);
+        }
+        if !self.stands("instance") {
+            let message = "exactly-once wants an instance that stays over a restart; without one \
+                           readers wait out transaction_timeout after a crash";
+            self.warning("delivery.guarantee", message, "instance = \"0\", one for each process");
+        }
     }
 
     fn check_limits(&mut self, settings: &Settings) {

@@ -21,6 +21,8 @@ pub(crate) struct Partition {
     pub(crate) in_flight: u32,
     /// Everything below is settled, or admitted where the guarantee commits ahead.
     pub(crate) position: Option<i64>,
+    /// The offset of the first record of this ownership; kept where a position may go back.
+    pub(crate) first: Option<i64>,
     /// The broker confirmed a commit up to here.
     pub(crate) committed: Option<i64>,
     /// It stands in the list of those to be committed.
@@ -40,6 +42,7 @@ const UNKNOWN: Partition = Partition {
     tail: NO_SLOT,
     in_flight: 0,
     position: None,
+    first: None,
     committed: None,
     listed: false,
     committing: false,
@@ -82,6 +85,21 @@ impl Ledger {
         let epoch = self.partition(id).epoch + 1;
         let listed = self.partition(id).listed;
         *self.partition_mut(id) = Partition { epoch, listed, ..UNKNOWN };
+    }
+
+    /// Begins the ownership anew where nothing is committed yet: what was in flight is nobody's.
+    /// Where that is; none if nothing was admitted since.
+    pub(crate) fn go_back(&mut self, id: PartitionId) -> Option<i64> {
+        let Partition { epoch, committed, first, position, in_flight, .. } = *self.partition(id);
+        if in_flight == 0 && position == committed {
+            return None;
+        }
+        self.assign(id);
+        let start = committed.or(first);
+        let partition = self.partition_mut(id);
+        debug_assert_eq!(partition.epoch, epoch + 1);
+        (partition.position, partition.committed) = (start, start);
+        start
     }
 
     /// Notes a position to be committed.

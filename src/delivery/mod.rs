@@ -4,6 +4,7 @@
 //! talks to a broker. At least once: a partition's position moves past a record once its results
 //! or its dead letter are acknowledged, or it was skipped. At most once: the position moves when a
 //! record is admitted, and the record is handed out only after a commit beyond it was confirmed.
+//! Exactly once: as at least once, and where results are taken back positions go back with them.
 //! Either way positions move in order, and a partition that was lost is never committed.
 //!
 //! What this does not do: decide when to commit, form results, or count time.
@@ -34,6 +35,9 @@ pub enum Order {
     ProcessThenCommit,
     /// At most once: committed, then processed.
     CommitThenProcess,
+    /// Exactly once: as at least once, and results are committed with the positions; until then
+    /// they can be taken back.
+    Together,
 }
 
 /// What became of an offer to admit a record.
@@ -86,6 +90,8 @@ pub struct Delivery {
     commit_under_way: bool,
     ticket: u64,
     dropped: u64,
+    /// Records of partitions that the run gave up: they come again.
+    forsaken: usize,
 }
 
 impl Delivery {
@@ -104,6 +110,7 @@ impl Delivery {
             commit_under_way: false,
             ticket: 0,
             dropped: 0,
+            forsaken: 0,
         }
     }
 
@@ -115,7 +122,7 @@ impl Delivery {
     /// Records of partitions that are still ours which are not settled, or, at least once, settled
     /// and not covered by a confirmed commit: if the run ends now, they come again.
     pub fn unfinished(&self) -> usize {
-        self.ledger.unfinished() as usize
+        self.ledger.unfinished() as usize + self.forsaken
     }
 
     /// Bytes that records in flight hold.
@@ -177,6 +184,28 @@ impl Delivery {
         in_flight
     }
 
+    /// Results since the last confirmed commit were taken back: every partition goes back to where
+    /// that was, and what is in flight is nobody's. Those that the group wants back, or all if the
+    /// run ends, are given up instead. What there is to go back to is added to `positions`.
+    pub fn go_back(
+        &mut self,
+        owned: &[PartitionId],
+        is_ending: bool,
+        positions: &mut Vec<(PartitionId, i64)>,
+    ) {
+        for &id in owned {
+            let partition = self.ledger.partition(id);
+            let unfinished = partition.in_flight as usize + partition.uncommitted as usize;
+            self.free_settled(id);
+            if self.ledger.partition(id).revoking {
+                self.ledger.disown(id);
+                self.forsaken += if is_ending { unfinished } else { 0 };
+            } else {
+                positions.extend(self.ledger.go_back(id).map(|offset| (id, offset)));
+            }
+        }
+    }
+
     /// Frees what is settled and waits for older records: once nobody owns the partition, no
     /// older one will.
     fn free_settled(&mut self, id: PartitionId) {
@@ -210,6 +239,9 @@ impl Delivery {
             return Admission::Full;
         };
         self.append(record.partition, index);
+        if self.order == Order::Together {
+            self.ledger.partition_mut(record.partition).first.get_or_insert(record.offset);
+        }
         if self.order == Order::CommitThenProcess {
             self.ledger.reach(record.partition, record.offset + 1);
         }
@@ -247,7 +279,7 @@ impl Delivery {
             let slot = self.ring.slot(self.ring.index(sequence));
             let partition = self.ledger.partition(slot.partition);
             let ours = partition.owned && partition.epoch == slot.epoch;
-            let covered = self.order == Order::ProcessThenCommit
+            let covered = self.order != Order::CommitThenProcess
                 || partition.committed.is_some_and(|committed| slot.offset < committed);
             if ours && !covered && (!partition.revoking || partition.committing) {
                 return None;
@@ -288,6 +320,23 @@ impl Delivery {
     /// Which partition a record in flight came from.
     pub fn partition(&self, sequence: Sequence) -> PartitionId {
         self.ring.slot(self.ring.index(sequence)).partition
+    }
+
+    /// True if the record at that offset is covered by a confirmed commit.
+    pub fn is_committed(&self, partition: PartitionId, offset: i64) -> bool {
+        self.ledger.partition(partition).committed.is_some_and(|committed| offset < committed)
+    }
+
+    /// The partition and offset of a record in flight.
+    pub fn place(&self, sequence: Sequence) -> (PartitionId, i64) {
+        let slot = self.ring.slot(self.ring.index(sequence));
+        (slot.partition, slot.offset)
+    }
+
+    /// The partition and offset of the record that a token is of.
+    pub fn place_of(&self, token: Token) -> (PartitionId, i64) {
+        let slot = self.ring.slot(tokens::index(token));
+        (slot.partition, slot.offset)
     }
 
     /// Why a record is being dead-lettered, if it is.
@@ -436,7 +485,7 @@ impl Delivery {
         if head == NO_SLOT {
             partition.tail = NO_SLOT;
         }
-        if self.order == Order::ProcessThenCommit {
+        if self.order != Order::CommitThenProcess {
             partition.uncommitted += u64::from(freed);
             self.ledger.reach(id, position);
         }

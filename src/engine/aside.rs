@@ -20,7 +20,7 @@ use crate::{
     clock::{Clock, Ticks},
     delivery::Sequence,
     limits::WAITING_LOOKED_AT_MAX,
-    record::PartitionId,
+    record::{PartitionId, Record},
     transport::{Sink, Source},
     verdict::{Awaited, Verdict},
 };
@@ -109,7 +109,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     fn lane(&self, sequence: Sequence) -> Lane {
         let record = self.delivery.record(sequence, "", 0);
-        self.waiting.lane(&record)
+        // Exactly once a partition's records wait for each other: see `transaction`.
+        let key = record.key.filter(|_| !self.transaction.is_used());
+        self.waiting.lane(&Record { key, ..record })
     }
 
     /// Looks at records that wait, as many as a turn may: those that have an answer, or no more

@@ -57,7 +57,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     /// Acts on what the source learned.
     pub(super) fn hear_source(&mut self, now: Ticks) -> usize {
         let mut count = 0;
-        let mut fatal = None;
+        let (mut fatal, mut has_lost, mut transaction) = (None, false, None);
+        let mut is_taken_back = false;
         let retry_due = Ticks(now.0 + self.clock.ticks(COMMIT_RETRY_NS_MAX));
         let Engine { source, delivery, waiting, owned, revoking, meter, phase, .. } = self;
         while let Some(event) = source.next_event() {
@@ -83,6 +84,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                         Ticks(now.0 + self.clock.ticks(self.options.drain_timeout_ns));
                 }
                 SourceEvent::Lost(partitions) => {
+                    has_lost = true;
                     disown(delivery, owned, revoking, partitions);
                     waiting.hurry();
                     let (partitions, owned) = (partitions.len(), owned.len());
@@ -95,12 +97,28 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                         self.commit_due = self.commit_due.min(retry_due);
                     }
                     meter.committed(result);
+                    transaction = Some(result);
                     fatal = fatal.or(result.err().filter(|trouble| !trouble.heals));
+                }
+                SourceEvent::Aborted(result) => {
+                    is_taken_back = true;
+                    fatal = fatal.or(result.err());
                 }
                 SourceEvent::Trouble(trouble) => {
                     meter.trouble(trouble);
                     fatal = fatal.or((!trouble.heals).then_some(trouble));
                 }
+            }
+        }
+        if self.transaction.is_used() {
+            if let Some(result) = transaction {
+                self.end_transaction(now, result);
+            }
+            if is_taken_back {
+                self.end_abort();
+            }
+            if has_lost {
+                self.abort("partitions were lost");
             }
         }
         while let Some(peer) = self.source.next_recovery() {
@@ -178,8 +196,15 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// Hands results over until none are left or the sink has no room.
     pub(super) fn hand_over(&mut self) -> usize {
+        if !self.transaction.is_open() {
+            return 0;
+        }
         let mut count = 0;
         while let Some((index, owner)) = self.outbox.next() {
+            if self.transaction.has_suspects() && self.waits_alone(owner) {
+                break;
+            }
+            let is_one_of_several = self.transaction.is_used() && self.outbox.is_one_of_several();
             let Engine { sink, delivery, outbox, meter, clock, .. } = self;
             let record = delivery.record(owner, "", 0);
             let output = outbox.results.output(index, &record);
@@ -193,8 +218,17 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                     stamps.sent = now;
                     meter.sent(clock, destination, (!is_letter).then_some(stamps.encoded), now);
                     outbox.advance();
+                    self.transaction.handed_over();
                 }
                 Err(SendError::Full) => break,
+                Err(SendError::Refused(refusal)) if refusal.aborts => {
+                    self.abort(refusal.code);
+                    break;
+                }
+                Err(SendError::Refused(refusal)) if is_one_of_several => {
+                    self.refuse_part(owner, refusal);
+                    break;
+                }
                 Err(SendError::Refused(refusal)) => {
                     outbox.advance();
                     self.refuse(token, refusal);
@@ -207,6 +241,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// One result will not be taken: its record is dead-lettered, or the run ends.
     fn refuse(&mut self, token: Token, refusal: Refusal) {
+        if refusal.aborts {
+            return self.refuse_transaction(token, refusal);
+        }
         if refusal.fatal {
             // The sink may know more than a code.
             self.hear_sink();
@@ -265,7 +302,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             || self.options.order == Order::CommitThenProcess;
         let hurried = wanted_now && !self.commit_failed;
         let mut work = dropped as usize;
-        if (hurried || now >= self.commit_due) && self.delivery.wants_commit() {
+        let is_due = hurried || now >= self.commit_due;
+        if self.transaction.is_used() {
+            work += self.keep_transaction(now, is_due);
+        } else if is_due && self.delivery.wants_commit() {
             work += self.commit(now);
         }
         if !self.revoking.is_empty() {
@@ -290,6 +330,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if !drained && now < self.revoke_deadline {
             return 0;
         }
+        if !drained && self.transaction.is_used() {
+            self.abort("partitions that the group wants back were not finished in time");
+            return 0;
+        }
         self.source.release(&self.revoking);
         let drain_ticks = self.clock.ticks(self.options.drain_timeout_ns);
         let since = Ticks(self.revoke_deadline.0.saturating_sub(drain_ticks));
@@ -307,6 +351,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     fn finish_run(&mut self, now: Ticks, deadline: Ticks, cause: Cause) {
         let settled = self.delivery.in_flight() == 0
+            && self.transaction.is_settled()
             && !self.delivery.commit_under_way()
             && !self.delivery.wants_commit();
         if !settled && now < deadline {
@@ -326,6 +371,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let stuck = !self.outbox.is_empty()
             || !self.delivery.has_room()
             || !self.revoking.is_empty()
+            || self.transaction.awaits_sink()
             || self.phase != Phase::Running;
         let commit_waits = self.clock.now() >= self.commit_due;
         // A sink that is not asked for acknowledgements would never take its signal back.

@@ -6,13 +6,14 @@
 
 use super::{
     Processed,
+    books::Books,
     turn::{Attempt, Marks},
 };
 use crate::{
     clock::{Clock, Ticks, WallOffset},
-    delivery::Stamps,
-    measure::{Regime, Span, Stage},
-    observe::{HotSide, Notice, PeerTrouble},
+    delivery::{Order, Stamps},
+    measure::{Counters, Regime, Span, Stage},
+    observe::{HotSide, Notice, PeerTrouble, labels::place_of},
     record::{Destination, Record},
     transport::Trouble,
     verdict::{RejectClass, Rejection, Skip, Step},
@@ -25,11 +26,64 @@ pub(crate) struct Meter {
     wall: WallOffset,
     /// Since the figures were last published: which reject classes were told.
     told: [bool; RejectClass::ALL.len()],
+    /// Exactly once: what is not committed yet.
+    books: Option<Box<Books>>,
 }
 
 impl Meter {
-    pub(crate) fn new(hot: HotSide, wall: WallOffset) -> Meter {
-        Meter { hot, wall, told: [false; RejectClass::ALL.len()] }
+    pub(crate) fn new(hot: HotSide, wall: WallOffset, order: Order) -> Meter {
+        let books = (order == Order::Together).then(Box::default);
+        Meter { hot, wall, told: [false; RejectClass::ALL.len()], books }
+    }
+
+    /// Exactly once: no more records may be emitted before a commit.
+    pub(crate) fn is_full_of_uncommitted(&self) -> bool {
+        self.books.as_ref().is_some_and(|it| it.is_full())
+    }
+
+    /// What is acknowledged from now on still belongs to the transaction that closes; what is
+    /// processed from now on, to the next.
+    pub(crate) fn close_books(&mut self) {
+        if let Some(books) = &mut self.books {
+            books.close();
+        }
+    }
+
+    /// It was committed at `now`.
+    pub(crate) fn commit_books(&mut self, clock: &impl Clock, now: Ticks) {
+        if let Some(books) = &mut self.books {
+            books.commit(clock, now, &mut self.hot);
+        }
+    }
+
+    /// Records times of the last commit, as many as a turn may.
+    pub(crate) fn record_committed(&mut self, clock: &impl Clock) -> usize {
+        self.books.as_mut().map_or(0, |books| books.record_some(clock, &mut self.hot))
+    }
+
+    /// It was taken back: its records come again and are counted then.
+    pub(crate) fn abandon_books(&mut self) {
+        if let Some(books) = &mut self.books {
+            books.abandon();
+        }
+    }
+
+    /// Where what is decided about records is counted.
+    #[inline]
+    fn sums(&mut self) -> &mut Counters {
+        match &mut self.books {
+            None => self.hot.counters(),
+            Some(books) => books.decided(),
+        }
+    }
+
+    /// The same for what was acknowledged.
+    #[inline]
+    fn acknowledged_sums(&mut self) -> &mut Counters {
+        match &mut self.books {
+            None => self.hot.counters(),
+            Some(books) => books.acknowledged(),
+        }
     }
 
     /// The time since the last turn began is the regime's that it ended in.
@@ -45,7 +99,7 @@ impl Meter {
     /// A record's turn came at `start`.
     #[inline]
     pub(crate) fn took(&mut self, clock: &impl Clock, stamps: &Stamps, start: Ticks) {
-        self.hot.counters().polled += 1;
+        self.sums().polled += 1;
         self.hot.record(Stage::Queue, clock.nanos(stamps.arrived, stamps.polled));
         self.hot.record(Stage::Batch, clock.nanos(stamps.polled, start));
     }
@@ -105,7 +159,7 @@ impl Meter {
         from: Option<Ticks>,
         to: Ticks,
     ) {
-        self.hot.produced(destination);
+        self.sums().results[usize::from(destination.0)] += 1;
         if let Some(from) = from {
             self.hot.record(Stage::Send, clock.nanos(from, to));
         }
@@ -113,17 +167,23 @@ impl Meter {
 
     /// All results of a record are acknowledged, the last at `at`.
     pub(crate) fn emitted(&mut self, clock: &impl Clock, stamps: &Stamps, at: Ticks) {
-        self.hot.counters().emitted += 1;
+        self.acknowledged_sums().emitted += 1;
         self.hot.record(Stage::Ack, clock.nanos(stamps.sent, at));
         self.hot.record(Span::Transit, clock.nanos(stamps.arrived, stamps.sent));
         if let Some(source_ns) = stamps.source_ns.filter(|it| *it >= 0) {
             let here = clock.nanos(stamps.arrived, at.max(stamps.sent));
-            self.hot.record(Span::EndToEnd, source_ns as u64 + here);
+            let nanos = source_ns as u64 + here;
+            match &mut self.books {
+                None => self.hot.record(Span::EndToEnd, nanos),
+                Some(books) => books.emitted(at, Some(nanos)),
+            }
+        } else if let Some(books) = &mut self.books {
+            books.emitted(at, None);
         }
     }
 
     pub(crate) fn skipped(&mut self, skip: Skip) {
-        self.hot.skipped(skip);
+        self.sums().skipped.count(skip.class as usize, place_of(skip.step));
     }
 
     /// A record will be dead-lettered; the first of a class since the last publication is told.
@@ -135,7 +195,7 @@ impl Meter {
 
     /// Its dead letter is acknowledged.
     pub(crate) fn rejected(&mut self, class: RejectClass, step: Step) {
-        self.hot.rejected(class, step);
+        self.acknowledged_sums().rejected.count(class as usize, place_of(step));
     }
 
     pub(crate) fn refused(&mut self) {

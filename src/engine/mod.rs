@@ -7,6 +7,7 @@
 //! What this does not do: sleep (see `idle`), own a thread (see `runner`), form results.
 
 mod aside;
+mod books;
 pub mod control;
 mod duties;
 pub mod idle;
@@ -14,6 +15,7 @@ mod meter;
 mod outbox;
 mod phase;
 pub mod runner;
+mod transaction;
 mod turn;
 mod waiting;
 

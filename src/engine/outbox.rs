@@ -19,6 +19,7 @@ pub(crate) struct Outbox {
     pub(crate) results: Results,
     owners: Vec<Sequence>,
     handed_over: usize,
+    entries_max: usize,
 }
 
 impl Outbox {
@@ -27,7 +28,20 @@ impl Outbox {
             results: Results::with_capacity(bytes, entries),
             owners: Vec::with_capacity(entries),
             handed_over: 0,
+            entries_max: entries,
         }
+    }
+
+    /// True if a part of a record's results was handed over, and the rest waits.
+    pub(crate) fn is_within_record(&self) -> bool {
+        let before = self.handed_over.checked_sub(1).and_then(|it| self.owners.get(it));
+        before.is_some() && before == self.owners.get(self.handed_over)
+    }
+
+    /// True if the record of the next result has others.
+    pub(crate) fn is_one_of_several(&self) -> bool {
+        let next = self.owners.get(self.handed_over);
+        self.is_within_record() || next == self.owners.get(self.handed_over + 1)
     }
 
     /// True if nothing waits to be handed over.
@@ -44,7 +58,7 @@ impl Outbox {
 
     /// True if the arena is as full as a turn may leave it.
     pub(crate) fn is_full(&self) -> bool {
-        self.results.bytes_len() >= OUTBOX_BYTES
+        self.results.bytes_len() >= OUTBOX_BYTES || self.results.len() >= self.entries_max
     }
 
     /// The next result to be handed over, by index, and whose it is.

@@ -7,12 +7,13 @@ use super::{
     meter::Meter,
     outbox::{OUTBOX_BYTES, Outbox},
     phase::Phase,
+    transaction::Transaction,
     waiting::Waiting,
 };
 use crate::{
     clock::{Clock, Ticks, WallOffset},
     delivery::{Admission, Delivery, Order, Sequence, dead_letter::Letter},
-    limits::{CUT_LETTER_BYTES, PARTITIONS_MAX},
+    limits::{CUT_LETTER_BYTES, GATHERED_RESULTS_MAX, PARTITIONS_MAX},
     measure::Regime,
     observe::HotSide,
     pipeline::Mark,
@@ -42,6 +43,8 @@ pub struct Options {
     pub streams_headers: bool,
     /// Nanoseconds between two commits.
     pub commit_interval_ns: u64,
+    /// Exactly once: nanoseconds that a transaction may wait for its acknowledgements.
+    pub transaction_timeout_ns: u64,
     /// Nanoseconds between two publications of figures.
     pub publish_interval_ns: u64,
     /// Nanoseconds that the end of a run, or of a partition's ownership, may take.
@@ -102,6 +105,7 @@ pub struct Engine<C, S, K, P> {
     pub(super) answers: Vec<Answer>,
     /// Why records were rejected whose dead letter the broker may refuse for its size.
     pub(super) large_letters: Vec<(Sequence, Rejection)>,
+    pub(super) transaction: Transaction,
     pub(super) commit_due: Ticks,
     /// What the log was told last.
     pub(super) is_paused: bool,
@@ -122,11 +126,14 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         options: Options,
     ) -> Engine<C, S, K, P> {
         let now = clock.now();
+        let gathered = if options.order == Order::Together { GATHERED_RESULTS_MAX } else { 0 };
+        let entries = 3 * options.batch + gathered;
         Engine {
             delivery: Delivery::new(options.order, options.in_flight, options.in_flight_bytes),
             waiting: Waiting::new(options.waiting.min(options.in_flight)),
-            outbox: Outbox::with_capacity(2 * OUTBOX_BYTES, 3 * options.batch),
-            meter: Meter::new(hot, wall),
+            outbox: Outbox::with_capacity(2 * OUTBOX_BYTES, entries),
+            meter: Meter::new(hot, wall, options.order),
+            transaction: Transaction::new(options.order),
             phase: Phase::Running,
             owned: Vec::with_capacity(PARTITIONS_MAX),
             revoking: Vec::with_capacity(PARTITIONS_MAX),
@@ -194,7 +201,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         work += self.collect_acks(now);
         work += self.hand_over();
         self.waiting.tell_time(now, self.is_paused);
-        if self.outbox.is_empty() && !self.is_paused {
+        if self.may_process() {
             work += self.take_records();
             work += self.process_waiting(now);
             work += self.process_ready();
@@ -206,6 +213,12 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         }
         self.meter.end_turn(now, self.regime(work));
         work
+    }
+
+    /// Results of a turn are handed over before others are made, except while they gather.
+    fn may_process(&self) -> bool {
+        let has_room = self.outbox.is_empty() || self.transaction.is_closed();
+        has_room && !self.is_paused && !self.transaction.is_taken_back()
     }
 
     fn regime(&self, work: usize) -> Regime {
@@ -276,6 +289,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if let Some(cut) = self.delivery.cut(sequence) {
             self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
             self.reject(sequence, too_large(cut.len));
+            return (self.clock.now(), None);
+        }
+        if self.transaction.has_suspects()
+            && let Some(rejection) = self.proven(sequence)
+        {
+            self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
+            self.reject(sequence, rejection);
             return (self.clock.now(), None);
         }
         let Engine { source, delivery, process, outbox, meter, clock, .. } = self;

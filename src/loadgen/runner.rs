@@ -289,7 +289,13 @@ mod tests {
         }
     }
 
-    const REFUSAL: Refusal = Refusal { code: "MSG_SIZE_TOO_LARGE", too_large: true, fatal: false };
+    const REFUSAL: Refusal = Refusal {
+        code: "MSG_SIZE_TOO_LARGE",
+        too_large: true,
+        fatal: false,
+        aborts: false,
+        is_about_content: true,
+    };
 
     impl Sink for SlowSink {
         fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {

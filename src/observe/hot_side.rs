@@ -7,9 +7,9 @@ use crossbeam_queue::ArrayQueue;
 use crate::{
     clock::Ticks,
     measure::{self, Counters, Recorder, Regime, Span},
-    observe::{Notice, RejectSample, labels::place_of},
-    record::{Destination, Record},
-    verdict::{RejectClass, Rejection, Skip, Step},
+    observe::{Notice, RejectSample},
+    record::Record,
+    verdict::Rejection,
 };
 
 /// What the hot thread writes to. Nothing here allocates, locks or blocks.
@@ -48,18 +48,6 @@ impl HotSide {
         self.recorder.counters()
     }
 
-    /// Counts a record that was passed over.
-    #[inline]
-    pub fn skipped(&mut self, skip: Skip) {
-        self.counters().skipped.count(skip.class as usize, place_of(skip.step));
-    }
-
-    /// Counts a record whose dead letter is acknowledged.
-    #[inline]
-    pub fn rejected(&mut self, class: RejectClass, step: Step) {
-        self.counters().rejected.count(class as usize, place_of(step));
-    }
-
     /// Tells of a record that is being dead-lettered, as a sample of its class.
     pub fn tell_rejection(&mut self, rejection: &Rejection, record: &Record<'_>) {
         self.tell(Notice::Rejected(RejectSample {
@@ -70,12 +58,6 @@ impl HotSide {
             partition_number: record.partition_number,
             offset: record.offset,
         }));
-    }
-
-    /// Counts a result that was handed over.
-    #[inline]
-    pub fn produced(&mut self, destination: Destination) {
-        self.counters().results[usize::from(destination.0)] += 1;
     }
 
     /// Goes over to another regime.

@@ -49,6 +49,15 @@ pub trait Source {
     /// a `SourceEvent::Committed` with the same ticket. At most one is under way at a time.
     fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]);
 
+    /// Takes back what the sink was given since the last confirmed commit, where results and
+    /// positions are committed together: none of it will be seen by readers. Goes back with these
+    /// partitions, so that the next record of each is the one at that offset, or the first behind
+    /// it. The answer is a `SourceEvent::Aborted`; until then nothing is lent. Not to be called
+    /// while a commit is under way.
+    fn abort(&mut self, _positions: &[(PartitionId, i64)]) {
+        unreachable!("results of this source's sink are not held back until a commit");
+    }
+
     /// Lets go of partitions that a `SourceEvent::Revoked` named, after what was in flight for them
     /// has been settled and committed.
     fn release(&mut self, partitions: &[PartitionId]);
@@ -85,6 +94,8 @@ pub enum SourceEvent<'a> {
         /// An error heals with the next commit, or is followed by `Lost`.
         result: Result<(), Trouble>,
     },
+    /// What `abort` asked for was done, or never will be: then the run must end.
+    Aborted(Result<(), Trouble>),
     /// Something went wrong.
     Trouble(Trouble),
 }
@@ -142,6 +153,11 @@ pub struct Refusal {
     pub too_large: bool,
     /// True if nothing more can be produced with this sink: not this one result's fault.
     pub fatal: bool,
+    /// True if the transaction that it belonged to cannot be committed any more, or that none can
+    /// be begun before what is to be committed is taken back.
+    pub aborts: bool,
+    /// True if it is about what the result says, and another might be taken.
+    pub is_about_content: bool,
 }
 
 /// Why a result was not taken.

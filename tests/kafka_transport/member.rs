@@ -86,7 +86,7 @@ impl Member {
     }
 
     pub(crate) fn with(settings: &settings::KafkaSource) -> Member {
-        let source = KafkaSource::open(settings, "test", TscClock::new()).unwrap();
+        let source = KafkaSource::open(settings, "test", TscClock::new(), None).unwrap();
         Member { source, said: Vec::new(), records: Vec::new() }
     }
 
@@ -117,6 +117,7 @@ impl Member {
                 SourceEvent::Revoked(it) => Said::Revoked(it.to_vec()),
                 SourceEvent::Lost(it) => Said::Lost(it.to_vec()),
                 SourceEvent::Committed { ticket, result } => Said::Committed(ticket, result),
+                SourceEvent::Aborted(_) => unreachable!("it has no transactions"),
                 SourceEvent::Trouble(trouble) => Said::Trouble(trouble),
             });
         }

@@ -96,7 +96,13 @@ impl Sink for Judge {
             return Err(SendError::Full);
         }
         if output.destination != DEAD && is_refused(output.value) {
-            let refusal = Refusal { code: "INVALID_RECORD", too_large: false, fatal: false };
+            let refusal = Refusal {
+                code: "INVALID_RECORD",
+                too_large: false,
+                fatal: false,
+                aborts: false,
+                is_about_content: true,
+            };
             self.answers.push((token, Some(refusal)));
         } else {
             self.fates.borrow_mut().push(fate(output));
@@ -299,6 +305,7 @@ fn options(order: Order) -> Options {
         dead_letters: DEAD,
         streams_headers: false,
         commit_interval_ns: 10,
+        transaction_timeout_ns: 1_000_000_000,
         publish_interval_ns: 1_000_000,
         drain_timeout_ns: 1_000_000_000,
     }

@@ -35,7 +35,11 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
             topic: "in.dead".to_owned(),
             streams_headers: false,
         },
-        delivery: Delivery { guarantee: Guarantee::AtLeastOnce, commit_interval: second },
+        delivery: Delivery {
+            guarantee: Guarantee::AtLeastOnce,
+            commit_interval: second,
+            transaction_timeout: second,
+        },
         tables: tables.iter().map(|name| table(name)).collect(),
         steps: operators.into_iter().enumerate().map(step).collect(),
         latency: Latency { origin: "record.timestamp".to_owned(), unit_nanos: 1_000_000 },

@@ -144,6 +144,12 @@ impl Client {
         self.trouble(code, text.as_str())
     }
 
+    /// The error after which this client is of no more use; none if it is of use.
+    pub(super) fn fatal_code(&self) -> Code {
+        // SAFETY: the client is live; no text is wanted.
+        unsafe { rd::rd_kafka_fatal_error(self.handle(), ptr::null_mut(), 0) }
+    }
+
     /// Why this client is of no more use.
     pub(super) fn fatal_trouble(&self) -> Trouble {
         let mut text = [0 as c_char; ERROR_TEXT_BYTES];

@@ -175,6 +175,27 @@ pub(super) fn trouble_with(peer: &'static str, right: Right, code: Code, text: &
     }
 }
 
+/// Whether a transaction that ended with this error can be taken back and the next one begun, by
+/// this producer or another of its name.
+pub(super) fn is_mended_by_abort(code: Code) -> bool {
+    use Code::*;
+    heals(code) || matches!(code, RD_KAFKA_RESP_ERR__FATAL | RD_KAFKA_RESP_ERR__STATE)
+}
+
+/// Whether a broker refuses a result, or its batch, for what it says.
+pub(super) fn is_about_content(code: Code) -> bool {
+    use Code::*;
+    matches!(
+        code,
+        RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE
+            | RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE
+            | RD_KAFKA_RESP_ERR_INVALID_RECORD
+            | RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP
+            | RD_KAFKA_RESP_ERR_INVALID_MSG
+            | RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE
+    )
+}
+
 /// Why one result was refused.
 pub(super) fn refusal(code: Code) -> Refusal {
     use Code::*;
@@ -195,7 +216,8 @@ pub(super) fn refusal(code: Code) -> Refusal {
             | RD_KAFKA_RESP_ERR_PRODUCER_FENCED
             | RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS
     ) || (!heals(code) && code != RD_KAFKA_RESP_ERR__INVALID_ARG);
-    Refusal { code: name_of(code), too_large, fatal }
+    let is_about_content = is_about_content(code);
+    Refusal { code: name_of(code), too_large, fatal, aborts: false, is_about_content }
 }
 
 /// True where a commit failed because the group has moved on without this member.

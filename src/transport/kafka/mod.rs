@@ -4,10 +4,10 @@
 //! do the rest, on the cores that the creating thread may run on. Reading order: `native` (owners
 //! of its objects), `client` with `interceptor`, `source` with `membership`, `assignment`, `start`,
 //! `offsets`, `lent` and `arrivals`, then `sink` with `producer`, `fields`, `resend` and
-//! `acknowledgements`; `outage` is of both. `admin` and `rights` are for before a run, `embedded`
+//! `acknowledgements`; `transactions` and `outage` are of both. `admin` and `rights` are for before a run, `embedded`
 //! for demos and tests.
 //!
-//! What this does not do: transactions, the newer group protocol, subscriptions by pattern.
+//! What this does not do: the newer group protocol, subscriptions by pattern.
 
 mod acknowledgements;
 mod admin;
@@ -31,6 +31,7 @@ mod rights;
 mod sink;
 mod source;
 mod start;
+mod transactions;
 mod wake;
 
 pub use admin::{KafkaAdmin, NewTopic, PartitionLag};
@@ -38,3 +39,4 @@ pub use client::property_problems;
 pub use embedded::{EmbeddedKafka, Request, RequestError};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
+pub use transactions::TransactionalProducer;

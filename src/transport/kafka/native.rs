@@ -62,6 +62,38 @@ pub(super) unsafe fn outcome(error: *mut rd::rd_kafka_error_t) -> Result<(), (Co
     }
 }
 
+/// What a call about transactions came to, if not to what was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    pub(super) code: Code,
+    pub(super) text: Sentence,
+    /// The same call may do next time.
+    pub(super) is_retriable: bool,
+    /// The transaction is to be aborted.
+    pub(super) requires_abort: bool,
+    /// The client is of no more use.
+    pub(super) is_fatal: bool,
+}
+
+/// Takes librdkafka's error object apart, and frees it.
+///
+/// # Safety
+///
+/// As for `outcome`.
+pub(super) unsafe fn failure(error: *mut rd::rd_kafka_error_t) -> Result<(), Failure> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the caller gave a live error that only this function uses.
+    unsafe {
+        let is_retriable = rd::rd_kafka_error_is_retriable(error) != 0;
+        let requires_abort = rd::rd_kafka_error_txn_requires_abort(error) != 0;
+        let is_fatal = rd::rd_kafka_error_is_fatal(error) != 0;
+        let fail = |(code, text)| Failure { code, text, is_retriable, requires_abort, is_fatal };
+        outcome(error).map_err(fail)
+    }
+}
+
 /// A topic's or group's name as C wants it. A NUL cannot be in a name that a broker knows.
 pub(super) fn c_name(name: &str) -> CString {
     CString::new(name.replace('\0', "")).unwrap_or_default()
@@ -299,6 +331,13 @@ impl PartitionList {
     pub(super) fn entries(&self) -> &[PartitionEntry] {
         // SAFETY: the list is ours and borrowed for as long as the slice.
         unsafe { entries(self.handle()) }
+    }
+
+    /// Another list of the same entries, with their texts.
+    pub(super) fn copy(&self) -> PartitionList {
+        // SAFETY: the list is ours.
+        let handle = unsafe { rd::rd_kafka_topic_partition_list_copy(self.handle()) };
+        PartitionList { handle: NonNull::new(handle).expect("librdkafka aborts without memory") }
     }
 
     /// Appends a partition; returns its index.

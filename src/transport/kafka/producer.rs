@@ -51,6 +51,15 @@ const OWNED: [(&str, &str); 4] = [
     ("delivery.report.only.error", "false"),
 ];
 
+/// What a producer with transactions is told beside.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    /// The same after a restart of the process, and no other process's.
+    pub(super) transactional_id: String,
+    /// How long the brokers leave a transaction open.
+    pub(super) timeout: Duration,
+}
+
 /// How long to wait for a broker, and for each topic's partitions, and when not any more.
 type Wait<'a> = (Duration, &'a AtomicBool);
 
@@ -62,9 +71,19 @@ pub(super) fn start(
     settings: &KafkaClient,
     topics: &[String],
     times: &Arc<AckTimes>,
+    named: Option<&Named>,
     wait: Wait<'_>,
 ) -> Result<(Arc<Client>, Vec<Topic>), Trouble> {
-    let client = start_client(peer, settings, &OWNED, times, wait)?;
+    let timeout = named.map(|it| it.timeout.as_millis().to_string()).unwrap_or_default();
+    let mut owned = OWNED.to_vec();
+    if let Some(named) = named {
+        owned.push(("transactional.id", named.transactional_id.as_str()));
+        owned.push(("transaction.timeout.ms", timeout.as_str()));
+        // What is not taken by then is taken back with the whole transaction.
+        owned.retain(|(name, _)| *name != "message.timeout.ms");
+        owned.push(("message.timeout.ms", timeout.as_str()));
+    }
+    let client = start_client(peer, settings, &owned, times, wait)?;
     let handles = open_topics(&client, topics, wait)?;
     let limit = batch_limit::smallest(&client, topics, LIMITS_TIMEOUT);
     let Some(limit) = limit.filter(|it| *it < batch_bytes(settings)) else {
@@ -73,7 +92,11 @@ pub(super) fn start(
     // It is set before a client starts, so this one goes; it has written nothing.
     drop((handles, client));
     let limit = limit.max(1).to_string();
-    let owned: Vec<_> = OWNED.into_iter().chain([(BATCH, limit.as_str())]).collect();
+    owned.push((BATCH, limit.as_str()));
+    if named.is_some() {
+        // One that the broker refused would cost the transaction.
+        owned.push(("message.max.bytes", limit.as_str()));
+    }
     let client = start_client(peer, settings, &owned, times, wait)?;
     let handles = open_topics(&client, topics, wait)?;
     Ok((client, handles))

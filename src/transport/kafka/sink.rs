@@ -24,8 +24,9 @@ use super::{
     fields::{Fields, OwnHeaders, parts},
     native::{ANY_PARTITION, Event, OK, Queue, Topic, text_at},
     outage::Outage,
-    producer,
+    producer::{self, Named},
     resend::{Resend, is_divisible},
+    transactions::{Exchange, Producer, Recipe, TransactionalProducer},
     wake::Wake,
 };
 use crate::{
@@ -65,6 +66,8 @@ pub struct KafkaSink {
     wake: Wake,
     is_armed: bool,
     is_signalling: bool,
+    /// Where it writes in transactions: new producers come here.
+    exchange: Option<Arc<Exchange>>,
 }
 
 // SAFETY: the pointers in `reports` are spent as soon as `poll_acks` returns; the rest may move.
@@ -102,16 +105,50 @@ impl KafkaSink {
         clock: TscClock,
         wait: (Duration, &AtomicBool),
     ) -> Result<KafkaSink, Trouble> {
-        assert!(topics.len() <= DESTINATIONS_MAX, "`assemble` numbers at most that many");
         let times = AckTimes::new(clock);
-        let (client, topics) = producer::start(peer, settings, topics, &times, wait)?;
+        let (client, topics) = producer::start(peer, settings, topics, &times, None, wait)?;
+        let events = Queue::main(&client);
+        KafkaSink::with(Producer { client, topics, events }, times, None)
+    }
+
+    /// The same, writing in transactions of that name and timeout, the first of which is begun. What
+    /// comes with it belongs to the source that commits them; see `KafkaSource::open`.
+    pub fn open_transactional(
+        settings: &KafkaClient,
+        topics: &[String],
+        clock: TscClock,
+        (transactional_id, timeout): (String, Duration),
+        wait: (Duration, &AtomicBool),
+    ) -> Result<(KafkaSink, TransactionalProducer), Trouble> {
+        let times = AckTimes::new(clock);
+        let recipe = Recipe {
+            peer: "sink",
+            settings: settings.clone(),
+            topics: topics.to_vec(),
+            times: Arc::clone(&times),
+            named: Named { transactional_id, timeout },
+        };
+        let producer = recipe.make(wait)?;
+        let other = TransactionalProducer::new(recipe, Arc::clone(&producer.client));
+        let exchange = Some(Arc::clone(&other.exchange));
+        Ok((KafkaSink::with(producer, times, exchange)?, other))
+    }
+
+    fn with(
+        producer: Producer,
+        times: Arc<AckTimes>,
+        exchange: Option<Arc<Exchange>>,
+    ) -> Result<KafkaSink, Trouble> {
+        let Producer { client, topics, events } = producer;
+        assert!(topics.len() <= DESTINATIONS_MAX, "`assemble` numbers at most that many");
         let wake = Wake::new().map_err(|it| {
             client.trouble(Code::RD_KAFKA_RESP_ERR__FAIL, &format!("a wake-up pipe: {it}"))
         })?;
         Ok(KafkaSink {
             topics,
-            events: Queue::main(&client),
+            events,
             times,
+            exchange,
             reports: vec![ptr::null(); REPORTS_MAX].into_boxed_slice(),
             troubles: VecDeque::with_capacity(TROUBLES_MAX),
             in_flight: 0,
@@ -123,6 +160,32 @@ impl KafkaSink {
             is_signalling: false,
             client,
         })
+    }
+
+    /// Goes on with another producer, once all of the last one's results are answered.
+    #[inline]
+    fn renew(&mut self) {
+        if self.in_flight > 0 {
+            return;
+        }
+        let next = self.exchange.as_ref().and_then(|it| it.take());
+        if let Some(producer) = next {
+            self.replace(producer);
+        }
+    }
+
+    #[cold]
+    fn replace(&mut self, producer: Producer) {
+        self.events.signal_to_none();
+        (self.is_signalling, self.is_armed) = (false, false);
+        let old = Producer {
+            client: std::mem::replace(&mut self.client, producer.client),
+            topics: std::mem::replace(&mut self.topics, producer.topics),
+            events: std::mem::replace(&mut self.events, producer.events),
+        };
+        if let Some(exchange) = &self.exchange {
+            exchange.give_back(old);
+        }
     }
 
     /// The short way: no headers, and the broker's or client's clock.
@@ -202,6 +265,11 @@ impl KafkaSink {
     /// A result's refusal. One that ends the run is told as trouble, too, which can say more.
     fn refusal(&mut self, code: Code, topic: *mut rd::rd_kafka_topic_t) -> Refusal {
         let refusal = faults::refusal(code);
+        // A transaction is taken back, and a producer of no more use replaced: see `transactions`.
+        let is_mended = self.exchange.is_some() && faults::is_mended_by_abort(code);
+        if refusal.fatal && is_mended {
+            return Refusal { fatal: false, ..refusal };
+        }
         if refusal.fatal {
             // SAFETY: the topic is live, and its name lives as long.
             let topic = unsafe { text_at(rd::rd_kafka_topic_name(topic)) };
@@ -222,9 +290,10 @@ impl KafkaSink {
     fn ack(&mut self, report: &rd_kafka_message_t, now: Ticks) -> Ack {
         let token = Token(report._private as u64);
         let at = self.times.at(token, now);
+        let aborts = self.exchange.is_some();
         let result = match report.err {
             OK => Ok(()),
-            code => Err(self.refusal(code, report.rkt)),
+            code => Err(Refusal { aborts, ..self.refusal(code, report.rkt) }),
         };
         Ack { token, at, result }
     }
@@ -236,6 +305,7 @@ impl Sink for KafkaSink {
         if self.resend.is_active() {
             return Err(SendError::Full);
         }
+        self.renew();
         let topic = &self.topics[usize::from(output.destination.0)];
         let topic_handle = topic.handle();
         let is_plain = output.headers.is_empty() && output.timestamp_ms.is_none();
@@ -249,7 +319,12 @@ impl Sink for KafkaSink {
                 Ok(())
             }
             Err(Code::RD_KAFKA_RESP_ERR__QUEUE_FULL) => Err(SendError::Full),
-            Err(code) => Err(SendError::Refused(self.refusal(code, topic_handle))),
+            Err(code) => {
+                // Of its own size the client itself is the judge, and the transaction unharmed.
+                let aborts = self.exchange.is_some() && !faults::is_about_content(code);
+                let refusal = self.refusal(code, topic_handle);
+                Err(SendError::Refused(Refusal { aborts, ..refusal }))
+            }
         }
     }
 
@@ -263,7 +338,9 @@ impl Sink for KafkaSink {
         for _ in 0..EVENTS_PER_TURN_MAX {
             let Some(mut event) = self.events.next_event(Duration::ZERO) else { break };
             match event.kind() {
-                rd::RD_KAFKA_EVENT_DR if is_divisible(&event) => self.hold(event),
+                rd::RD_KAFKA_EVENT_DR if self.exchange.is_none() && is_divisible(&event) => {
+                    self.hold(event);
+                }
                 rd::RD_KAFKA_EVENT_DR => loop {
                     let len = event.messages(&mut self.reports);
                     for index in 0..len {
@@ -278,7 +355,11 @@ impl Sink for KafkaSink {
                 },
                 rd::RD_KAFKA_EVENT_ERROR => {
                     self.outage.hear(event.code(), self.times.answers());
-                    self.tell(self.client.trouble_of(&event));
+                    let mut trouble = self.client.trouble_of(&event);
+                    if self.exchange.is_some() && event.is_fatal() {
+                        trouble.heals = faults::is_mended_by_abort(self.client.fatal_code());
+                    }
+                    self.tell(trouble);
                 }
                 _ => {}
             }

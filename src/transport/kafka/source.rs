@@ -23,6 +23,7 @@ use super::{
     offsets::{Answer, Ground, Job, Offsets},
     outage::Outage,
     start,
+    transactions::{Done, TransactionalProducer, Transactions},
     wake::Wake,
 };
 use crate::{
@@ -61,6 +62,11 @@ pub struct KafkaSource {
     commits: PartitionList,
     commit_entries: Vec<u32>,
     is_committing: bool,
+    transactions: Option<Transactions>,
+    /// They have a job; the group is not answered meanwhile.
+    is_transacting: bool,
+    /// They go back to what is committed; nothing is lent meanwhile.
+    is_going_back: bool,
     events: VecDeque<Told>,
     /// The partitions of the events that wait.
     named: Vec<PartitionId>,
@@ -81,16 +87,19 @@ enum Told {
     Revoked(Range<usize>),
     Lost(Range<usize>),
     Committed(u64, Result<(), Trouble>),
+    Aborted(Result<(), Trouble>),
     Trouble(Trouble),
 }
 
 impl KafkaSource {
     /// Joins the group. Threads that this starts inherit the calling thread's affinity. `instance`
-    /// labels the client's log lines.
+    /// labels the client's log lines. Given a sink's side of its transactions, positions are
+    /// committed in those.
     pub fn open(
         settings: &settings::KafkaSource,
         instance: &str,
         clock: TscClock,
+        producer: Option<TransactionalProducer>,
     ) -> Result<KafkaSource, Trouble> {
         let arrivals = Arrivals::new(clock);
         let client = start_client(settings, instance, &arrivals)?;
@@ -108,7 +117,12 @@ impl KafkaSource {
             wake: Arc::clone(&wake),
         });
         let offsets = offsets.map_err(|it| fault(format!("a side thread: {it}")))?;
+        let transactions = producer.map(|it| Transactions::start(it, &client, &wake)).transpose();
+        let transactions = transactions.map_err(|it| fault(format!("a side thread: {it}")))?;
         let source = KafkaSource {
+            transactions,
+            is_transacting: false,
+            is_going_back: false,
             group: Queue::group(&client),
             replies: Queue::new(&client),
             offsets: Some(offsets),
@@ -178,6 +192,9 @@ impl KafkaSource {
     /// back is being finished, and those behind it wait with it. Another one can come meanwhile:
     /// partitions of a deleted topic are taken back whatever else is under way.
     fn answer_group(&mut self) {
+        if self.is_transacting {
+            return;
+        }
         while let Some(event) = self.owed.front() {
             if places(&self.topics, event).any(|it| self.assignment.is_revoked(it)) {
                 return;
@@ -258,6 +275,22 @@ impl KafkaSource {
         }
     }
 
+    fn take_transaction(&mut self) -> usize {
+        let Some(done) = self.transactions.as_ref().and_then(Transactions::answer) else {
+            return 0;
+        };
+        self.is_transacting = false;
+        self.events.push_back(match done {
+            Done::Committed(ticket, result) => Told::Committed(ticket, result),
+            Done::Aborted(result) => {
+                self.is_going_back = false;
+                Told::Aborted(result)
+            }
+        });
+        self.answer_group();
+        1
+    }
+
     fn take_reply(&mut self) -> usize {
         if !self.is_committing {
             return 0;
@@ -305,7 +338,7 @@ impl Source for KafkaSource {
             self.is_armed = false;
             self.wake.drain();
         }
-        let mut work = self.take_answers() + self.take_reply();
+        let mut work = self.take_answers() + self.take_reply() + self.take_transaction();
         for _ in 0..EVENTS_PER_TURN_MAX {
             let Some(event) = self.group.next_event(Duration::ZERO) else { break };
             self.on_group_event(event);
@@ -320,6 +353,7 @@ impl Source for KafkaSource {
             Told::Revoked(range) => SourceEvent::Revoked(&self.named[range]),
             Told::Lost(range) => SourceEvent::Lost(&self.named[range]),
             Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
+            Told::Aborted(result) => SourceEvent::Aborted(result),
             Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
         })
     }
@@ -334,7 +368,7 @@ impl Source for KafkaSource {
         records_max: usize,
         take: &mut impl FnMut(&Record<'_>) -> bool,
     ) -> usize {
-        if self.is_closed {
+        if self.is_closed || self.is_going_back {
             return 0;
         }
         let mut taken = self.lend(records_max, take);
@@ -360,20 +394,39 @@ impl Source for KafkaSource {
             return;
         }
         // Entries without an offset are passed over.
-        let (client, list) = (self.client.handle(), self.commits.handle());
-        // SAFETY: client, list and queue are live; the list is copied.
-        let code = unsafe {
-            let ticket = ticket as *mut c_void;
-            rd::rd_kafka_commit_queue(client, list, self.replies.handle(), None, ticket)
+        let code = match &self.transactions {
+            Some(transactions) => {
+                transactions.commit(ticket, self.commits.copy());
+                self.is_transacting = true;
+                OK
+            }
+            None => self.commit_alone(ticket),
         };
         for &entry in &self.commit_entries {
             self.commits.set_offset(entry as usize, native::OFFSET_NONE);
         }
-        self.is_committing = code == OK;
+        self.is_committing = code == OK && self.transactions.is_none();
         if code != OK {
             self.events
                 .push_back(Told::Committed(ticket, Err(self.client.commit_trouble(code, None))));
         }
+    }
+
+    fn abort(&mut self, positions: &[(PartitionId, i64)]) {
+        let Some(transactions) = &self.transactions else { return };
+        assert!(!self.is_transacting, "one transaction at a time: the last has no answer yet");
+        let mut list = PartitionList::new();
+        for &(partition, offset) in positions {
+            let (topic, number) = self.assignment.place(partition);
+            list.add(&c_name(&self.topics[usize::from(topic)].name), number, offset);
+        }
+        let (topics, assignment) = (&mut self.topics, &self.assignment);
+        self.lent.retain(|message| {
+            let place = place_of(topics, message).and_then(|it| assignment.find(it));
+            place.is_none_or(|place| positions.iter().all(|(it, _)| *it != place))
+        });
+        transactions.abort(list);
+        (self.is_transacting, self.is_going_back) = (true, true);
     }
 
     fn release(&mut self, partitions: &[PartitionId]) {
@@ -405,6 +458,8 @@ impl Source for KafkaSource {
         if std::mem::replace(&mut self.is_closed, true) {
             return;
         }
+        // What is open is aborted, so that readers need not wait for its timeout.
+        drop(self.transactions.take());
         // The side thread is joined: nobody else answers the group from here on.
         let is_unheard = self.offsets.take().is_some_and(Offsets::end);
         let is_owed_an_answer = !self.owed.is_empty() || is_unheard;
@@ -423,6 +478,15 @@ impl Source for KafkaSource {
 }
 
 impl KafkaSource {
+    fn commit_alone(&self, ticket: u64) -> Code {
+        let (client, list) = (self.client.handle(), self.commits.handle());
+        // SAFETY: client, list and queue are live; the list is copied.
+        unsafe {
+            let ticket = ticket as *mut c_void;
+            rd::rd_kafka_commit_queue(client, list, self.replies.handle(), None, ticket)
+        }
+    }
+
     /// Lends what was taken from librdkafka already.
     fn lend(&mut self, records_max: usize, take: &mut impl FnMut(&Record<'_>) -> bool) -> usize {
         let mut taken = 0;

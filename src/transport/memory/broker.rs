@@ -1,7 +1,8 @@
 //! A scripted broker: partitions, a group of one, results, and answers given when a test says so.
 //!
 //! Handles share one state, so that a test can drop the engine with its source and sink (a crash)
-//! and connect another: logs, commits and results outlive it, answers on their way do not.
+//! and connect another: logs, commits and results outlive it, answers on their way do not. One with
+//! transactions shows results only once a commit is confirmed, in the order they were handed over.
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
@@ -41,6 +42,7 @@ struct State {
     logs: Vec<Vec<Stored>>,
     committed: Vec<Option<i64>>,
     written: Vec<Written>,
+    has_transactions: bool,
     session: Session,
 }
 
@@ -52,7 +54,17 @@ struct Session {
     news: VecDeque<News>,
     commits: VecDeque<(u64, Vec<(PartitionId, i64)>)>,
     /// Results without an answer: as given, and the bytes to be written if it is accepted.
-    unanswered: Vec<(Token, Written)>,
+    unanswered: Vec<(Token, Written, u64)>,
+    /// Results handed over so far.
+    handed_over: u64,
+    /// Accepted in the transaction that is open, with their numbers.
+    uncommitted: Vec<(u64, Written)>,
+    /// One was refused: the transaction can only be taken back.
+    is_spoilt: bool,
+    /// A partition was lost since the commit under way began: a transaction fails then.
+    is_fenced: bool,
+    /// Where to go back to, until that is done.
+    aborting: Option<Vec<(PartitionId, i64)>>,
     answers: VecDeque<Ack>,
     room: usize,
 }
@@ -63,6 +75,7 @@ enum News {
     Revoked(PartitionId),
     Lost(PartitionId),
     Committed { ticket: u64, confirmed: bool },
+    Aborted,
 }
 
 /// The test's handle.
@@ -77,6 +90,13 @@ impl Broker {
         let committed = vec![None; logs.len()];
         let state = State { logs, committed, ..State::default() };
         Broker { state: Rc::new(RefCell::new(state)) }
+    }
+
+    /// One whose results are committed with positions.
+    pub fn with_transactions(logs: Vec<Vec<Stored>>) -> Broker {
+        let broker = Broker::new(logs);
+        broker.state.borrow_mut().has_transactions = true;
+        broker
     }
 
     /// Ends the current session, if any, and begins another: nothing assigned, nothing on its way.
@@ -109,6 +129,7 @@ impl Broker {
         for (_, positions) in &mut state.session.commits {
             positions.retain(|(id, _)| *id != partition);
         }
+        state.session.is_fenced |= !state.session.commits.is_empty();
         state.session.news.push_back(News::Lost(partition));
     }
 
@@ -120,13 +141,45 @@ impl Broker {
     /// Answers the oldest commit under way; false if there is none.
     pub fn answer_commit(&self, confirm: bool) -> bool {
         let mut state = self.state.borrow_mut();
+        let state = &mut *state;
         let Some((ticket, positions)) = state.session.commits.pop_front() else { return false };
+        let is_fenced = std::mem::take(&mut state.session.is_fenced) && state.has_transactions;
+        let confirm = confirm && !is_fenced;
         if confirm {
+            state.session.uncommitted.sort_by_key(|(number, _)| *number);
+            let committed = state.session.uncommitted.drain(..).map(|(_, written)| written);
+            state.written.extend(committed);
             for (partition, position) in positions {
                 state.committed[usize::from(partition.0)] = Some(position);
             }
         }
         state.session.news.push_back(News::Committed { ticket, confirmed: confirm });
+        true
+    }
+
+    /// The oldest commit under way happens, and whoever asked for it hears that it failed; false if
+    /// there is none.
+    pub fn answer_commit_wrongly(&self) -> bool {
+        let is_answered = self.answer_commit(true);
+        let news = &mut self.state.borrow_mut().session.news;
+        if let Some(News::Committed { confirmed, .. }) = news.back_mut().filter(|_| is_answered) {
+            *confirmed = false;
+        }
+        is_answered
+    }
+
+    /// Takes the open transaction back, if that was asked for; false if it was not.
+    pub fn answer_abort(&self) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        let session = &mut state.session;
+        let Some(positions) = session.aborting.take() else { return false };
+        for (partition, position) in positions {
+            // What the group knows is the truth.
+            let at = usize::from(partition.0);
+            session.fetch[at] = state.committed[at].unwrap_or(position);
+        }
+        session.is_spoilt = false;
+        session.news.push_back(News::Aborted);
         true
     }
 
@@ -138,16 +191,27 @@ impl Broker {
     /// Accepts the unanswered result of that index: it is written, and the sink will say so.
     pub fn accept(&self, index: usize) {
         let mut state = self.state.borrow_mut();
-        let (token, written) = state.session.unanswered.swap_remove(index);
-        state.written.push(written);
+        let (token, written, number) = state.session.unanswered.swap_remove(index);
+        match state.has_transactions {
+            true => state.session.uncommitted.push((number, written)),
+            false => state.written.push(written),
+        }
         state.session.answers.push_back(Ack { token, at: Ticks(0), result: Ok(()) });
     }
 
     /// Refuses the unanswered result of that index.
     pub fn refuse(&self, index: usize, too_large: bool) {
         let mut state = self.state.borrow_mut();
-        let (token, _) = state.session.unanswered.swap_remove(index);
-        let refusal = Refusal { code: "MSG_SIZE_TOO_LARGE", too_large, fatal: false };
+        let (token, ..) = state.session.unanswered.swap_remove(index);
+        let aborts = state.has_transactions;
+        state.session.is_spoilt |= aborts;
+        let refusal = Refusal {
+            code: "MSG_SIZE_TOO_LARGE",
+            too_large,
+            fatal: false,
+            aborts,
+            is_about_content: true,
+        };
         state.session.answers.push_back(Ack { token, at: Ticks(0), result: Err(refusal) });
     }
 
@@ -181,6 +245,15 @@ impl Broker {
     }
 }
 
+/// What is still on its way when its transaction is taken back.
+const WITHDRAWN: Refusal = Refusal {
+    code: "_PURGE_QUEUE",
+    too_large: false,
+    fatal: false,
+    aborts: true,
+    is_about_content: false,
+};
+
 /// The source of one session.
 #[derive(Debug)]
 pub struct BrokerSource {
@@ -208,6 +281,7 @@ impl Source for BrokerSource {
                 self.told = [partition];
                 SourceEvent::Lost(&self.told)
             }
+            News::Aborted => SourceEvent::Aborted(Ok(())),
             News::Committed { ticket, confirmed } => {
                 let text = Sentence::from("the script says so");
                 let trouble =
@@ -225,6 +299,9 @@ impl Source for BrokerSource {
         take: &mut impl FnMut(&Record<'_>) -> bool,
     ) -> usize {
         let state = &mut *self.state.borrow_mut();
+        if state.session.aborting.is_some() {
+            return 0;
+        }
         let mut taken = 0;
         for partition in &state.session.owned {
             let at = usize::from(partition.0);
@@ -253,7 +330,20 @@ impl Source for BrokerSource {
     }
 
     fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
-        self.state.borrow_mut().session.commits.push_back((ticket, positions.to_vec()));
+        let session = &mut self.state.borrow_mut().session;
+        assert!(!session.is_spoilt, "a commit of a transaction that lacks a result");
+        session.commits.push_back((ticket, positions.to_vec()));
+    }
+
+    fn abort(&mut self, positions: &[(PartitionId, i64)]) {
+        let session = &mut self.state.borrow_mut().session;
+        assert!(session.aborting.is_none() && session.commits.is_empty(), "one thing at a time");
+        session.aborting = Some(positions.to_vec());
+        session.uncommitted.clear();
+        for (token, ..) in session.unanswered.drain(..) {
+            let result = Err(WITHDRAWN);
+            session.answers.push_back(Ack { token, at: Ticks(0), result });
+        }
     }
 
     fn release(&mut self, partitions: &[PartitionId]) {
@@ -278,6 +368,9 @@ pub struct BrokerSink {
 impl Sink for BrokerSink {
     fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {
         let session = &mut self.state.borrow_mut().session;
+        if session.is_spoilt || session.aborting.is_some() {
+            return Err(SendError::Refused(WITHDRAWN));
+        }
         if session.unanswered.len() >= session.room {
             return Err(SendError::Full);
         }
@@ -287,7 +380,8 @@ impl Sink for BrokerSink {
             value: output.value.map(<[u8]>::to_vec),
             headers: output.headers.as_bytes().to_vec(),
         };
-        session.unanswered.push((token, written));
+        session.handed_over += 1;
+        session.unanswered.push((token, written, session.handed_over));
         Ok(())
     }
 

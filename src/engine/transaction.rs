@@ -1,0 +1,301 @@
+//! Exactly once: results and positions in one transaction, closed by time.
+//!
+//! While a transaction is open, results are handed over as ever. When it is due it closes: nothing
+//! more is handed over, and once all of it is acknowledged the source commits it with the positions,
+//! on a thread of its own. The turn goes on polling and processing meanwhile; results gather in the
+//! outbox and begin the next transaction. Within a partition records wait for each other, so that
+//! the positions cover every result that was handed over, and no other.
+//!
+//! Whatever goes wrong takes the transaction back: readers never see its results, and its input
+//! comes again. A result that the broker refused cannot be dead-lettered in the transaction that it
+//! spoilt. It is remembered: the next time it goes by itself, and if it is refused again its record
+//! is dead-lettered instead.
+
+use super::{Process, phase::Phase, turn::Engine};
+use crate::{
+    clock::{Clock, Ticks},
+    delivery::{Delivery, Order, Sequence},
+    limits::{PARTITIONS_MAX, SUSPECTS_MAX},
+    observe::Notice,
+    record::PartitionId,
+    transport::{Refusal, Sink, Source, Token, Trouble},
+    verdict::{RejectClass, Rejection, Sentence, Step},
+};
+
+/// Where the transaction stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Results are handed over.
+    Open,
+    /// What was handed over is to be acknowledged by then.
+    Closing(Ticks),
+    /// The source commits it.
+    Committing,
+    /// The source takes it back; whether it has answered.
+    Aborting(bool),
+}
+
+/// A record whose result was refused.
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    partition: PartitionId,
+    offset: i64,
+    code: &'static str,
+    /// It was refused by itself.
+    is_proven: bool,
+}
+
+/// The state of the transaction; without any, always open.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    is_used: bool,
+    stage: Stage,
+    /// Something was handed over since the last commit.
+    has_results: bool,
+    /// To be taken back once the commit under way is answered.
+    is_unwanted: bool,
+    /// A suspect's result was handed over, and nothing may follow before its answer.
+    alone: Option<Token>,
+    suspects: Vec<Suspect>,
+    positions: Vec<(PartitionId, i64)>,
+}
+
+impl Transaction {
+    pub(super) fn new(order: Order) -> Transaction {
+        let is_used = order == Order::Together;
+        let capacity = |records: usize| if is_used { records } else { 0 };
+        Transaction {
+            is_used,
+            stage: Stage::Open,
+            has_results: false,
+            is_unwanted: false,
+            alone: None,
+            suspects: Vec::with_capacity(capacity(SUSPECTS_MAX)),
+            positions: Vec::with_capacity(capacity(PARTITIONS_MAX)),
+        }
+    }
+
+    /// Results and positions are committed together.
+    #[inline]
+    pub(super) fn is_used(&self) -> bool {
+        self.is_used
+    }
+
+    /// True if results may be handed over.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
+    /// True while results only gather.
+    #[inline]
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Closing(_) | Stage::Committing)
+    }
+
+    /// True while nothing may be processed.
+    #[inline]
+    pub(super) fn is_taken_back(&self) -> bool {
+        matches!(self.stage, Stage::Aborting(_))
+    }
+
+    /// True if nothing can go on before acknowledgements.
+    pub(super) fn awaits_sink(&self) -> bool {
+        !matches!(self.stage, Stage::Open | Stage::Committing) || self.alone.is_some()
+    }
+
+    /// Nothing is to be committed or taken back.
+    pub(super) fn is_settled(&self) -> bool {
+        !self.is_used || self.is_open() && !self.has_results
+    }
+
+    /// True if some record is remembered.
+    #[inline]
+    pub(super) fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn handed_over(&mut self) {
+        self.has_results = true;
+    }
+
+    fn accuse(&mut self, (partition, offset): (PartitionId, i64), code: &'static str, alone: bool) {
+        let of_it = |it: &&mut Suspect| (it.partition, it.offset) == (partition, offset);
+        if let Some(known) = self.suspects.iter_mut().find(of_it) {
+            known.is_proven |= alone;
+        } else if self.suspects.len() < SUSPECTS_MAX {
+            // Past the bound it will be found out when others have been.
+            self.suspects.push(Suspect { partition, offset, code, is_proven: alone });
+        }
+    }
+
+    fn suspect(&self, (partition, offset): (PartitionId, i64)) -> Option<Suspect> {
+        let of_it = |it: &&Suspect| (it.partition, it.offset) == (partition, offset);
+        self.suspects.iter().find(of_it).copied()
+    }
+}
+
+impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
+    /// Closes, commits or gives up the transaction, whatever may be done now.
+    pub(super) fn keep_transaction(&mut self, now: Ticks, is_due: bool) -> usize {
+        let recorded = self.meter.record_committed(&self.clock);
+        recorded + self.step_transaction(now, is_due)
+    }
+
+    fn step_transaction(&mut self, now: Ticks, is_due: bool) -> usize {
+        match self.transaction.stage {
+            Stage::Open => {
+                let has_some = self.transaction.has_results || self.delivery.wants_commit();
+                let is_due = is_due || self.meter.is_full_of_uncommitted();
+                if !is_due || !has_some || self.outbox.is_within_record() {
+                    return 0;
+                }
+                self.commit_due = Ticks(now.0 + self.clock.ticks(self.options.commit_interval_ns));
+                let patience = self.clock.ticks(self.options.transaction_timeout_ns);
+                self.transaction.stage = Stage::Closing(Ticks(now.0 + patience));
+                self.meter.close_books();
+                1 + self.commit_when_acknowledged(now)
+            }
+            Stage::Closing(_) => self.commit_when_acknowledged(now),
+            Stage::Committing | Stage::Aborting(false) => 0,
+            Stage::Aborting(true) if self.sink.in_flight() > 0 => 0,
+            Stage::Aborting(true) => {
+                self.transaction.stage = Stage::Open;
+                1
+            }
+        }
+    }
+
+    fn commit_when_acknowledged(&mut self, now: Ticks) -> usize {
+        if self.sink.in_flight() > 0 {
+            if let Stage::Closing(deadline) = self.transaction.stage
+                && now >= deadline
+            {
+                self.abort("results were not acknowledged within delivery.transaction_timeout");
+                return 1;
+            }
+            return 0;
+        }
+        self.transaction.alone = None;
+        match self.delivery.begin_commit() {
+            Some((ticket, positions)) => {
+                self.source.commit(ticket, positions);
+                self.transaction.stage = Stage::Committing;
+            }
+            // Of partitions that are no longer ours.
+            None if self.transaction.has_results => self.abort("no position goes with its results"),
+            None => self.transaction.stage = Stage::Open,
+        }
+        1
+    }
+
+    /// The source has answered the commit.
+    pub(super) fn end_transaction(&mut self, now: Ticks, result: Result<(), Trouble>) {
+        if self.transaction.stage != Stage::Committing {
+            return;
+        }
+        self.transaction.stage = Stage::Open;
+        match result {
+            Ok(()) => {
+                self.transaction.has_results = false;
+                self.meter.commit_books(&self.clock, now);
+                let (delivery, owned) = (&self.delivery, &self.owned);
+                self.transaction.suspects.retain(|it| {
+                    owned.contains(&it.partition) && !delivery.is_committed(it.partition, it.offset)
+                });
+                if std::mem::take(&mut self.transaction.is_unwanted) {
+                    self.abort("partitions were lost");
+                }
+            }
+            Err(_) => self.abort("its commit failed"),
+        }
+    }
+
+    /// Takes back all that was handed over since the last commit, and begins anew behind it.
+    #[cold]
+    pub(super) fn abort(&mut self, why: &str) {
+        match self.transaction.stage {
+            Stage::Committing => {
+                self.transaction.is_unwanted = true;
+                return;
+            }
+            Stage::Aborting(_) => return,
+            Stage::Open | Stage::Closing(_) => {}
+        }
+        let Engine { delivery, transaction, outbox, waiting, large_letters, meter, .. } = self;
+        let is_ending = self.phase != Phase::Running;
+        transaction.positions.clear();
+        delivery.go_back(&self.owned, is_ending, &mut transaction.positions);
+        drop_results(delivery, outbox);
+        large_letters.clear();
+        waiting.hurry();
+        meter.abandon_books();
+        (transaction.has_results, transaction.is_unwanted) = (false, false);
+        transaction.stage = Stage::Aborting(false);
+        let text = Sentence::format(format_args!(
+            "the transaction is taken back, its records come again: {why}"
+        ));
+        meter.hot.tell(Notice::Told { event: "transaction.aborted", text, alarming: true });
+        self.source.abort(&transaction.positions);
+    }
+
+    /// The source has answered to that.
+    pub(super) fn end_abort(&mut self) {
+        if let Stage::Aborting(is_answered) = &mut self.transaction.stage {
+            *is_answered = true;
+        }
+    }
+
+    /// A result was refused, and the transaction with it.
+    pub(super) fn refuse_transaction(&mut self, token: Token, refusal: Refusal) {
+        if refusal.is_about_content {
+            let is_alone = self.transaction.alone == Some(token);
+            let place = self.delivery.place_of(token);
+            self.transaction.accuse(place, refusal.code, is_alone);
+        }
+        self.transaction.alone = self.transaction.alone.filter(|it| *it != token);
+        self.abort(refusal.code);
+        self.delivery.answer(token, false);
+    }
+
+    /// True if the next result must wait: it is a suspect's, or behind one.
+    #[cold]
+    pub(super) fn waits_alone(&mut self, owner: Sequence) -> bool {
+        if self.sink.in_flight() > 0 {
+            let place = self.delivery.place(owner);
+            return self.transaction.alone.is_some() || self.transaction.suspect(place).is_some();
+        }
+        self.transaction.alone = None;
+        let is_letter = self.delivery.rejected(owner).is_some();
+        if !is_letter && self.transaction.suspect(self.delivery.place(owner)).is_some() {
+            self.transaction.alone = Some(self.delivery.token(owner));
+        }
+        false
+    }
+
+    /// Why a record is dead-lettered without another try.
+    #[cold]
+    pub(super) fn proven(&self, sequence: Sequence) -> Option<Rejection> {
+        let suspect = self.transaction.suspect(self.delivery.place(sequence))?;
+        suspect.is_proven.then(|| {
+            let reason = format_args!("the broker would not take the result: {}", suspect.code);
+            Rejection::new(RejectClass::RefusedByBroker, Step::Sink, reason)
+        })
+    }
+
+    /// One of several results will never be taken, and others of its record may have been.
+    pub(super) fn refuse_part(&mut self, owner: Sequence, refusal: Refusal) {
+        self.transaction.accuse(self.delivery.place(owner), refusal.code, true);
+        self.abort(refusal.code);
+    }
+}
+
+/// What was not handed over will not be.
+fn drop_results(delivery: &mut Delivery, outbox: &mut super::outbox::Outbox) {
+    while let Some((_, owner)) = outbox.next() {
+        let token = delivery.token(owner);
+        outbox.advance();
+        delivery.answer(token, false);
+    }
+}
