@@ -30,6 +30,8 @@ macro_rules! promised {
 }
 
 promised!(at_most_once, AtMostOnce: killed_again_and_again members_come_and_go);
+promised!(exactly_once, ExactlyOnce: killed_again_and_again members_come_and_go
+    brokers_killed_and_restarted poison_among_many);
 promised!(at_least_once, AtLeastOnce: killed_again_and_again members_come_and_go
     brokers_killed_and_restarted poison_among_many);
 

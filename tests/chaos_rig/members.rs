@@ -281,7 +281,11 @@ impl Members {
         // One that was ended before it was ready has no books.
         if ended.log.contains(RUN_STOPPED) && ended.log.contains(BOOKS) && !is_fenced {
             let counts = ended.counts();
-            counts.assert_balanced();
+            assert!(
+                counts.are_balanced(),
+                "the books of place {number}: {counts:?}\n{}\n{history}",
+                ended.log
+            );
             self.stopped.push(counts);
         }
     }
