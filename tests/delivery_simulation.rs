@@ -11,8 +11,10 @@ mod extent;
 use std::{
     cell::RefCell,
     collections::HashMap,
+    num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     rc::Rc,
+    thread,
 };
 
 use delivery_rig::{
@@ -52,6 +54,8 @@ struct Simulation {
     script: Rc<RefCell<Script>>,
     watch: Rc<RefCell<Watch>>,
     waiting_max: usize,
+    /// The sink acknowledges what the broker does not have.
+    is_hasty: bool,
 }
 
 impl Simulation {
@@ -81,6 +85,7 @@ impl Simulation {
             script: Rc::default(),
             watch: Rc::default(),
             waiting_max: 0,
+            is_hasty: false,
         }
     }
 
@@ -110,7 +115,8 @@ impl Simulation {
             drain_timeout_ns: if self.with_losses { 1_000 } else { 1_000_000_000 },
         };
         let clock = (self.clock.clone(), wall);
-        let parts = (source, Watched { sink, watch: Rc::clone(&self.watch) });
+        let hasty = self.is_hasty.then(Vec::new);
+        let parts = (source, Watched { sink, watch: Rc::clone(&self.watch), hasty });
         let process = Scripted { script: Rc::clone(&self.script), clock: self.clock.clone() };
         Engine::new(clock, parts, process, hot, Control::none(), options)
     }
@@ -350,8 +356,9 @@ fn written(broker: &Broker) -> HashMap<Id, Fate> {
     fates
 }
 
-fn run(seed: u64, mut hot: HotSide) -> HotSide {
+fn run(seed: u64, is_hasty: bool, mut hot: HotSide) -> HotSide {
     let mut simulation = Simulation::new(seed);
+    simulation.is_hasty = is_hasty;
     for _ in 0..simulation.random.random_range(1..=3) {
         let steps = simulation.random.random_range(1..=150);
         hot = simulation.session(hot, steps);
@@ -361,18 +368,45 @@ fn run(seed: u64, mut hot: HotSide) -> HotSide {
     hot
 }
 
-#[test]
-fn guarantees_hold_under_random_schedules() {
-    let one = std::env::var("HOTSPUR_SIMULATION_SEED").ok().and_then(|it| it.parse().ok());
-    let [slice, whole] = SCHEDULES;
-    let seeds = one.map_or(0..extent::choose(slice, whole), |seed: u64| seed..seed + 1);
+/// A part of the seeds.
+fn run_all(seeds: impl Iterator<Item = u64>) {
     let mut hot = HotSide::detached(Ticks(0));
     for seed in seeds {
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, hot)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, false, hot)));
         hot = outcome.unwrap_or_else(|panic| {
             eprintln!("the schedule that failed: HOTSPUR_SIMULATION_SEED={seed}");
             resume_unwind(panic)
         });
+    }
+}
+
+#[test]
+fn guarantees_hold_under_random_schedules() {
+    if let Some(seed) = std::env::var("HOTSPUR_SIMULATION_SEED").ok().and_then(|it| it.parse().ok())
+    {
+        return run_all(std::iter::once(seed));
+    }
+    let [slice, whole] = SCHEDULES;
+    let count = extent::choose(slice, whole);
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for first in 0..threads {
+            scope.spawn(move || run_all((first as u64..count).step_by(threads)));
+        }
+    });
+}
+
+/// What a check is worth that never fails: a sink that acknowledges before the broker has taken
+/// anything must be found out, whatever is promised about loss.
+#[test]
+fn a_variant_that_commits_before_the_acknowledgement_is_caught() {
+    for order in [0, 2] {
+        let is_caught = |seed: &u64| {
+            let hot = HotSide::detached(Ticks(0));
+            catch_unwind(AssertUnwindSafe(|| drop(run(3 * seed + order, true, hot)))).is_err()
+        };
+        let caught = (0..100).filter(is_caught).count();
+        assert!(caught >= 50, "{caught} of 100 schedules find it out");
     }
 }
 

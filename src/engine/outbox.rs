@@ -32,16 +32,12 @@ impl Outbox {
         }
     }
 
-    /// True if a part of a record's results was handed over, and the rest waits.
-    pub(crate) fn is_within_record(&self) -> bool {
-        let before = self.handed_over.checked_sub(1).and_then(|it| self.owners.get(it));
-        before.is_some() && before == self.owners.get(self.handed_over)
-    }
-
     /// True if the record of the next result has others.
     pub(crate) fn is_one_of_several(&self) -> bool {
-        let next = self.owners.get(self.handed_over);
-        self.is_within_record() || next == self.owners.get(self.handed_over + 1)
+        let owner = |at: usize| self.owners.get(at);
+        let next = owner(self.handed_over);
+        let before = self.handed_over.checked_sub(1).and_then(owner);
+        next.is_some() && (next == before || next == owner(self.handed_over + 1))
     }
 
     /// True if nothing waits to be handed over.

@@ -9,7 +9,7 @@
 //! Whatever goes wrong takes the transaction back: readers never see its results, and its input
 //! comes again. A result that the broker refused cannot be dead-lettered in the transaction that it
 //! spoilt. It is remembered: the next time it goes by itself, and if it is refused again its record
-//! is dead-lettered instead.
+//! is dead-lettered instead. Of a size that was refused the sink learns first what size is allowed.
 
 use super::{Process, phase::Phase, turn::Engine};
 use crate::{
@@ -57,6 +57,8 @@ pub(super) struct Transaction {
     /// A suspect's result was handed over, and nothing may follow before its answer.
     alone: Option<Token>,
     suspects: Vec<Suspect>,
+    /// How often a transaction was taken back over a size since the last commit.
+    size_refusals: u32,
     positions: Vec<(PartitionId, i64)>,
 }
 
@@ -71,6 +73,7 @@ impl Transaction {
             is_unwanted: false,
             alone: None,
             suspects: Vec::with_capacity(capacity(SUSPECTS_MAX)),
+            size_refusals: 0,
             positions: Vec::with_capacity(capacity(PARTITIONS_MAX)),
         }
     }
@@ -147,8 +150,12 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         match self.transaction.stage {
             Stage::Open => {
                 let has_some = self.transaction.has_results || self.delivery.wants_commit();
-                let is_due = is_due || self.meter.is_full_of_uncommitted();
-                if !is_due || !has_some || self.outbox.is_within_record() {
+                // A suspect that was taken after all is kept at once.
+                let is_due = is_due
+                    || self.meter.is_full_of_uncommitted()
+                    || self.transaction.has_suspects();
+                // Processed is then handed over: what is counted before the cut is committed by it.
+                if !is_due || !has_some || !self.outbox.is_empty() {
                     return 0;
                 }
                 self.commit_due = Ticks(now.0 + self.clock.ticks(self.options.commit_interval_ns));
@@ -201,6 +208,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         match result {
             Ok(()) => {
                 self.transaction.has_results = false;
+                self.transaction.size_refusals = 0;
                 self.meter.commit_books(&self.clock, now);
                 let (delivery, owned) = (&self.delivery, &self.owned);
                 self.transaction.suspects.retain(|it| {
@@ -251,7 +259,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// A result was refused, and the transaction with it.
     pub(super) fn refuse_transaction(&mut self, token: Token, refusal: Refusal) {
-        if refusal.is_about_content {
+        let transaction = &mut self.transaction;
+        transaction.size_refusals += u32::from(refusal.too_large && !transaction.is_taken_back());
+        let learns_size = refusal.too_large && transaction.size_refusals == 1;
+        if refusal.is_about_content && !learns_size {
             let is_alone = self.transaction.alone == Some(token);
             let place = self.delivery.place_of(token);
             self.transaction.accuse(place, refusal.code, is_alone);

@@ -14,6 +14,7 @@ mod cores;
 mod dead_letters;
 mod demo;
 mod endpoint;
+mod exactly_once;
 mod faults;
 mod files;
 mod groups;

@@ -30,6 +30,9 @@ pub(crate) const TABLE_REFUSED: &str = "table.refused";
 /// The first signal came; what is in flight is being finished.
 pub(crate) const RUN_STOPPING: &str = "run.stopping";
 
+/// The group took partitions without waiting for their end.
+pub(crate) const GROUP_LOST: &str = "group.lost";
+
 /// The end, with the counts below.
 pub(crate) const RUN_STOPPED: &str = "run.stopped";
 

@@ -1,5 +1,5 @@
-//! What a batch for a topic may hold at most, by the topic's own settings. Waits for the answer:
-//! not for the hot thread.
+//! What a batch for a topic may hold at most, by the topic's own settings, and whether a result can
+//! be in one. Asking waits for the answer: not for the hot thread.
 
 use std::{ffi::CString, ptr, slice, sync::Arc, time::Duration};
 
@@ -10,13 +10,41 @@ use super::{
     metadata,
     native::{Event, OK, Queue, c_name, text_at},
 };
+use crate::record::Output;
 
 /// The topic's setting.
 const SETTING: &str = "max.message.bytes";
 
-/// The smallest limit of these topics, in bytes of a whole batch. `None` where nobody says: a user
+/// Bytes of a batch's head, and of a record beside its key, value and headers at least: six lengths
+/// and counts of one byte each, and one of attributes.
+const BATCH_HEAD: usize = 61;
+const RECORD_HEAD: usize = 7;
+
+/// True if not even a batch of this result alone, without compression, fits into that many bytes.
+#[inline]
+pub(super) fn is_too_large(output: &Output<'_>, limit: usize) -> bool {
+    let len = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len);
+    let fields = len(output.key) + len(output.value);
+    fields > limit || BATCH_HEAD + RECORD_HEAD + fields + headers_len(output) > limit
+}
+
+fn headers_len(output: &Output<'_>) -> usize {
+    output.headers.map(|(name, value)| 2 + name.len() + value.map_or(0, <[u8]>::len)).sum()
+}
+
+/// The limit of each of these topics, in bytes of a whole batch. `None` where nobody says: a user
 /// may be allowed to write and not to see settings, and the embedded broker has none.
-pub(super) fn smallest(client: &Arc<Client>, topics: &[String], timeout: Duration) -> Option<u64> {
+pub(super) fn of_topics(
+    client: &Arc<Client>,
+    topics: &[String],
+    timeout: Duration,
+) -> Vec<Option<u64>> {
+    let known = ask(client, topics, timeout).unwrap_or_default();
+    let limit = |topic: &String| known.iter().find(|(name, _)| name == topic).map(|(_, it)| *it);
+    topics.iter().map(limit).collect()
+}
+
+fn ask(client: &Arc<Client>, topics: &[String], timeout: Duration) -> Option<Vec<(String, u64)>> {
     if !metadata::has_controller(client, timeout) {
         return None;
     }
@@ -34,10 +62,10 @@ pub(super) fn smallest(client: &Arc<Client>, topics: &[String], timeout: Duratio
         rd::rd_kafka_DescribeConfigs(client.handle(), start, len, ptr::null(), replies.handle());
         rd::rd_kafka_ConfigResource_destroy_array(start, len);
     }
-    limits(&replies.next_event(timeout)?).into_iter().min()
+    Some(limits(&replies.next_event(timeout)?))
 }
 
-fn limits(reply: &Event) -> Vec<u64> {
+fn limits(reply: &Event) -> Vec<(String, u64)> {
     // SAFETY: the reply is live, and all that it holds lives as long.
     unsafe {
         let result = rd::rd_kafka_event_DescribeConfigs_result(reply.handle());
@@ -48,7 +76,9 @@ fn limits(reply: &Event) -> Vec<u64> {
         let resources = rd::rd_kafka_DescribeConfigs_result_resources(result, &mut len);
         let known =
             list(resources, len).iter().filter(|&&it| rd::rd_kafka_ConfigResource_error(it) == OK);
-        known.filter_map(|&it| limit(it)).collect()
+        let named =
+            |it| Some((text_at(rd::rd_kafka_ConfigResource_name(it)).to_owned(), limit(it)?));
+        known.filter_map(|&it| named(it)).collect()
     }
 }
 
@@ -72,4 +102,28 @@ unsafe fn limit(resource: *const rd::rd_kafka_ConfigResource_t) -> Option<u64> {
 unsafe fn list<'a, T>(start: *mut T, len: usize) -> &'a [T] {
     // SAFETY: the caller's.
     if start.is_null() { &[] } else { unsafe { slice::from_raw_parts(start, len) } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Destination, Headers};
+
+    #[test]
+    fn a_result_is_too_large_when_its_own_batch_would_be() {
+        let mut block = Vec::new();
+        Headers::push(&mut block, b"name", Some(b"value"));
+        let output = |headers| Output {
+            destination: Destination(0),
+            partition_number: None,
+            timestamp_ms: None,
+            key: Some(b"key"),
+            value: Some(b"1234567"),
+            headers,
+        };
+        for (headers, bytes) in [(Headers::NONE, 78), (Headers::from_bytes(&block), 89)] {
+            assert!(is_too_large(&output(headers), bytes - 1));
+            assert!(!is_too_large(&output(headers), bytes));
+        }
+    }
 }

@@ -16,7 +16,7 @@ use super::{
     batch_limit,
     client::{Client, Plan, Role, unavailable},
     metadata,
-    native::{Topic, c_name},
+    native::{Queue, Topic, c_name},
     rights,
 };
 use crate::{config::settings::KafkaClient, transport::Trouble};
@@ -51,6 +51,34 @@ const OWNED: [(&str, &str); 4] = [
     ("delivery.report.only.error", "false"),
 ];
 
+/// A producer with what belongs to it; a topic's place is its destination's number.
+pub(super) struct Producer {
+    pub(super) client: Arc<Client>,
+    pub(super) topics: Vec<Topic>,
+    /// Bytes of a batch that each topic takes, as far as that says what a result may have.
+    pub(super) limits: Vec<usize>,
+    pub(super) events: Queue,
+}
+
+impl Producer {
+    fn new(
+        client: Arc<Client>,
+        topics: Vec<Topic>,
+        limits: &[Option<u64>],
+        settings: &KafkaClient,
+    ) -> Producer {
+        let codec = COMPRESSION.iter().find_map(|it| settings.properties.get(*it));
+        // What a compressed batch comes to nobody knows before.
+        let is_known = codec.is_none_or(|it| it == "none");
+        let limit = |it: &Option<u64>| it.filter(|_| is_known).map_or(usize::MAX, |it| it as usize);
+        let (limits, events) = (limits.iter().map(limit).collect(), Queue::main(&client));
+        Producer { client, topics, limits, events }
+    }
+}
+
+/// librdkafka's names for how batches are compressed.
+const COMPRESSION: [&str; 2] = ["compression.type", "compression.codec"];
+
 /// What a producer with transactions is told beside.
 #[derive(Clone, Debug)]
 pub(super) struct Named {
@@ -73,7 +101,7 @@ pub(super) fn start(
     times: &Arc<AckTimes>,
     named: Option<&Named>,
     wait: Wait<'_>,
-) -> Result<(Arc<Client>, Vec<Topic>), Trouble> {
+) -> Result<Producer, Trouble> {
     let timeout = named.map(|it| it.timeout.as_millis().to_string()).unwrap_or_default();
     let mut owned = OWNED.to_vec();
     if let Some(named) = named {
@@ -85,21 +113,18 @@ pub(super) fn start(
     }
     let client = start_client(peer, settings, &owned, times, wait)?;
     let handles = open_topics(&client, topics, wait)?;
-    let limit = batch_limit::smallest(&client, topics, LIMITS_TIMEOUT);
-    let Some(limit) = limit.filter(|it| *it < batch_bytes(settings)) else {
-        return Ok((client, handles));
+    let limits = batch_limit::of_topics(&client, topics, LIMITS_TIMEOUT);
+    let limit = limits.iter().flatten().min().filter(|it| **it < batch_bytes(settings));
+    let Some(limit) = limit else {
+        return Ok(Producer::new(client, handles, &limits, settings));
     };
     // It is set before a client starts, so this one goes; it has written nothing.
     drop((handles, client));
-    let limit = limit.max(1).to_string();
+    let limit = limit.max(&1).to_string();
     owned.push((BATCH, limit.as_str()));
-    if named.is_some() {
-        // One that the broker refused would cost the transaction.
-        owned.push(("message.max.bytes", limit.as_str()));
-    }
     let client = start_client(peer, settings, &owned, times, wait)?;
     let handles = open_topics(&client, topics, wait)?;
-    Ok((client, handles))
+    Ok(Producer::new(client, handles, &limits, settings))
 }
 
 fn batch_bytes(settings: &KafkaClient) -> u64 {

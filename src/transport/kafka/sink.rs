@@ -19,14 +19,15 @@ use rdkafka::bindings::{self as rd, rd_kafka_message_t, rd_kafka_resp_err_t as C
 
 use super::{
     acknowledgements::AckTimes,
+    batch_limit,
     client::{Client, unavailable},
     faults,
     fields::{Fields, OwnHeaders, parts},
     native::{ANY_PARTITION, Event, OK, Queue, Topic, text_at},
     outage::Outage,
-    producer::{self, Named},
+    producer::{self, Named, Producer},
     resend::{Resend, is_divisible},
-    transactions::{Exchange, Producer, Recipe, TransactionalProducer},
+    transactions::{Exchange, Recipe, TransactionalProducer},
     wake::Wake,
 };
 use crate::{
@@ -54,6 +55,7 @@ const TROUBLES_MAX: usize = 64;
 pub struct KafkaSink {
     client: Arc<Client>,
     topics: Vec<Topic>,
+    limits: Vec<usize>,
     events: Queue,
     times: Arc<AckTimes>,
     reports: Box<[*const rd_kafka_message_t]>,
@@ -106,9 +108,8 @@ impl KafkaSink {
         wait: (Duration, &AtomicBool),
     ) -> Result<KafkaSink, Trouble> {
         let times = AckTimes::new(clock);
-        let (client, topics) = producer::start(peer, settings, topics, &times, None, wait)?;
-        let events = Queue::main(&client);
-        KafkaSink::with(Producer { client, topics, events }, times, None)
+        let producer = producer::start(peer, settings, topics, &times, None, wait)?;
+        KafkaSink::with(producer, times, None)
     }
 
     /// The same, writing in transactions of that name and timeout, the first of which is begun. What
@@ -139,13 +140,14 @@ impl KafkaSink {
         times: Arc<AckTimes>,
         exchange: Option<Arc<Exchange>>,
     ) -> Result<KafkaSink, Trouble> {
-        let Producer { client, topics, events } = producer;
+        let Producer { client, topics, limits, events } = producer;
         assert!(topics.len() <= DESTINATIONS_MAX, "`assemble` numbers at most that many");
         let wake = Wake::new().map_err(|it| {
             client.trouble(Code::RD_KAFKA_RESP_ERR__FAIL, &format!("a wake-up pipe: {it}"))
         })?;
         Ok(KafkaSink {
             topics,
+            limits,
             events,
             times,
             exchange,
@@ -181,6 +183,7 @@ impl KafkaSink {
         let old = Producer {
             client: std::mem::replace(&mut self.client, producer.client),
             topics: std::mem::replace(&mut self.topics, producer.topics),
+            limits: std::mem::replace(&mut self.limits, producer.limits),
             events: std::mem::replace(&mut self.events, producer.events),
         };
         if let Some(exchange) = &self.exchange {
@@ -285,16 +288,25 @@ impl KafkaSink {
         refusal
     }
 
+    /// In a transaction one refusal spoils all of it.
+    fn of_transaction(&self, refusal: Refusal) -> Refusal {
+        let Some(exchange) = &self.exchange else { return refusal };
+        if refusal.too_large {
+            exchange.limits_changed();
+        }
+        Refusal { aborts: true, ..refusal }
+    }
+
     /// The fate that a delivery report tells of.
     #[inline]
     fn ack(&mut self, report: &rd_kafka_message_t, now: Ticks) -> Ack {
         let token = Token(report._private as u64);
         let at = self.times.at(token, now);
-        let aborts = self.exchange.is_some();
         let result = match report.err {
             OK => Ok(()),
-            code => Err(Refusal { aborts, ..self.refusal(code, report.rkt) }),
+            code => Err(self.refusal(code, report.rkt)),
         };
+        let result = result.map_err(|refusal| self.of_transaction(refusal));
         Ack { token, at, result }
     }
 }
@@ -306,6 +318,12 @@ impl Sink for KafkaSink {
             return Err(SendError::Full);
         }
         self.renew();
+        let at = usize::from(output.destination.0);
+        if self.exchange.is_some() && batch_limit::is_too_large(output, self.limits[at]) {
+            // One that the broker refused would cost the transaction.
+            let code = Code::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+            return Err(SendError::Refused(faults::refusal(code)));
+        }
         let topic = &self.topics[usize::from(output.destination.0)];
         let topic_handle = topic.handle();
         let is_plain = output.headers.is_empty() && output.timestamp_ms.is_none();

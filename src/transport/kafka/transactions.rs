@@ -26,8 +26,8 @@ use super::{
     acknowledgements::AckTimes,
     client::Client,
     faults,
-    native::{self, OK, PartitionList, Queue, Topic, failure, millis},
-    producer::{self, Named},
+    native::{self, OK, PartitionList, failure, millis},
+    producer::{self, Named, Producer},
     wake::Wake,
 };
 use crate::{config::settings::KafkaClient, transport::Trouble, verdict::Sentence};
@@ -44,24 +44,20 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// Producers that may be replaced within three transaction timeouts because another took their name.
 const FENCED_MAX: usize = 2;
 
-/// A producer with what belongs to it.
-pub(super) struct Producer {
-    pub(super) client: Arc<Client>,
-    pub(super) topics: Vec<Topic>,
-    pub(super) events: Queue,
-}
-
 /// A new producer on its way to the sink, and the old one on its way out.
 pub(super) struct Exchange {
     next: ArrayQueue<Producer>,
     has_next: AtomicBool,
     old: ArrayQueue<Producer>,
+    /// A size was refused: the topics' limits are no longer those that the producer knows.
+    has_other_limits: AtomicBool,
 }
 
 impl Exchange {
     fn new() -> Exchange {
         let (next, old) = (ArrayQueue::new(1), ArrayQueue::new(2));
-        Exchange { next, has_next: AtomicBool::new(false), old }
+        let [has_next, has_other_limits] = [false; 2].map(AtomicBool::new);
+        Exchange { next, has_next, old, has_other_limits }
     }
 
     /// Sink: the producer to go on with, if there is another.
@@ -85,6 +81,11 @@ impl Exchange {
         self.old.force_push(old);
     }
 
+    /// Sink: a new producer is to go by the topics' limits as they are now.
+    pub(super) fn limits_changed(&self) {
+        self.has_other_limits.store(true, Ordering::Release);
+    }
+
     fn offer(&self, producer: Producer) {
         self.next.force_push(producer);
         self.has_next.store(true, Ordering::Release);
@@ -104,7 +105,8 @@ impl Recipe {
     /// A producer whose first transaction is begun.
     pub(super) fn make(&self, wait: (Duration, &AtomicBool)) -> Result<Producer, Trouble> {
         let Recipe { peer, settings, topics, times, named } = self;
-        let (client, topics) = producer::start(peer, settings, topics, times, Some(named), wait)?;
+        let started = producer::start(peer, settings, topics, times, Some(named), wait)?;
+        let client = &started.client;
         let deadline = Instant::now() + wait.0;
         loop {
             // SAFETY: the client is live; the error is ours.
@@ -115,12 +117,11 @@ impl Recipe {
             let Err(failure) = begun else { break };
             let is_over = Instant::now() >= deadline || wait.1.load(Ordering::Acquire);
             if !failure.is_retriable || is_over {
-                return Err(self.trouble(&client, failure.code, "beginning transactions"));
+                return Err(self.trouble(client, failure.code, "beginning transactions"));
             }
         }
-        begin(&client).map_err(|it| self.trouble(&client, it.code, "beginning a transaction"))?;
-        let events = Queue::main(&client);
-        Ok(Producer { client, topics, events })
+        begin(client).map_err(|it| self.trouble(client, it.code, "beginning a transaction"))?;
+        Ok(started)
     }
 
     fn trouble(&self, client: &Client, code: Code, what: &str) -> Trouble {
@@ -330,7 +331,8 @@ impl Worker {
     }
 
     fn take_back(&mut self, positions: PartitionList) -> Result<(), Trouble> {
-        if !self.abort()? {
+        let has_other_limits = self.exchange.has_other_limits.swap(false, Ordering::Acquire);
+        if !self.abort()? || has_other_limits {
             self.replace_producer()?;
         } else if let Err(failure) = begin(&self.producer) {
             tracing::debug!(event = "transaction.unusable", code = faults::name_of(failure.code));
@@ -368,12 +370,12 @@ impl Worker {
             let flags = rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT;
             rd::rd_kafka_purge(self.producer.handle(), flags);
         }
-        let reason = self.producer.fatal_trouble().text;
-        tracing::warn!(
-            event = "producer.replaced",
-            reason = reason.as_str(),
-            "a new producer goes on"
-        );
+        let text = match self.producer.fatal_code() {
+            OK => Sentence::from("the topics' limits may have changed"),
+            _ => self.producer.fatal_trouble().text,
+        };
+        let reason = text.as_str();
+        tracing::warn!(event = "producer.replaced", reason, "a new producer goes on");
         loop {
             match self.recipe.make((CALL_TIMEOUT, &self.shared.end)) {
                 Ok(producer) => {
