@@ -1,8 +1,8 @@
 //! Processes and brokers killed, frozen and restarted at random under load, on a real Kafka; then
 //! every record is counted.
 //!
-//! `scripts/test` runs a slice with a seed that stays; `scripts/test --all` the long form with a new
-//! one. `HOTSPUR_CHAOS_SEED` draws the same events once more.
+//! `scripts/test` runs a slice with a seed that stays; `scripts/test --all` the long form with a
+//! new one. `HOTSPUR_CHAOS_SEED` draws the same events once more.
 
 mod chaos_rig;
 #[path = "support/extent.rs"]
@@ -30,9 +30,9 @@ macro_rules! promised {
 }
 
 promised!(at_most_once, AtMostOnce: killed_again_and_again members_come_and_go);
-promised!(exactly_once, ExactlyOnce: killed_again_and_again members_come_and_go
-    brokers_killed_and_restarted poison_among_many);
 promised!(at_least_once, AtLeastOnce: killed_again_and_again members_come_and_go
+    brokers_killed_and_restarted poison_among_many);
+promised!(exactly_once, ExactlyOnce: killed_again_and_again members_come_and_go
     brokers_killed_and_restarted poison_among_many);
 
 fn killed_again_and_again(guarantee: Guarantee) {
