@@ -58,6 +58,9 @@ pub const SENTENCE_BYTES: usize = 240;
 /// Records that the in-flight ring holds at most; a power of two. `limits.in_flight` stays below.
 pub const IN_FLIGHT_MAX: usize = 1 << 20;
 
+/// Settled records that a breaker looks at, at most: nine bytes each, twice.
+pub const BREAKER_WINDOW_MAX: usize = 1_000_000;
+
 /// Bytes of the payload that a dead letter keeps when the broker refused the whole for its size.
 pub const CUT_LETTER_BYTES: usize = 64 << 10;
 

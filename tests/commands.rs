@@ -87,10 +87,9 @@ fn nobody() -> String {
 #[test]
 fn every_command_that_is_planned_says_that_it_is_not_built() {
     let folder = Folder::empty();
-    for command in [
-        "test", "measure", "report", "dead", "replay", "doctor", "jitter", "graph", "top", "tap",
-        "pause", "resume",
-    ] {
+    for command in
+        ["test", "measure", "report", "dead", "replay", "doctor", "jitter", "graph", "top", "tap"]
+    {
         let sentence = format!("`hotspur {command}` is not built yet");
         folder.run(&[command, "--some", "thing"]).is(2, &[&sentence]);
     }
@@ -238,4 +237,19 @@ fn an_address_that_is_taken_is_named_with_the_way_out() {
     let words = [&address, "take another port, 0 for a free one, or \"off\""];
     folder.run(&["-s", &listen, "run"]).is(3, &words);
     folder.run(&["-s", "observe.listen=nowhere", "check"]).is(2, &["observe.listen: expected"]);
+}
+
+#[test]
+fn nobody_to_pause_is_said_with_the_way_out() {
+    let folder = Folder::empty();
+    let address = nobody();
+    let words = [&address, "nobody answers at", "--address names another place"];
+    folder.run(&["pause", "--address", &address]).is(3, &words);
+    folder.run(&["pause"]).is(2, &["there is no configuration"]);
+    folder.run(&["resume", "--address", "nonsense"]).is(2, &["a host and a port are wanted"]);
+    let folder = folder.with("hotspur.toml", ORDERS);
+    let listen = format!("observe.listen={address}");
+    folder.run(&["-s", &listen, "resume"]).is(3, &words);
+    folder.run(&["-s", "observe.listen=off", "pause"]).is(2, &["observe.listen is \"off\""]);
+    folder.run(&["-s", "observe.listen=127.0.0.1:0", "pause"]).is(2, &["--address", "free port"]);
 }

@@ -160,10 +160,13 @@ fn secrets_are_never_shown() {
                \"sasl.mechanisms\" = \"PLAIN\", \"sasl.password\" = \"hush\" }";
     let redis = "tables.users.redis=redis://me:hush@localhost";
     let key = "source.kafka.properties.\"ssl.key.password\"=${TEST_SECRET}";
+    let token = ["-s", "observe.token=hush"];
     let arguments = ["-c", "accepted-defaults.toml", "-s", set, "-s", redis, "-s", key];
+    let arguments = [&arguments[..], &token[..]].concat();
     let environment = [("TEST_SECRET", "hush")];
     let values = effective(&arguments, &environment);
     assert_eq!(pair(&values, "kafka.properties.\"sasl.password\"").0, "\"***\"");
+    assert_eq!(pair(&values, "observe.token").0, "\"***\"");
     assert_eq!(pair(&values, "tables.users.redis").0, "\"redis://me:***@localhost\"");
     let written = pair(&values, "source.kafka.properties.\"ssl.key.password\"").0;
     assert_eq!(written, "\"${TEST_SECRET}\"");
@@ -187,6 +190,22 @@ fn a_secret_under_a_misspelt_name_is_not_shown_either() {
         assert!(output.contains("did you mean \"sasl.password\"?"), "{output}");
         assert!(!output.contains("hush") && !error.contains("hush"), "{output}{error}");
     }
+}
+
+#[test]
+fn one_key_of_the_breaker_changes_only_that_and_false_takes_all_of_it_away() {
+    let base = ["-c", "accepted-defaults.toml"];
+    let window = ["-s", "delivery.breaker.window=10"];
+    let values = effective(&[&base[..], &["-s", "delivery.breaker=false"]].concat(), &[]);
+    assert_eq!(pair(&values, "delivery.breaker"), ("false", "-s"));
+    assert!(!values.contains_key("delivery.breaker.window"));
+    let environment = [("HOTSPUR_DELIVERY__BREAKER__THEN", "pause")];
+    let shipped = format!("{TUNING}/pipelines/names.toml");
+    let values = effective(&[&["-c", &shipped][..], &window].concat(), &environment);
+    assert_eq!(pair(&values, "delivery.breaker.window"), ("10", "-s"));
+    assert_eq!(pair(&values, "delivery.breaker.rejected"), ("0.5", "default"));
+    let variable = "HOTSPUR_DELIVERY__BREAKER__THEN";
+    assert_eq!(pair(&values, "delivery.breaker.then"), ("\"pause\"", variable));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Seeded random schedules of the engine on the memory transport: what the guarantees promise holds
-//! whatever order acknowledgements come in, whatever is refused, revoked, lost, whatever waits for
-//! a table on demand, and wherever it crashes.
+//! whatever order acknowledgements come in, whatever is refused, revoked, lost, paused, stopped by
+//! the breaker, whatever waits for a table on demand, and wherever it crashes.
 //!
 //! A schedule is a seed. A failing one prints it; `HOTSPUR_SIMULATION_SEED=N` runs that one alone.
 
@@ -14,6 +14,7 @@ use std::{
     num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     rc::Rc,
+    sync::Arc,
     thread,
 };
 
@@ -24,8 +25,8 @@ use delivery_rig::{
 use hotspur::{
     clock::{ManualClock, Ticks, WallOffset},
     delivery::{Admission, Delivery, Order},
-    engine::{Cause, Ending, Engine, Options, Phase, control::Control},
-    observe::HotSide,
+    engine::{Cause, Ending, Engine, Options, Phase, breaker::Rule, control::Control},
+    observe::{HotSide, Switch},
     record::{Headers, PartitionId, Record},
     transport::memory::{Broker, BrokerSource, Stored},
 };
@@ -56,6 +57,7 @@ struct Simulation {
     waiting_max: usize,
     /// The sink acknowledges what the broker does not have.
     is_hasty: bool,
+    switch: Arc<Switch>,
 }
 
 impl Simulation {
@@ -86,7 +88,18 @@ impl Simulation {
             watch: Rc::default(),
             waiting_max: 0,
             is_hasty: false,
+            switch: Arc::default(),
         }
+    }
+
+    /// A breaker that opens now and then.
+    fn rule(&mut self) -> Option<Rule> {
+        self.random.random_bool(0.3).then(|| Rule {
+            share: self.random.random_range(0.0..0.3),
+            window: self.random.random_range(1..=10),
+            within_ns: self.random.random_range(1..=1_000),
+            stops: self.random.random_bool(0.5),
+        })
     }
 
     fn connect(&mut self, hot: HotSide) -> Simulated {
@@ -118,12 +131,15 @@ impl Simulation {
         let hasty = self.is_hasty.then(Vec::new);
         let parts = (source, Watched { sink, watch: Rc::clone(&self.watch), hasty });
         let process = Scripted { script: Rc::clone(&self.script), clock: self.clock.clone() };
-        Engine::new(clock, parts, process, hot, Control::none(), options)
+        self.switch = Arc::default();
+        let control = Control::none().with_switch(&self.switch);
+        Engine::new(clock, parts, process, hot, control, options)
     }
 
     /// One session: random events until it ends by a stop or a crash.
     fn session(&mut self, hot: HotSide, steps: u32) -> HotSide {
-        let mut engine = self.connect(hot);
+        let rule = self.rule();
+        let mut engine = self.connect(hot).with_breaker(rule);
         self.revoked.clear();
         for _ in 0..steps {
             self.step(&mut engine);
@@ -139,8 +155,11 @@ impl Simulation {
                 self.check_commits();
             }
         }
-        let clean = Ending { cause: Cause::Asked, unfinished: 0 };
-        self.harmed |= self.with_losses || engine.phase() != Phase::Ended(clean);
+        let is_clean = match engine.phase() {
+            Phase::Ended(Ending { cause, unfinished: 0 }) => !matches!(cause, Cause::Failed(_)),
+            _ => false,
+        };
+        self.harmed |= self.with_losses || !is_clean;
         engine.into_hot_side()
     }
 
@@ -175,6 +194,8 @@ impl Simulation {
             58..66 if self.on_demand => self.script.borrow_mut().answer(self.random.random()),
             66 if self.on_demand => self.script.borrow_mut().known = 0,
             67 if self.on_demand => self.script.borrow_mut().is_paused ^= true,
+            68 => _ = self.switch.pause(),
+            69..71 => _ = self.switch.resume(),
             _ => _ = engine.turn(),
         }
         assert!(engine.waiting() <= self.waiting_max.min(engine.in_flight()));
@@ -241,6 +262,7 @@ impl Simulation {
         let mut quiet = 0;
         while quiet < 10 {
             self.clock.advance(20);
+            self.switch.resume();
             let answered = self.broker.answer_commit(true) | self.broker.answer_abort();
             if self.on_demand && self.random.random_bool(0.5) {
                 self.script.borrow_mut().answer(self.random.random());

@@ -52,7 +52,7 @@ impl Rig {
             publish_interval_ns: 1_000_000,
             drain_timeout_ns: 1_000_000,
         };
-        let parts = (source, Watched { sink, watch: Rc::<RefCell<Watch>>::default() });
+        let parts = (source, Watched { sink, watch: Rc::<RefCell<Watch>>::default(), hasty: None });
         let (hot, control) = (HotSide::detached(Ticks(0)), Control::none());
         let wall = (clock.clone(), WallOffset::fixed(0));
         let engine = Engine::new(wall, parts, process, hot, control, options);

@@ -14,7 +14,7 @@ use hotspur::{
     clock::{Clock, Ticks, TscClock, WallOffset},
     config::{self, Settings, Sources},
     delivery::Order,
-    engine::{Engine, Options, control::Control},
+    engine::{Engine, Options, breaker::Rule, control::Control},
     loadgen::{Payload, write_key},
     observe::HotSide,
     record::Destination,
@@ -88,8 +88,12 @@ impl Case {
         let parts = (Replay::new(records, 0), Discard::new(2 * settings.limits.batch));
         let (wall, hot) = (since_start(&clock), HotSide::detached(clock.now()));
         Engine::new((clock, wall), parts, steps, hot, Control::none(), options(&settings))
+            .with_breaker(Some(NEVER))
     }
 }
+
+/// A breaker that looks at everything, as in a run, and never opens.
+const NEVER: Rule = Rule { share: 1.0, window: 1000, within_ns: u64::MAX, stops: true };
 
 /// Steps the engine until `more` records were taken and settled.
 pub(crate) fn run(engine: &mut MemoryEngine, more: u64) {

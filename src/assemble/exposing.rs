@@ -9,7 +9,7 @@ use crate::{
         Settings,
         settings::{self, OnStale},
     },
-    observe::{Endpoint, Exposed, Facts, Labels, Setup, TableFigures, TableSource},
+    observe::{Endpoint, Exposed, Facts, Labels, Setup, Switch, TableFigures, TableSource},
 };
 
 /// Begins to say over HTTP what the run is doing, if anybody is to be told.
@@ -29,7 +29,7 @@ pub fn expose(settings: &Settings, machine: &Machine) -> Result<Exposing, StartE
     };
     let exposed = Arc::new(Exposed::new(facts));
     let endpoint = settings.observe.listen.map(|listen| {
-        let endpoint = Endpoint::start(listen, exposed.clone());
+        let endpoint = Endpoint::start(listen, exposed.clone(), settings.observe.token.clone());
         endpoint.map_err(|error| StartError::Listen(listen, error))
     });
     Ok(Exposing { exposed, endpoint: endpoint.transpose()? })
@@ -43,6 +43,11 @@ pub struct Exposing {
 }
 
 impl Exposing {
+    /// What people ask of the hot thread.
+    pub(super) fn switch(&self) -> &Arc<Switch> {
+        self.exposed.switch()
+    }
+
     /// What the observer needs to know.
     pub(super) fn setup(&self, settings: &Settings) -> Setup {
         Setup::new(settings, destinations(settings), self.exposed.clone())

@@ -39,6 +39,7 @@ use crate::{
     delivery::Order,
     engine::{
         Ending, Engine, Options,
+        breaker::Rule,
         control::{self, Stopper},
         idle::IdleStrategy,
         runner::{self, HotThread},
@@ -307,15 +308,19 @@ pub fn start(
     let setup = exposing.setup(settings);
     let (hot_side, observer) = Observer::start(setup, clock.clone(), wall.clone())?;
     let (stopper, control) = control::control()?;
+    let control = control.with_switch(exposing.switch());
     let LoadedTables { tables, handles } = tables;
     exposing.started(settings, handles.iter().map(TableHandle::status));
     let stopper = Arc::new(stopper);
     let waker = Arc::clone(&stopper);
     tables.wake_with(move || waker.wake());
+    let waker = Arc::clone(&stopper);
+    exposing.switch().wake_with(move || waker.wake());
     let steps = Steps::new(pipeline, tables);
-    let options = options(settings);
+    let (options, breaker) = (options(settings), settings.delivery.breaker.map(rule));
     let hot = runner::start(machine.choice.core, machine.idle, move || {
         Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
+            .with_breaker(breaker)
     })?;
     let intruders = machine.intruders(hot.id());
     Ok(Running { stopper, intruders, hot, observer, tables: handles, _exposing: exposing })
@@ -382,6 +387,11 @@ fn options(settings: &Settings) -> Options {
         publish_interval_ns: nanos(settings.observe.interval.min(PUBLISH_EVERY)),
         drain_timeout_ns: nanos(settings.engine.drain_timeout),
     }
+}
+
+fn rule(breaker: settings::Breaker) -> Rule {
+    let settings::Breaker { rejected: share, window, within, stops } = breaker;
+    Rule { share, window, within_ns: within.as_nanos() as u64, stops }
 }
 
 fn broker_error(trouble: Trouble) -> StartError {

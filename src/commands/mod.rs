@@ -24,6 +24,7 @@ pub mod load;
 pub mod logging;
 pub mod profiles;
 mod progress;
+pub mod remote;
 pub mod run;
 pub mod schema;
 pub mod signals;
@@ -106,10 +107,10 @@ pub enum Command {
     Top(Later),
     /// Records of a running process (not built yet)
     Tap(Later),
-    /// Pauses a running process (not built yet)
-    Pause(Later),
-    /// Resumes a paused process (not built yet)
-    Resume(Later),
+    /// Pauses a running process: it takes no more records and stays in its group
+    Pause(remote::Arguments),
+    /// Resumes a paused process, or one whose breaker is open
+    Resume(remote::Arguments),
 }
 
 /// Arguments of a command that is not built: anything, so that the sentence about it is the answer.
@@ -176,8 +177,8 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Graph(_) => not_built("graph"),
         Command::Top(_) => not_built("top"),
         Command::Tap(_) => not_built("tap"),
-        Command::Pause(_) => not_built("pause"),
-        Command::Resume(_) => not_built("resume"),
+        Command::Pause(arguments) => remote::post(line, arguments, "/pause"),
+        Command::Resume(arguments) => remote::post(line, arguments, "/resume"),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     assemble::{self, Finished, LoadedTables, Machine, Running, StartError},
     cache::TableStatus,
     config::{Loaded, Settings, settings::Guarantee, units},
-    engine::{Cause, Ending},
+    engine::{Cause, Ending, breaker::Opened},
     observe::Summary,
     pipeline::Pipeline,
     verdict::{RejectClass, SkipClass},
@@ -227,12 +227,28 @@ pub(super) fn outcome(ending: &Ending, guarantee: Guarantee) -> Outcome {
         Cause::Failed(trouble) => {
             Err(Failure::unavailable(format!("{}: {}", trouble.peer, trouble.text)))
         }
+        Cause::Breaker(opened) => {
+            Err(Failure { exit: Exit::Breaker, message: broken(&opened, ending.unfinished) })
+        }
         Cause::Asked if ending.unfinished > 0 => Err(Failure::unavailable(format!(
             "engine.drain_timeout is over with {} records unfinished: {fate}",
             ending.unfinished
         ))),
         Cause::Asked => Ok(Exit::Done),
     }
+}
+
+/// What the breaker saw, and what to do about it.
+fn broken(opened: &Opened, unfinished: usize) -> String {
+    let again = match unfinished {
+        0 => String::new(),
+        count => format!("\n{count} records were not finished in time and will come again"),
+    };
+    format!(
+        "the breaker stopped the run: {opened}{again}\nwhat was settled is committed, and a run \
+         goes on behind it: mend the cause first; or, if these records may all go to the dead \
+         letters, start with -s delivery.breaker=false"
+    )
 }
 
 /// The sentence and status that a start's error stands for.

@@ -10,15 +10,15 @@ use std::{
 };
 
 use super::{
-    keys::LATENCY_UNITS,
+    keys::{LATENCY_UNITS, breaker},
     layers::Layer,
     librdkafka::{self, Scope},
     problem::Problem,
     properties,
     settings::{
-        Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink, KafkaSource,
-        KeyDisplay, Latency, Limits, Log, Observe, OnGap, Settings, SinkPartition, Start,
-        Tombstones,
+        Breaker, Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink,
+        KafkaSource, KeyDisplay, Latency, Limits, Log, Observe, OnGap, Settings, SinkPartition,
+        Start, Tombstones,
     },
     values::Typed,
     walk::{Effective, Walked},
@@ -242,7 +242,26 @@ impl Builder<'_> {
             },
             commit_interval: self.duration_or_zero("delivery.commit_interval"),
             transaction_timeout: self.duration_or_zero("delivery.transaction_timeout"),
+            breaker: self.breaker(),
         }
+    }
+
+    fn breaker(&self) -> Option<Breaker> {
+        if let Some(Typed::Boolean(false)) = self.typed("delivery.breaker") {
+            return None;
+        }
+        Some(Breaker {
+            rejected: match self.typed("delivery.breaker.rejected") {
+                Some(Typed::Share(share)) => *share,
+                _ => breaker::REJECTED,
+            },
+            window: match self.integer("delivery.breaker.window") {
+                0 => breaker::WINDOW,
+                window => window,
+            },
+            within: self.duration("delivery.breaker.within").unwrap_or(breaker::WITHIN),
+            stops: self.text("delivery.breaker.then") != "pause",
+        })
     }
 
     fn latency(&self) -> Latency {
@@ -291,6 +310,7 @@ impl Builder<'_> {
                 Some(Typed::Listen(listen)) => *listen,
                 _ => None,
             },
+            token: self.text_at("observe.token"),
             keys: match self.text("observe.keys").as_str() {
                 "plain" => KeyDisplay::Plain,
                 "off" => KeyDisplay::Off,

@@ -85,7 +85,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::{
-        super::{keys::table, units, walk},
+        super::{
+            keys::{breaker, table},
+            units, walk,
+        },
         *,
     };
 
@@ -147,6 +150,10 @@ mod tests {
             let text = value(&format!("tables.*.{name}")).as_str().unwrap();
             assert_eq!(units::parse_duration(text), Ok(duration), "{name}");
         }
+        let within = value("delivery.breaker.within").as_str().unwrap();
+        assert_eq!(units::parse_duration(within), Ok(breaker::WITHIN));
+        assert_eq!(value("delivery.breaker.rejected"), breaker::REJECTED);
+        assert_eq!(value("delivery.breaker.window"), breaker::WINDOW);
         assert_eq!(value("tables.*.max_entries"), table::MAX_ENTRIES);
         assert_eq!(value("tables.*.max_waiting"), table::MAX_WAITING);
         let bytes = units::parse_size(value("tables.*.max_bytes").as_str().unwrap());

@@ -38,8 +38,10 @@ pub(crate) enum Kind {
     Properties(Scope),
     /// True or false.
     Boolean,
-    /// Only `false`: what would be on is not built.
-    Off,
+    /// Text that is never shown: visible ASCII.
+    Secret,
+    /// A share, 0 to 1.
+    Share,
     /// A whole number from … to.
     Integer(u64, u64),
     /// A duration from … to.
@@ -63,8 +65,8 @@ pub(crate) enum Kind {
 impl Kind {
     /// Whether a bare value of an environment variable stands as it is.
     pub(crate) fn is_plain_text(self) -> bool {
-        use Kind::{AnyText, Expression, File, Listen, Name, Path, Text, Topic};
-        matches!(self, AnyText | Expression | File | Listen | Name | Path | Text | Topic)
+        use Kind::{AnyText, Expression, File, Listen, Name, Path, Secret, Text, Topic};
+        matches!(self, AnyText | Expression | File | Listen | Name | Path | Secret | Text | Topic)
     }
 
     /// Whether `${NAME}` is replaced in its text.
@@ -116,6 +118,22 @@ pub(crate) mod table {
     pub(crate) const WAIT: Duration = Duration::from_millis(100);
 }
 
+/// What holds where a table of the breaker does not say it, because it replaces a `false`; the
+/// default file says the same.
+pub(crate) mod breaker {
+    use std::time::Duration;
+
+    pub(crate) const REJECTED: f64 = 0.5;
+    pub(crate) const WINDOW: usize = 1000;
+    pub(crate) const WITHIN: Duration = Duration::from_secs(60);
+}
+
+/// A table that may also be `false`: there is none then.
+pub(crate) const BREAKER: &str = "delivery.breaker";
+
+/// The key of the endpoint's token, which is a secret.
+pub(crate) const TOKEN: &str = "observe.token";
+
 /// Units of `latency.unit`, with nanoseconds in one.
 pub(crate) const LATENCY_UNITS: [(&str, u64); 4] =
     [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
@@ -148,7 +166,10 @@ pub(crate) const KEYS: &[Key] = &[
     key("delivery.guarantee", Kind::Choice(&["at-most-once", "at-least-once", "exactly-once"])),
     key("delivery.commit_interval", duration(MILLISECOND, HOUR)),
     key("delivery.transaction_timeout", duration(SECOND, QUARTER)),
-    key("delivery.breaker", Kind::Off),
+    key("delivery.breaker.rejected", Kind::Share),
+    key("delivery.breaker.window", Kind::Integer(1, limits::BREAKER_WINDOW_MAX as u64)),
+    key("delivery.breaker.within", duration(MILLISECOND, DAY)),
+    key("delivery.breaker.then", Kind::Choice(&["stop", "pause"])),
     key("tables.*.redis", Kind::Text),
     key("tables.*.prefix", Kind::AnyText),
     key("tables.*.kind", Kind::Choice(&["string", "json", "hash"])),
@@ -194,6 +215,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("observe.listen", Kind::Listen),
     key("observe.out", Kind::File),
     key("observe.interval", duration(HUNDRED_MILLISECONDS, MINUTE)),
+    key("observe.token", Kind::Secret),
     key("observe.keys", Kind::Choice(&["plain", "hash", "off"])),
     key("log.level", Kind::Choice(&["error", "warn", "info", "debug", "trace"])),
     key("log.format", Kind::Choice(&["auto", "text", "json"])),

@@ -8,6 +8,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
+pub mod breaker;
 mod build;
 mod build_steps;
 mod docs;
@@ -375,5 +376,28 @@ text.result = "${literal}_{event.key}"
         assert_eq!(line("kafka.properties.\"linger.ms\""), 5);
         assert_eq!(line("sink.kafka.value"), 13);
         assert_eq!(line("nowhere"), 1);
+    }
+
+    #[test]
+    fn a_breaker_that_replaces_none_has_the_defaults_where_it_says_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hotspur.toml");
+        fs::write(&file, PIPELINE).unwrap();
+        let breaker = |set: &[&str]| {
+            let set = set.iter().map(|it| (*it).to_owned()).collect();
+            let environment = [("TEST_SECRET".to_owned(), "hush".to_owned())].into();
+            let sources = Sources { file: Some(file.clone()), set, environment, profile: None };
+            load(&sources).unwrap().settings.delivery.breaker
+        };
+        assert_eq!(breaker(&["delivery.breaker=false"]), None);
+        let default = breaker(&[]).unwrap();
+        assert_eq!((default.rejected, default.window, default.stops), (0.5, 1000, true));
+        assert_eq!(default.within, Duration::from_secs(60));
+        let again = breaker(&["delivery.breaker=false", "delivery.breaker.window=7"]);
+        assert_eq!(again, Some(settings::Breaker { window: 7, ..default }));
+        let whole = "delivery.breaker={ rejected = 0, within = \"1s\", then = \"pause\" }";
+        let (within, stops) = (Duration::from_secs(1), false);
+        let expected = settings::Breaker { rejected: 0.0, within, stops, ..default };
+        assert_eq!(breaker(&[whole]), Some(expected));
     }
 }

@@ -31,6 +31,9 @@ pub fn config() -> Value {
     root["title"] = "Hotspur's configuration".into();
     root["properties"]["steps"]["items"]["oneOf"] =
         ["lookup", "hash", "text"].map(|name| json!({ "required": [name] })).to_vec().into();
+    let breaker = &mut root["properties"]["delivery"]["properties"]["breaker"];
+    breaker["type"] = json!(["object", "boolean"]);
+    breaker["not"] = json!({ "const": true });
     let step = &mut root["properties"]["steps"]["items"]["properties"];
     step["lookup"]["required"] = json!(["table", "key", "into"]);
     step["hash"]["required"] = json!(["algorithm", "of", "into"]);
@@ -108,7 +111,7 @@ fn kind(kind: Kind) -> Value {
     match kind {
         Kind::Version => json!({ "type": "integer", "const": 1 }),
         Kind::Name => json!({ "type": "string", "pattern": NAME, "maxLength": 128 }),
-        Kind::Text | Kind::File | Kind::Expression | Kind::Path => {
+        Kind::Text | Kind::File | Kind::Expression | Kind::Path | Kind::Secret => {
             json!({ "type": "string", "minLength": 1 })
         }
         Kind::AnyText => json!({ "type": "string" }),
@@ -132,7 +135,7 @@ fn kind(kind: Kind) -> Value {
         }),
         Kind::Properties(scope) => properties(scope),
         Kind::Boolean => json!({ "type": "boolean" }),
-        Kind::Off => json!({ "const": false }),
+        Kind::Share => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Kind::Integer(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
         Kind::Duration(..) => text(DURATION),
         Kind::Size(..) => text(SIZE),

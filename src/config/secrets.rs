@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    librdkafka,
+    keys, librdkafka,
     tree::{Node, Value},
 };
 
@@ -21,6 +21,9 @@ pub(crate) fn is_secret(name: &str) -> bool {
 /// a password does not become public because its name is misspelt.
 fn may_be_secret(path: &str) -> bool {
     let property = path.split_once(".properties.").map(|(_, name)| name);
+    if path.strip_prefix('.') == Some(keys::TOKEN) {
+        return true;
+    }
     property.is_some_and(|name| is_secret(path) || librdkafka::find(name).is_none())
 }
 
@@ -135,6 +138,12 @@ mod tests {
         let text = "[kafka.properties]\n\"sasl.password\" = \"x\"\n\
                     [tables.u]\nredis = 'redis://a:b@c'\n[sink.kafka]\nkey = \"record.key\"\n";
         assert_eq!(spans_of(text), ["\"x\"", "b"]);
+    }
+
+    #[test]
+    fn a_token_is_a_secret_and_a_reference_to_one_is_none() {
+        assert_eq!(spans_of("[observe]\ntoken = \"x\"\n"), ["\"x\""]);
+        assert_eq!(spans_of("[observe]\ntoken = \"${file:token}\"\n"), [""; 0]);
     }
 
     #[test]

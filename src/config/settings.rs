@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+pub use super::breaker::Breaker;
 use super::{
     keys::table,
     librdkafka::{self, Scope},
@@ -173,6 +174,8 @@ pub struct Delivery {
     pub commit_interval: Duration,
     /// `transaction_timeout`.
     pub transaction_timeout: Duration,
+    /// `breaker`; `None` is `false`.
+    pub breaker: Option<Breaker>,
 }
 
 /// What is promised about each record.
@@ -473,6 +476,8 @@ pub struct Observe {
     pub interval: Duration,
     /// `listen`; `None` is `off`.
     pub listen: Option<SocketAddr>,
+    /// `token`, resolved; never printed.
+    pub token: Option<String>,
     /// `keys`.
     pub keys: KeyDisplay,
 }

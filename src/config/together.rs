@@ -18,6 +18,7 @@ impl Builder<'_> {
         self.check_limits(settings);
         self.check_topics(settings);
         self.check_cores(settings);
+        self.check_breaker(settings);
         for key in ["kafka", "source.kafka", "sink.kafka", "dead_letters"] {
             self.check_brokers(&format!("{key}.brokers"));
         }
@@ -107,6 +108,16 @@ impl Builder<'_> {
         if engine.core == Core::None && matches!(engine.idle, Idle::Spin | Idle::Pause) {
             let message = "a thread that spins without a core of its own slows its neighbours down";
             self.warning("engine.idle", message, "idle = \"park\", or give it a core");
+        }
+    }
+
+    fn check_breaker(&mut self, settings: &Settings) {
+        if settings.delivery.breaker.is_some_and(|it| it.rejected >= 1.0)
+            && self.stands("delivery.breaker.rejected")
+        {
+            let message = "no share is more than 1: it never opens";
+            let hint = "0.99, or breaker = false";
+            self.warning("delivery.breaker.rejected", message, hint);
         }
     }
 

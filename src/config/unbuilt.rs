@@ -65,7 +65,6 @@ const UNBUILT: &[Unbuilt] = &[
     whole("state", "a topic for the state of steps", OMIT),
     whole("latency.slow", "telling why a record was slow", OMIT),
     some("latency.stages", &["sampled"], "sampling the stages", "use \"all\""),
-    whole("observe.token", "asking for a token", OMIT),
     whole("measure", "hotspur measure", OMIT),
 ];
 

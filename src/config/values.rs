@@ -19,6 +19,7 @@ pub(crate) enum Typed {
     Pairs(Vec<(String, String)>),
     Boolean(bool),
     Integer(u64),
+    Share(f64),
     Duration(Duration),
     Start(Start),
     Core(Core),
@@ -57,10 +58,8 @@ pub(crate) fn parse(kind: Kind, node: &Node) -> Result<Typed, Wrong> {
         Kind::Fields => parse_fields(node),
         Kind::Properties(_) => Err(expected("a table of properties", node)),
         Kind::Boolean => parse_boolean(node).map(Typed::Boolean),
-        Kind::Off => match parse_boolean(node) {
-            Ok(false) => Ok(Typed::Boolean(false)),
-            _ => Err(expected("false", node)),
-        },
+        Kind::Secret => parse_secret(node),
+        Kind::Share => parse_share(node).map(Typed::Share),
         Kind::Integer(from, to) => parse_integer(node, from, to).map(Typed::Integer),
         Kind::Duration(from, to) => parse_duration(node, from, to),
         Kind::Size(from, to) => parse_size(node, from, to),
@@ -195,6 +194,30 @@ fn parse_boolean(node: &Node) -> Result<bool, Wrong> {
     match &node.value {
         Value::Boolean(boolean) => Ok(*boolean),
         _ => Err(expected("true or false", node)),
+    }
+}
+
+/// What is wrong is told without the value.
+fn parse_secret(node: &Node) -> Result<Typed, Wrong> {
+    let is_fit = |text: &str| !text.is_empty() && text.bytes().all(|it| it.is_ascii_graphic());
+    match node.text().filter(|text| is_fit(text)) {
+        Some(text) => Ok(Typed::Text(text.to_owned())),
+        None => Err(Wrong {
+            message: "expected letters, digits and signs in quotes, without spaces".to_owned(),
+            hint: Some("token = \"${file:token}\"".to_owned()),
+        }),
+    }
+}
+
+fn parse_share(node: &Node) -> Result<f64, Wrong> {
+    let share = match &node.value {
+        Value::Float(number) => *number,
+        Value::Integer(number) => *number as f64,
+        _ => return Err(expected("a share from 0 to 1, such as 0.5", node)),
+    };
+    match (0.0..=1.0).contains(&share) {
+        true => Ok(share),
+        false => Err(format!("{} is no share: those are from 0 to 1", node.value.to_toml()).into()),
     }
 }
 

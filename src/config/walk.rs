@@ -87,10 +87,26 @@ impl Walker<'_> {
         }
         match node.children() {
             Some(children) => self.children(children, path, pattern),
+            None if pattern == keys::BREAKER => self.breaker(path, node),
             None => {
                 let message = format!("expected a table, found {}", node.value.kind());
                 self.walked.broken.push(path.to_owned());
                 self.tell(Problem::error(path, message), &node.place, true);
+            }
+        }
+    }
+
+    /// A breaker that is no table: only `false`.
+    fn breaker(&mut self, path: &str, node: &Node) {
+        self.effective(path, node);
+        match node.value {
+            Value::Boolean(false) => {
+                self.walked.values.insert(path.to_owned(), Typed::Boolean(false));
+            }
+            _ => {
+                let hint = "breaker = { rejected = 0.5 }, or leave it out: it is on";
+                let message = format!("expected a table or false, found {}", node.value.to_toml());
+                self.tell(Problem::error(path, message).hint(hint), &node.place, true);
             }
         }
     }
@@ -247,6 +263,10 @@ impl Walker<'_> {
 
     fn effective(&mut self, path: &str, node: &Node) {
         let value = match &node.value {
+            Value::Text(text) if path == keys::TOKEN => {
+                Value::Text(secrets::shown(path, text)).to_toml()
+            }
+            _ if path == keys::TOKEN => Value::Text(secrets::MASK.to_owned()).to_toml(),
             Value::Text(text) => Value::Text(secrets::masked_url(text)).to_toml(),
             value => value.to_toml(),
         };
@@ -278,10 +298,11 @@ impl Walker<'_> {
 
 /// Text that took the place of `${…}` where a number or a boolean belongs, as that.
 fn scalar(kind: Kind, text: String) -> Value {
-    let is_scalar =
-        matches!(kind, Kind::Version | Kind::Boolean | Kind::Off | Kind::Integer(..) | Kind::Core);
+    let is_scalar = matches!(kind, Kind::Version | Kind::Boolean | Kind::Integer(..) | Kind::Core);
+    let fraction = text.parse::<f64>();
     match (is_scalar, text.parse::<i64>(), text.as_str()) {
         (true, Ok(number), _) => Value::Integer(number),
+        _ if kind == Kind::Share && fraction.is_ok() => Value::Float(fraction.unwrap_or_default()),
         (true, _, "true") => Value::Boolean(true),
         (true, _, "false") => Value::Boolean(false),
         _ => Value::Text(text),

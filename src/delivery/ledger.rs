@@ -25,6 +25,8 @@ pub(crate) struct Partition {
     pub(crate) first: Option<i64>,
     /// The broker confirmed a commit up to here.
     pub(crate) committed: Option<i64>,
+    /// From this offset on it was admitted and is not processed here.
+    pub(crate) withheld: Option<i64>,
     /// It stands in the list of those to be committed.
     pub(crate) listed: bool,
     /// The commit under way speaks of this ownership.
@@ -44,6 +46,7 @@ const UNKNOWN: Partition = Partition {
     position: None,
     first: None,
     committed: None,
+    withheld: None,
     listed: false,
     committing: false,
     uncommitted: 0,

@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod tokens;
+mod withhold;
 
 /// Commits after or before processing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,16 +152,6 @@ impl Delivery {
     pub fn revoke(&mut self, partition: PartitionId) {
         self.ledger.partition_mut(partition).revoking = true;
         self.withdraw(partition);
-    }
-
-    /// Under `CommitThenProcess` a position that will not be processed here must not be committed;
-    /// a commit that is under way decides first.
-    fn withdraw(&mut self, id: PartitionId) {
-        let ahead = self.order == Order::CommitThenProcess;
-        let partition = self.ledger.partition_mut(id);
-        if ahead && partition.owned && partition.revoking && !partition.committing {
-            partition.position = partition.committed;
-        }
     }
 
     /// Records that were admitted and, since they were no longer ours, came to no end; counted

@@ -127,7 +127,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self.waiting.begin_round(self.process.answered(), time);
         let mut count = 0;
         for _ in 0..WAITING_LOOKED_AT_MAX {
-            if count >= self.options.batch || self.outbox.is_full() {
+            if count >= self.options.batch || self.outbox.is_full() || self.breaker.holds() {
                 break;
             }
             let Some((place, waiter)) = self.waiting.next_head() else { break };

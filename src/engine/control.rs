@@ -1,4 +1,5 @@
-//! How another thread asks the hot thread to stop: one flag, read once a turn, and a wakeup.
+//! How another thread asks the hot thread to stop, or to pause: two words, read once a turn, and a
+//! wakeup.
 
 use std::{
     io,
@@ -8,12 +9,16 @@ use std::{
     },
 };
 
-use crate::transport::{WaitSet, Waker, Wakeup, wait};
+use crate::{
+    observe::{PauseCause, Switch, switch::Asked},
+    transport::{WaitSet, Waker, Wakeup, wait},
+};
 
 /// The hot thread's side.
 #[derive(Debug)]
 pub struct Control {
     stop: Arc<AtomicBool>,
+    switch: Arc<Switch>,
     wakeup: Option<Wakeup>,
 }
 
@@ -28,7 +33,8 @@ pub struct Stopper {
 pub fn control() -> io::Result<(Stopper, Control)> {
     let (waker, wakeup) = wait::waker()?;
     let stop = Arc::new(AtomicBool::new(false));
-    let control = Control { stop: Arc::clone(&stop), wakeup: Some(wakeup) };
+    let switch = Arc::default();
+    let control = Control { stop: Arc::clone(&stop), switch, wakeup: Some(wakeup) };
     Ok((Stopper { stop, waker }, control))
 }
 
@@ -50,7 +56,26 @@ impl Stopper {
 impl Control {
     /// A control that nobody holds the other side of: for engines that are stepped by hand.
     pub fn none() -> Control {
-        Control { stop: Arc::new(AtomicBool::new(false)), wakeup: None }
+        let switch = Arc::default();
+        Control { stop: Arc::new(AtomicBool::new(false)), switch, wakeup: None }
+    }
+
+    /// The same, with that switch for pauses.
+    pub fn with_switch(self, switch: &Arc<Switch>) -> Control {
+        Control { switch: Arc::clone(switch), ..self }
+    }
+
+    #[inline]
+    pub(crate) fn asked(&self) -> Asked {
+        self.switch.asked()
+    }
+
+    pub(crate) fn hear(&self, asked: Asked, causes: impl Iterator<Item = PauseCause>) {
+        self.switch.hear(asked, causes);
+    }
+
+    pub(crate) fn tell_rejected(&self, rejected: u32, settled: u32) {
+        self.switch.tell_rejected(rejected, settled);
     }
 
     pub(crate) fn stop_requested(&self) -> bool {

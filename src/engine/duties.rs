@@ -41,6 +41,14 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self.drain(Cause::Failed(trouble));
     }
 
+    /// Too many records were rejected; a run that somebody ended meanwhile ends for this, too.
+    pub(super) fn end_for(&mut self, cause: Cause) {
+        match &mut self.phase {
+            Phase::Draining { cause: before @ Cause::Asked, .. } => *before = cause,
+            _ => self.drain(cause),
+        }
+    }
+
     fn drain(&mut self, cause: Cause) {
         if self.phase != Phase::Running {
             return;
@@ -129,17 +137,6 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.fail(trouble);
         }
         count
-    }
-
-    /// A pause begins or ends: one line each.
-    #[cold]
-    pub(super) fn tell_pause(&mut self) {
-        self.is_paused = !self.is_paused;
-        let (event, text) = match self.is_paused {
-            true => ("run.paused", self.process.why_paused()),
-            false => ("run.resumed", Sentence::from("records are taken again")),
-        };
-        self.meter.hot.tell(Notice::Told { event, text, alarming: self.is_paused });
     }
 
     /// Acts on errors of the sink that are not about one result.
@@ -271,6 +268,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     fn reject_refused(&mut self, sequence: Sequence, what: &str) {
         let reason = format_args!("the broker would not take the result: {what}");
         let class = RejectClass::RefusedByBroker;
+        self.breaker.amend(self.clock.now(), class);
         self.reject(sequence, Rejection::new(class, Step::Sink, reason));
     }
 
@@ -302,6 +300,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             || self.options.order == Order::CommitThenProcess;
         let hurried = wanted_now && !self.commit_failed;
         let mut work = dropped as usize;
+        let is_going = self.phase != Phase::Running || !self.revoking.is_empty();
+        if self.is_paused && is_going && self.delivery.unprocessed() > 0 {
+            self.withhold();
+        }
         let is_due = hurried || now >= self.commit_due;
         if self.transaction.is_used() {
             work += self.keep_transaction(now, is_due);
@@ -372,7 +374,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             || !self.delivery.has_room()
             || !self.revoking.is_empty()
             || self.transaction.awaits_sink()
-            || self.phase != Phase::Running;
+            || self.phase != Phase::Running
+            || self.breaker.holds();
         let commit_waits = self.clock.now() >= self.commit_due;
         // A sink that is not asked for acknowledgements would never take its signal back.
         if (stuck || commit_waits) && self.sink.in_flight() > 0 {
@@ -393,6 +396,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     pub(super) fn publish(&mut self, now: Ticks) {
         self.publish_due = Ticks(now.0 + self.clock.ticks(self.options.publish_interval_ns));
         self.process.count(self.meter.hot.counters());
+        self.publish_breaker(now);
         self.meter.publish(now);
     }
 

@@ -8,11 +8,13 @@
 
 mod aside;
 mod books;
+pub mod breaker;
 pub mod control;
 mod duties;
 pub mod idle;
 mod meter;
 mod outbox;
+mod pausing;
 mod phase;
 pub mod runner;
 mod transaction;

@@ -1,5 +1,6 @@
 //! Where a run stands, and how it ended.
 
+use super::breaker::Opened;
 use crate::{clock::Ticks, transport::Trouble};
 
 /// Where a run stands.
@@ -26,6 +27,8 @@ pub enum Cause {
     Asked,
     /// Something that waiting does not heal.
     Failed(Trouble),
+    /// Too many records were rejected.
+    Breaker(Opened),
 }
 
 /// How a run ended.

@@ -2,10 +2,12 @@
 
 use super::{
     Chance, Process,
+    breaker::{Breaker, Sample},
     control::Control,
     duties::Answer,
     meter::Meter,
     outbox::{OUTBOX_BYTES, Outbox},
+    pausing::Pauses,
     phase::Phase,
     transaction::Transaction,
     waiting::Waiting,
@@ -107,8 +109,10 @@ pub struct Engine<C, S, K, P> {
     pub(super) large_letters: Vec<(Sequence, Rejection)>,
     pub(super) transaction: Transaction,
     pub(super) commit_due: Ticks,
-    /// What the log was told last.
+    /// Nothing is taken or processed, for causes that the log was told of.
     pub(super) is_paused: bool,
+    pub(super) pauses: Pauses,
+    pub(super) breaker: Breaker,
     /// The last commit failed: the next waits until it is due, however much it is wanted.
     pub(super) commit_failed: bool,
     pub(super) publish_due: Ticks,
@@ -142,6 +146,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             large_letters: Vec::with_capacity(options.in_flight_bytes / CUT_LETTER_BYTES + 1),
             commit_due: now,
             is_paused: false,
+            pauses: Pauses::default(),
+            breaker: Breaker::off(),
             commit_failed: false,
             publish_due: Ticks(now.0 + clock.ticks(options.publish_interval_ns)),
             control,
@@ -192,16 +198,20 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.stop();
         }
         self.process.begin_turn(now);
-        if self.process.is_paused() != self.is_paused {
-            self.tell_pause();
+        if self.has_pause_news() {
+            self.review_pauses();
         }
         let mut work = self.source.serve(now);
         work += self.hear_source(now);
         work += self.hear_sink();
         work += self.collect_acks(now);
         work += self.hand_over();
-        self.waiting.tell_time(now, self.is_paused);
-        if self.may_process() {
+        if self.breaker.holds() {
+            self.judge();
+        }
+        let is_idle = self.is_paused && !self.finishes_waiting();
+        self.waiting.tell_time(now, is_idle);
+        if !is_idle && self.may_process() {
             work += self.take_records();
             work += self.process_waiting(now);
             work += self.process_ready();
@@ -218,7 +228,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     /// Results of a turn are handed over before others are made, except while they gather.
     fn may_process(&self) -> bool {
         let has_room = self.outbox.is_empty() || self.transaction.is_closed();
-        has_room && !self.is_paused && !self.transaction.is_taken_back()
+        has_room && !self.transaction.is_taken_back()
     }
 
     fn regime(&self, work: usize) -> Regime {
@@ -226,7 +236,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             Regime::Working
         } else if self.is_paused {
             Regime::Paused
-        } else if !self.outbox.is_empty() || !self.delivery.has_room() || self.waiting.is_full() {
+        } else if !self.outbox.is_empty()
+            || !self.delivery.has_room()
+            || self.waiting.is_full()
+            || self.breaker.holds()
+        {
             Regime::Backpressured
         } else {
             Regime::Idle
@@ -270,6 +284,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let mut count = 0;
         let batch = self.options.batch;
         while count < batch && !self.outbox.is_full() && !self.waiting.is_full() {
+            if self.is_paused || self.breaker.holds() {
+                break;
+            }
             let Some(sequence) = self.delivery.next_ready() else { break };
             let start = end.unwrap_or_else(|| self.clock.now());
             end = Some(self.process_first(sequence, start));
@@ -289,16 +306,20 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if let Some(cut) = self.delivery.cut(sequence) {
             self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
             self.reject(sequence, too_large(cut.len));
-            return (self.clock.now(), None);
+            let now = self.clock.now();
+            self.breaker.decide(now, Some(RejectClass::TooLarge));
+            return (now, None);
         }
         if self.transaction.has_suspects()
             && let Some(rejection) = self.proven(sequence)
         {
             self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
             self.reject(sequence, rejection);
-            return (self.clock.now(), None);
+            let now = self.clock.now();
+            self.breaker.decide(now, Some(rejection.class));
+            return (now, None);
         }
-        let Engine { source, delivery, process, outbox, meter, clock, .. } = self;
+        let Engine { source, delivery, process, outbox, meter, clock, breaker, .. } = self;
         let (topic, partition_number) = source.partition(delivery.partition(sequence));
         let record = delivery.record(sequence, topic, partition_number);
         let mut marks = Marks { parsed: start, operated: start, reached: 0, last: start };
@@ -320,16 +341,20 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 stamps.encoded = now;
                 stamps.source_ns = source_ns;
                 delivery.expect_results(sequence, outbox.claim(sequence));
+                breaker.decide(now, None);
                 now
             }
             Verdict::Skip(skip) => {
                 meter.skipped(skip);
                 delivery.skip(sequence);
+                breaker.decide(last, None);
                 last
             }
             Verdict::Reject(rejection) => {
                 self.reject(sequence, rejection);
-                self.clock.now()
+                let now = self.clock.now();
+                self.breaker.decide(now, Some(rejection.class));
+                now
             }
             Verdict::Wait(_) | Verdict::Hold => {
                 unreachable!("no operator of this version holds records")
@@ -343,10 +368,12 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let (topic, partition_number) = self.source.partition(self.delivery.partition(sequence));
         let record = self.delivery.record(sequence, topic, partition_number);
         self.meter.rejecting(&rejection, &record);
+        let sample = Sample { rejection, partition: record.partition, offset: record.offset };
         let has_room = self.large_letters.len() < self.large_letters.capacity();
         if record.bytes_len() > CUT_LETTER_BYTES && has_room {
             self.large_letters.push((sequence, rejection));
         }
+        self.breaker.note(sample);
         self.push_letter(sequence, rejection, 0);
     }
 

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     config::units,
     measure::Counters,
-    observe::{Labels, Notice, PeerTrouble, RejectSample},
+    observe::{BreakerFacts, Labels, Notice, PauseCause, PeerTrouble, RejectSample},
     verdict::{RejectClass, Sentence},
 };
 
@@ -78,6 +78,10 @@ impl Announcer {
             Notice::Trouble(trouble) => self.trouble(now, "peer.trouble", trouble),
             Notice::Recovered(peer) => self.recovered(peer),
             Notice::Rejected(sample) => self.sample(now, sample),
+            Notice::Paused { cause, text } => write_pause(*cause, text),
+            Notice::Resumed { cause, still } => write_resumption(*cause, *still),
+            Notice::BreakerOpened(facts) => write_breaker(facts),
+            Notice::BreakerSample(sample) => write_breaker_sample(&self.labels, sample),
             Notice::Told { event, text, alarming: true } => tracing::warn!(event, "{text}"),
             Notice::Told { event, text, alarming: false } => tracing::info!(event, "{text}"),
         }
@@ -164,6 +168,64 @@ fn write_rejects(labels: &Labels, class: RejectClass, rejects: &Rejects, records
         partition = sample.map(|it| it.partition_number),
         offset = sample.map(|it| it.offset),
         reason = sample.map(|it| it.reason.as_str()),
+    );
+}
+
+/// A person who asks for a pause need not be warned of it.
+fn write_pause(cause: PauseCause, text: &Sentence) {
+    let (event, name) = ("run.paused", cause.name());
+    match cause {
+        PauseCause::Asked => tracing::info!(event, cause = name, "{text}"),
+        _ => tracing::warn!(event, cause = name, "{text}"),
+    }
+}
+
+fn write_resumption(cause: PauseCause, still: Option<PauseCause>) {
+    let cause = cause.name();
+    match still {
+        None => tracing::info!(event = "run.resumed", cause, "records are taken again"),
+        Some(still) => {
+            let event = "run.still_paused";
+            tracing::info!(event, cause, still = still.name(), "still paused: {}", still.text());
+        }
+    }
+}
+
+fn write_breaker(facts: &BreakerFacts) {
+    let BreakerFacts { class, of_class, rejected, window, stops } = *facts;
+    let share = format!("{:.1}%", facts.percent());
+    let (class, event) = (class.name(), "breaker.opened");
+    match stops {
+        true => tracing::error!(
+            event,
+            class,
+            of_class,
+            rejected,
+            window,
+            share,
+            "{facts}; the run ends before more of them come into the dead letters"
+        ),
+        false => tracing::error!(
+            event,
+            class,
+            of_class,
+            rejected,
+            window,
+            share,
+            "{facts}; nothing more is processed until `hotspur resume`"
+        ),
+    }
+}
+
+fn write_breaker_sample(labels: &Labels, sample: &RejectSample) {
+    tracing::error!(
+        event = "breaker.sample",
+        class = sample.class.name(),
+        step = labels.step(sample.step),
+        topic = sample.topic.as_str(),
+        partition = sample.partition_number,
+        offset = sample.offset,
+        reason = sample.reason.as_str(),
     );
 }
 

@@ -1,7 +1,7 @@
 //! The HTTP endpoint: metrics, health and readiness, on a side thread of its own.
 //!
-//! Everything it says is read from `Exposed`, so that a scrape costs the hot thread nothing. Left
-//! out for now: the live page, and what would change a run.
+//! Everything it says is read from `Exposed`, so that a scrape costs the hot thread nothing. What
+//! changes a run stands in `requests`. Left out for now: the live page.
 
 use std::{
     io,
@@ -19,7 +19,11 @@ use axum::{
 };
 use tokio::sync::oneshot;
 
-use crate::observe::{Exposed, exposition::Format};
+use crate::observe::{
+    Exposed,
+    exposition::Format,
+    requests::{self, Guard},
+};
 
 const THREAD_NAME: &str = "hotspur-http";
 
@@ -33,23 +37,29 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Binds at once, so that a port that is taken is known to the caller; then serves.
+    /// Binds at once, so that a port that is taken is known to the caller; then serves. The token
+    /// is what those must know who want to change the run from beyond loopback.
     ///
     /// # Errors
     ///
     /// If the address cannot be had, or the thread.
-    pub fn start(listen: SocketAddr, exposed: Arc<Exposed>) -> io::Result<Endpoint> {
+    pub fn start(
+        listen: SocketAddr,
+        exposed: Arc<Exposed>,
+        token: Option<String>,
+    ) -> io::Result<Endpoint> {
+        let guard = Guard::new(listen, token);
         let listener = TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let serve = move || {
             let served = runtime.block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener)?;
                 // Whoever still reads an answer is not waited for.
                 tokio::select! {
-                    served = axum::serve(listener, routes(exposed)) => served,
+                    served = axum::serve(listener, routes(exposed, guard)) => served,
                     _ = stopped => Ok(()),
                 }
             });
@@ -74,13 +84,14 @@ impl Drop for Endpoint {
     }
 }
 
-fn routes(exposed: Arc<Exposed>) -> Router {
+fn routes(exposed: Arc<Exposed>, guard: Guard) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(unknown)
-        .with_state(exposed)
+        .with_state(exposed.clone())
+        .merge(requests::routes(exposed, guard))
 }
 
 async fn metrics(State(exposed): State<Arc<Exposed>>, headers: HeaderMap) -> impl IntoResponse {
@@ -105,7 +116,8 @@ async fn readyz(State(exposed): State<Arc<Exposed>>) -> (StatusCode, String) {
 }
 
 async fn unknown() -> (StatusCode, &'static str) {
-    let there_is = "there is /metrics, /healthz and /readyz; other pages are not built yet\n";
+    let there_is = "there is /metrics, /healthz and /readyz, and POST /pause and /resume; \
+                    other pages are not built yet\n";
     (StatusCode::NOT_FOUND, there_is)
 }
 
@@ -117,12 +129,16 @@ mod tests {
     };
 
     use super::*;
-    use crate::observe::{Notice, exposed::Facts};
+    use crate::observe::{Notice, PauseCause, RunState, exposed::Facts};
 
     fn ask(address: SocketAddr, path: &str, accept: &str) -> String {
+        ask_by("GET", address, path, accept)
+    }
+
+    fn ask_by(method: &str, address: SocketAddr, path: &str, accept: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
         let host = "Host: localhost\r\nConnection: close";
-        write!(stream, "GET {path} HTTP/1.1\r\n{host}\r\nAccept: {accept}\r\n\r\n").unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\n{host}\r\nAccept: {accept}\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
@@ -131,7 +147,8 @@ mod tests {
     #[test]
     fn it_answers_until_it_is_dropped() {
         let exposed = Arc::new(Exposed::new(Facts::default()));
-        let endpoint = Endpoint::start("127.0.0.1:0".parse().unwrap(), exposed.clone()).unwrap();
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let endpoint = Endpoint::start(listen, exposed.clone(), None).unwrap();
         let address = endpoint.address;
         assert!(ask(address, "/healthz", "*/*").starts_with("HTTP/1.1 200"));
         let starting = ask(address, "/readyz", "*/*");
@@ -143,9 +160,34 @@ mod tests {
         let open = ask(address, "/metrics", "application/openmetrics-text; version=1.0.0");
         assert!(open.contains("application/openmetrics-text") && open.ends_with("# EOF\n"));
         assert!(ask(address, "/elsewhere", "*/*").starts_with("HTTP/1.1 404"));
-        let taken = Endpoint::start(address, exposed).unwrap_err();
+        let taken = Endpoint::start(address, exposed, None).unwrap_err();
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
         drop(endpoint);
         assert!(TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn a_pause_is_answered_with_the_state_that_the_hot_thread_is_in() {
+        let exposed = Arc::new(Exposed::new(Facts::default()));
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let endpoint = Endpoint::start(listen, exposed.clone(), None).unwrap();
+        let post = |path| ask_by("POST", endpoint.address, path, "*/*");
+        assert!(ask(endpoint.address, "/pause", "*/*").starts_with("HTTP/1.1 405"));
+        assert!(post("/pause").ends_with("starting; it will be paused from the first record on\n"));
+        assert!(post("/resume").ends_with("starting\n"));
+        exposed.started(Vec::new());
+        // The hot thread, which is woken to hear.
+        let hot = exposed.clone();
+        exposed.switch().wake_with(move || {
+            let asked = hot.switch().asked();
+            let causes = asked.is_paused().then_some(PauseCause::Asked);
+            hot.switch().hear(asked, causes.into_iter().chain([PauseCause::Breaker]));
+        });
+        let paused = post("/pause");
+        assert!(paused.starts_with("HTTP/1.1 200"), "{paused}");
+        assert!(paused.contains("paused: told to pause; `hotspur resume` goes on; the breaker"));
+        assert!(post("/resume").contains("\r\n\r\npaused: the breaker is open"));
+        exposed.hear(&Notice::State(RunState::Draining));
+        assert!(post("/pause").starts_with("HTTP/1.1 409"));
     }
 }

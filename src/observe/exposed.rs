@@ -5,14 +5,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use crate::{
     measure::{Counters, Regime},
     observe::{
-        Labels, Notice,
+        Labels, Notice, PauseCause, Switch,
         exposition::{Exposition, Format, Kind},
         readiness::Readiness,
     },
@@ -71,6 +71,7 @@ pub struct Facts {
 /// The facts of one run.
 pub struct Exposed {
     facts: Facts,
+    switch: Arc<Switch>,
     state: Mutex<State>,
 }
 
@@ -100,13 +101,28 @@ impl Exposed {
             readiness: Readiness::default(),
             errors: BTreeMap::new(),
         };
-        Exposed { facts, state: Mutex::new(state) }
+        Exposed { facts, switch: Arc::default(), state: Mutex::new(state) }
     }
 
     /// The tables are loaded, and the hot thread begins.
     pub fn started(&self, tables: Vec<TableSource>) {
         let mut state = self.state();
         (state.tables, state.is_started, state.heard) = (tables, true, Instant::now());
+    }
+
+    /// What people ask of the hot thread, and what it says back.
+    pub fn switch(&self) -> &Arc<Switch> {
+        &self.switch
+    }
+
+    /// True once the hot thread begins.
+    pub(super) fn is_started(&self) -> bool {
+        self.state().is_started
+    }
+
+    /// True once the run has begun to end.
+    pub(super) fn is_ending(&self) -> bool {
+        self.state().readiness.is_draining()
     }
 
     /// Takes a notice in.
@@ -143,6 +159,7 @@ impl Exposed {
             return vec!["starting: the tables are being loaded".to_owned()];
         }
         let mut reasons = state.readiness.reasons();
+        reasons.extend(self.switch.causes().map(|cause| state.readiness.why_paused(cause)));
         reasons.extend(state.tables.iter().filter_map(|table| stale(&table())));
         reasons
     }
@@ -170,13 +187,24 @@ impl Exposed {
         for (regime, seconds) in Regime::ALL.iter().zip(state.regimes) {
             duty.sample(&[("regime", regime.name())], seconds);
         }
-        let paused = u8::from(state.readiness.is_paused());
-        let help = "1 while no records are taken on purpose.";
-        text.family(Kind::Gauge, "hotspur_paused", help).sample(&[], paused);
+        self.pauses(&mut text);
         let tables: Vec<TableFigures> = state.tables.iter().map(|table| table()).collect();
         tables_text(&mut text, &tables, counters);
         peers(&mut text, &state, &tables);
         text.finish()
+    }
+
+    fn pauses(&self, text: &mut Exposition) {
+        let causes: Vec<_> = self.switch.causes().collect();
+        let help = "1 while no records are taken on purpose.";
+        let paused = u8::from(!causes.is_empty());
+        text.family(Kind::Gauge, "hotspur_paused", help).sample(&[], paused);
+        let help = "1 while too many records are rejected.";
+        let is_open = u8::from(causes.contains(&PauseCause::Breaker));
+        text.family(Kind::Gauge, "hotspur_breaker_open", help).sample(&[], is_open);
+        let help = "Share of rejected records among those settled last.";
+        let ratio = self.switch.rejected_ratio();
+        text.family(Kind::Gauge, "hotspur_rejected_ratio", help).sample(&[], ratio);
     }
 
     fn info(&self, text: &mut Exposition) {
@@ -300,6 +328,7 @@ impl std::fmt::Debug for Exposed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::BreakerFacts;
 
     fn table(age: Option<Duration>) -> TableFigures {
         TableFigures {
@@ -355,5 +384,33 @@ mod tests {
         ] {
             assert!(text.lines().any(|it| it == line), "no {line} in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_pause_makes_a_run_unready_and_is_seen_in_the_metrics() {
+        let exposed = Exposed::new(Facts::default());
+        exposed.started(Vec::new());
+        exposed.hear(&Notice::Assigned { partitions: 1, owned: 1 });
+        let (class, stops) = (RejectClass::NotJson, false);
+        let facts = BreakerFacts { class, of_class: 7, rejected: 8, window: 10, stops };
+        exposed.hear(&Notice::BreakerOpened(facts));
+        let switch = exposed.switch();
+        switch.tell_rejected(8, 10);
+        let causes = [PauseCause::Asked, PauseCause::Breaker];
+        switch.hear(switch.pause(), causes.into_iter());
+        let [asked, breaker] = <[String; 2]>::try_from(exposed.unready()).unwrap();
+        assert_eq!(asked, "paused: told to pause; `hotspur resume` goes on");
+        assert!(breaker.starts_with("breaker: 8 of the last 10 records were rejected (80.0 %), 7"));
+        let lines = |lines: [&str; 3]| {
+            let text = exposed.metrics(Format::Text);
+            lines.iter().all(|line| text.lines().any(|it| it == *line))
+        };
+        let open = ["hotspur_paused 1", "hotspur_breaker_open 1", "hotspur_rejected_ratio 0.8"];
+        assert!(lines(open));
+        switch.hear(switch.resume(), std::iter::empty());
+        switch.tell_rejected(0, 0);
+        assert!(exposed.unready().is_empty());
+        let closed = ["hotspur_paused 0", "hotspur_breaker_open 0", "hotspur_rejected_ratio 0"];
+        assert!(lines(closed));
     }
 }

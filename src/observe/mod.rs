@@ -20,16 +20,19 @@ pub mod log_file;
 pub mod notice;
 pub mod observer;
 mod readiness;
+pub mod requests;
 pub mod stem;
 pub mod summary;
+pub mod switch;
 
 pub use endpoint::Endpoint;
 pub use exposed::{Exposed, Facts, TableFigures, TableSource};
 pub use hot_side::HotSide;
 pub use labels::Labels;
-pub use notice::{Notice, PeerTrouble, RejectSample, RunState};
+pub use notice::{BreakerFacts, Notice, PauseCause, PeerTrouble, RejectSample, RunState};
 pub use observer::{Observer, ObserverHandle, Setup};
 pub use summary::Summary;
+pub use switch::Switch;
 
 /// Why the observer could not begin.
 #[derive(Debug, Error)]

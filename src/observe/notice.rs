@@ -7,7 +7,6 @@ use crate::verdict::{RejectClass, Sentence, Step};
 
 /// One thing to tell.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::large_enum_variant, reason = "the queue's slots are taken at start, by value")]
 pub enum Notice {
     /// The run went over to another state.
     State(RunState),
@@ -42,6 +41,24 @@ pub enum Notice {
     Recovered(&'static str),
     /// One of the records that are being rejected.
     Rejected(RejectSample),
+    /// Nothing is taken or processed, for this cause and for others that may hold beside it.
+    Paused {
+        /// Why.
+        cause: PauseCause,
+        /// The same in words.
+        text: Sentence,
+    },
+    /// That cause is over.
+    Resumed {
+        /// Which.
+        cause: PauseCause,
+        /// Another one that still holds.
+        still: Option<PauseCause>,
+    },
+    /// Too many records are rejected. Samples of the class that most of them have follow.
+    BreakerOpened(BreakerFacts),
+    /// One of those records.
+    BreakerSample(RejectSample),
     /// Anything else that changes the state of the run.
     Told {
         /// The event's name in the log, such as `breaker.opened`.
@@ -51,6 +68,74 @@ pub enum Notice {
         /// True for a warning.
         alarming: bool,
     },
+}
+
+/// Why nothing is taken or processed. Several causes can hold at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PauseCause {
+    /// Somebody asked for it.
+    Asked,
+    /// A table is too old.
+    Table,
+    /// Too many records are rejected.
+    Breaker,
+}
+
+impl PauseCause {
+    /// All causes, in order.
+    pub const ALL: [PauseCause; 3] = [PauseCause::Asked, PauseCause::Table, PauseCause::Breaker];
+
+    /// The name in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PauseCause::Asked => "asked",
+            PauseCause::Table => "table",
+            PauseCause::Breaker => "breaker",
+        }
+    }
+
+    /// In words, for those who need not know more.
+    pub const fn text(self) -> &'static str {
+        match self {
+            PauseCause::Asked => "told to pause; `hotspur resume` goes on",
+            PauseCause::Table => "a table is too old",
+            PauseCause::Breaker => "the breaker is open; `hotspur resume` tries again",
+        }
+    }
+}
+
+/// What a breaker saw when it opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerFacts {
+    /// The class that most of the rejected records have.
+    pub class: RejectClass,
+    /// How many have it.
+    pub of_class: u32,
+    /// How many were rejected.
+    pub rejected: u32,
+    /// Of so many that were settled.
+    pub window: u32,
+    /// The run ends; else it waits for somebody who lets it go on.
+    pub stops: bool,
+}
+
+impl BreakerFacts {
+    /// The share of rejected records, in percent.
+    pub fn percent(&self) -> f64 {
+        100.0 * f64::from(self.rejected) / f64::from(self.window)
+    }
+}
+
+impl std::fmt::Display for BreakerFacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let BreakerFacts { class, of_class, rejected, window, .. } = self;
+        let percent = self.percent();
+        write!(
+            f,
+            "{rejected} of the last {window} records were rejected ({percent:.1} %), {of_class} \
+             of them as {class}"
+        )
+    }
 }
 
 /// What a run is doing, seen from outside.

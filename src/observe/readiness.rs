@@ -1,8 +1,8 @@
 //! Whether a run is ready for records, and if not, why: from the notices of the hot thread.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::observe::{Notice, RunState};
+use crate::observe::{Notice, PauseCause, RunState};
 
 /// An error that says that no broker of a peer can be reached.
 const NO_BROKER: &str = "_ALL_BROKERS_DOWN";
@@ -13,7 +13,8 @@ pub(super) struct Readiness {
     /// The group has answered, with partitions or without.
     pub(super) is_assigned: bool,
     is_draining: bool,
-    paused: Option<String>,
+    /// What was told of each cause of a pause; whether one holds, is the switch's to say.
+    paused: BTreeMap<PauseCause, String>,
     /// Peers without brokers.
     away: BTreeSet<&'static str>,
 }
@@ -23,8 +24,12 @@ impl Readiness {
         match notice {
             Notice::Assigned { .. } => self.is_assigned = true,
             Notice::State(RunState::Draining | RunState::Drained) => self.is_draining = true,
-            Notice::Told { event: "run.paused", text, .. } => self.paused = Some(text.to_string()),
-            Notice::Told { event: "run.resumed", .. } => self.paused = None,
+            Notice::Paused { cause, text } => {
+                self.paused.insert(*cause, text.to_string());
+            }
+            Notice::BreakerOpened(facts) => {
+                self.paused.insert(PauseCause::Breaker, facts.to_string());
+            }
             Notice::Trouble(trouble) if trouble.code == NO_BROKER => {
                 self.away.insert(trouble.peer);
             }
@@ -33,9 +38,19 @@ impl Readiness {
         }
     }
 
-    /// True while records are not taken because of a table.
-    pub(super) fn is_paused(&self) -> bool {
-        self.paused.is_some()
+    /// A cause of a pause in a sentence, with what was told of it.
+    pub(super) fn why_paused(&self, cause: PauseCause) -> String {
+        let text = self.paused.get(&cause).map_or(cause.text(), String::as_str);
+        match cause {
+            PauseCause::Asked => format!("paused: {text}"),
+            PauseCause::Table => text.to_owned(),
+            PauseCause::Breaker => format!("breaker: {text}"),
+        }
+    }
+
+    /// True once the run has begun to end.
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining
     }
 
     /// True unless no broker of that peer can be reached.
@@ -43,7 +58,7 @@ impl Readiness {
         !self.away.contains(peer)
     }
 
-    /// Each reason in a sentence; none if the run is ready.
+    /// Each reason but a pause in a sentence; none if the run is ready.
     pub(super) fn reasons(&self) -> Vec<String> {
         let mut reasons = Vec::new();
         if self.is_draining {
@@ -54,7 +69,6 @@ impl Readiness {
         }
         let away = self.away.iter().map(|peer| format!("{peer}: no broker can be reached"));
         reasons.extend(away);
-        reasons.extend(self.paused.clone());
         reasons
     }
 }
@@ -82,11 +96,10 @@ mod tests {
         assert!(readiness.reasons().is_empty() && readiness.is_connected("sink"));
 
         let text = Sentence::from("table users is too old");
-        readiness.hear(&Notice::Told { event: "run.paused", text, alarming: true });
-        assert_eq!(readiness.reasons(), ["table users is too old"]);
-        assert!(readiness.is_paused());
-        readiness.hear(&Notice::Told { event: "run.resumed", text, alarming: false });
-        assert!(readiness.reasons().is_empty());
+        readiness.hear(&Notice::Paused { cause: PauseCause::Table, text });
+        assert_eq!(readiness.why_paused(PauseCause::Table), "table users is too old");
+        let told = readiness.why_paused(PauseCause::Asked);
+        assert!(told.starts_with("paused: told to pause"), "what is told late is said without it");
         readiness.hear(&Notice::State(RunState::Draining));
         assert_eq!(readiness.reasons(), ["the run is ending"]);
     }

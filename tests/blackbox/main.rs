@@ -9,6 +9,7 @@ mod support;
 mod payload;
 
 mod batches;
+mod breaker;
 #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux pins threads"))]
 mod cores;
 mod dead_letters;
@@ -25,6 +26,7 @@ mod logins;
 mod names;
 mod on_demand;
 mod orders;
+mod pausing;
 mod security;
 mod stops;
 mod table_files;

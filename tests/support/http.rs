@@ -7,8 +7,18 @@ use std::{
 
 /// The status and the body of an answer.
 pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
+    ask("GET", address, path, "")
+}
+
+/// The same for a request that changes something, with that line among its headers.
+pub(crate) fn post(address: &str, path: &str, header: &str) -> (u16, String) {
+    ask("POST", address, path, &format!("{header}\r\n"))
+}
+
+fn ask(method: &str, address: &str, path: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("the endpoint listens");
-    let question = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let host = format!("Host: {address}\r\nConnection: close\r\n{headers}");
+    let question = format!("{method} {path} HTTP/1.1\r\n{host}\r\n");
     stream.write_all(question.as_bytes()).expect("a question can be asked");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer in UTF-8");

@@ -19,7 +19,7 @@ use rdkafka::{
 use tempfile::TempDir;
 
 use super::{
-    PATIENCE, await_true,
+    PATIENCE, await_some, await_true,
     child::Process,
     clients::{Reader, Writer},
     cluster::{self, KAFKA_VARIABLE},
@@ -159,8 +159,11 @@ impl Kafka {
     pub(crate) fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
         let mut wanted = TopicPartitionList::new();
         wanted.add_partition_range(topic, 0, self.partitions(topic) - 1);
-        let committed = self.consumer(group).committed_offsets(wanted, PATIENCE);
-        let committed = committed.expect("Kafka answers");
+        let consumer = self.consumer(group);
+        // A new Kafka has no coordinator for groups before the first one asked for it.
+        let committed = await_some(format_args!("what {group} has committed of {topic}"), || {
+            consumer.committed_offsets(wanted.clone(), PATIENCE).ok()
+        });
         let offset = |offset| if let Offset::Offset(it) = offset { Some(it) } else { None };
         committed.elements().iter().map(|it| offset(it.offset())).collect()
     }

@@ -39,6 +39,7 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
             guarantee: Guarantee::AtLeastOnce,
             commit_interval: second,
             transaction_timeout: second,
+            breaker: None,
         },
         tables: tables.iter().map(|name| table(name)).collect(),
         steps: operators.into_iter().enumerate().map(step).collect(),
@@ -57,7 +58,13 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
             in_flight_bytes: 16 << 20,
             batch: 256,
         },
-        observe: Observe { out: None, interval: second, listen: None, keys: KeyDisplay::Hash },
+        observe: Observe {
+            out: None,
+            interval: second,
+            listen: None,
+            token: None,
+            keys: KeyDisplay::Hash,
+        },
         log: Log { level: "info".to_owned(), json: None },
     }
 }
