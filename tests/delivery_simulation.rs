@@ -5,6 +5,8 @@
 //! A schedule is a seed. A failing one prints it; `HOTSPUR_SIMULATION_SEED=N` runs that one alone.
 
 mod delivery_rig;
+#[path = "support/extent.rs"]
+mod extent;
 
 use std::{
     cell::RefCell,
@@ -31,7 +33,8 @@ use hotspur::{
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-const SCHEDULES: u64 = 30_000;
+/// Schedules of the slice, and of the long form.
+const SCHEDULES: [u64; 2] = [30_000, 1_000_000];
 
 type Simulated = Engine<ManualClock, BrokerSource, Watched, Scripted>;
 
@@ -420,10 +423,12 @@ fn guarantees_hold_under_random_schedules() {
     {
         return run_all(std::iter::once(seed));
     }
+    let [slice, whole] = SCHEDULES;
+    let count = extent::choose(slice, whole);
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
         for first in 0..threads {
-            scope.spawn(move || run_all((first as u64..SCHEDULES).step_by(threads)));
+            scope.spawn(move || run_all((first as u64..count).step_by(threads)));
         }
     });
 }

@@ -44,12 +44,17 @@ impl Broker {
 
     /// Makes a topic of one partition that nobody else uses, and waits until it can be used.
     pub(crate) fn create_topic(&self, what: &str) -> String {
+        self.create_topic_of(what, 1)
+    }
+
+    /// The same with more partitions.
+    pub(crate) fn create_topic_of(&self, what: &str, partitions: i32) -> String {
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let nanos = since_epoch.expect("a clock after 1970").as_nanos();
         let name = format!("bench-{what}-{nanos}");
-        cluster::make_topic(&self.admin, &name, 1, &[], PATIENCE);
+        cluster::make_topic(&self.admin, &name, partitions, &[], PATIENCE);
         let deadline = Instant::now() + PATIENCE;
-        while !self.has_leader(&name) {
+        while !self.has_leaders(&name) {
             assert!(Instant::now() < deadline, "topic {name} has no leader");
             thread::sleep(Duration::from_millis(20));
         }
@@ -57,10 +62,10 @@ impl Broker {
     }
 
     /// Asks for the topic by name, so that the client learns of it.
-    fn has_leader(&self, topic: &str) -> bool {
+    fn has_leaders(&self, topic: &str) -> bool {
         let metadata = self.observer.fetch_metadata(Some(topic), PATIENCE).expect("Kafka answers");
-        let mut partitions = metadata.topics().iter().flat_map(|it| it.partitions());
-        partitions.any(|it| it.error().is_none() && it.leader() >= 0)
+        let mut partitions = metadata.topics().iter().flat_map(|it| it.partitions()).peekable();
+        partitions.peek().is_some() && partitions.all(|it| it.error().is_none() && it.leader() >= 0)
     }
 
     /// Gives the disk back.
@@ -70,9 +75,16 @@ impl Broker {
         let _ = cluster::block_on(self.admin.delete_topics(&[name], &options));
     }
 
-    /// The offset after a topic's last record.
+    /// The offset after a topic's last record that readers of committed ones see.
     pub(crate) fn end_offset(&self, topic: &str) -> i64 {
-        self.observer.fetch_watermarks(topic, 0, PATIENCE).expect("Kafka answers").1
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.observer.fetch_watermarks(topic, 0, PATIENCE) {
+                Ok((_, end)) => return end,
+                // On a busy machine a broker may lose its leadership for a moment, to itself.
+                Err(error) => assert!(Instant::now() < deadline, "Kafka does not answer: {error}"),
+            }
+        }
     }
 
     /// Writes `count` records, in large batches, and waits until all are acknowledged.

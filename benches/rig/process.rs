@@ -101,19 +101,20 @@ impl Process {
         }
     }
 
-    /// Asks it to end, as an operator would, and waits.
-    pub(crate) fn stop(mut self) {
+    /// Asks it to end, as an operator would, and waits. Returns how long that took.
+    pub(crate) fn stop(mut self) -> Duration {
+        let start = Instant::now();
         let pid = i32::try_from(self.child.id()).expect("a process number");
         // SAFETY: no memory is involved; the process is our child and was not waited for yet, so
         // the number is its own.
         unsafe { libc::kill(pid, libc::SIGTERM) };
-        let deadline = Instant::now() + END_TIMEOUT.min(PATIENCE);
-        while Instant::now() < deadline {
+        while start.elapsed() < END_TIMEOUT.min(PATIENCE) {
             if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
-                return;
+                break;
             }
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(1));
         }
+        start.elapsed()
     }
 }
 

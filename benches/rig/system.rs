@@ -69,20 +69,25 @@ pub(crate) enum System {
     Hotspur {
         profile: &'static str,
         idle: &'static str,
+        /// Lines of `[delivery]`.
+        delivery: &'static str,
     },
     Plain(ClientSettings),
 }
 
 impl System {
-    pub(crate) const PARK: System = System::Hotspur { profile: "balanced", idle: "park" };
-    pub(crate) const SPIN: System = System::Hotspur { profile: "balanced", idle: "spin" };
-    pub(crate) const THROUGHPUT: System = System::Hotspur { profile: "throughput", idle: "park" };
+    pub(crate) const PARK: System =
+        System::Hotspur { profile: "balanced", idle: "park", delivery: "" };
+    pub(crate) const SPIN: System =
+        System::Hotspur { profile: "balanced", idle: "spin", delivery: "" };
+    pub(crate) const THROUGHPUT: System =
+        System::Hotspur { profile: "throughput", idle: "park", delivery: "" };
 
     pub(crate) fn name(self) -> String {
         match self {
             System::Hop => "bare hop".to_owned(),
-            System::Hotspur { profile: "balanced", idle } => format!("hotspur, {idle}"),
-            System::Hotspur { profile, idle } => format!("hotspur, {profile}, {idle}"),
+            System::Hotspur { profile: "balanced", idle, .. } => format!("hotspur, {idle}"),
+            System::Hotspur { profile, idle, .. } => format!("hotspur, {profile}, {idle}"),
             System::Plain(ClientSettings::Defaults) => "plain loop, defaults".to_owned(),
             System::Plain(ClientSettings::Ours) => "plain loop, our settings".to_owned(),
         }
@@ -97,9 +102,9 @@ impl System {
                 command.args(peer::arguments(steps, settings, places));
                 Some(Process::start(&mut command, folder, ""))
             }
-            System::Hotspur { profile, idle } => {
+            System::Hotspur { .. } => {
                 let file = folder.join("hotspur.toml");
-                let text = configuration(steps, places, profile, idle, folder);
+                let text = self.configuration(steps, places, folder);
                 fs::write(&file, text).expect("a configuration file");
                 let mut command = Command::new(env!("CARGO_BIN_EXE_hotspur"));
                 command.arg("--config").arg(&file).arg("run").current_dir(folder);
@@ -109,6 +114,30 @@ impl System {
                 Some(Process::start(&mut command, folder, "hotspur-hot"))
             }
         }
+    }
+
+    /// What hotspur is told; nothing where something else runs.
+    pub(crate) fn configuration(self, steps: Steps, places: &Places, folder: &Path) -> String {
+        let System::Hotspur { profile, idle, delivery } = self else { return String::new() };
+        let Places { brokers, input, output, table } = places;
+        let table = match steps {
+            Steps::Names => String::new(),
+            Steps::OrdersSpliced => format!("[tables.users]\nfile = {table:?}\n"),
+        };
+        format!(
+            "hotspur = 1\nname = \"{output}\"\nprofile = \"{profile}\"\n\
+             [kafka]\nbrokers = \"{brokers}\"\n\
+             [source.kafka]\ntopics = [\"{input}\"]\nstart = \"earliest\"\n\
+             [sink.kafka]\ntopic = \"{output}\"\n\
+             [dead_letters]\ntopic = \"{output}\"\n\
+             [delivery]\n{delivery}\
+             {table}\
+             [engine]\nidle = \"{idle}\"\n\
+             [observe]\nout = {:?}\nlisten = \"127.0.0.1:0\"\n\
+             {}",
+            folder.join("out"),
+            steps.text(),
+        )
     }
 }
 
@@ -120,33 +149,6 @@ pub(crate) struct Places {
     pub(crate) output: String,
     /// The orders' table, as JSON lines.
     pub(crate) table: PathBuf,
-}
-
-fn configuration(
-    steps: Steps,
-    places: &Places,
-    profile: &str,
-    idle: &str,
-    folder: &Path,
-) -> String {
-    let Places { brokers, input, output, table } = places;
-    let table = match steps {
-        Steps::Names => String::new(),
-        Steps::OrdersSpliced => format!("[tables.users]\nfile = {table:?}\n"),
-    };
-    format!(
-        "hotspur = 1\nname = \"{output}\"\nprofile = \"{profile}\"\n\
-         [kafka]\nbrokers = \"{brokers}\"\n\
-         [source.kafka]\ntopics = [\"{input}\"]\nstart = \"earliest\"\n\
-         [sink.kafka]\ntopic = \"{output}\"\n\
-         [dead_letters]\ntopic = \"{output}\"\n\
-         {table}\
-         [engine]\nidle = \"{idle}\"\n\
-         [observe]\nout = {:?}\nlisten = \"127.0.0.1:0\"\n\
-         {}",
-        folder.join("out"),
-        steps.text(),
-    )
 }
 
 /// Writes the orders' table.

@@ -356,6 +356,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             return 0;
         }
         self.source.release(&self.revoking);
+        let drain_ticks = self.clock.ticks(self.options.drain_timeout_ns);
+        let since = Ticks(self.revoke_deadline.0.saturating_sub(drain_ticks));
+        let took_ns = self.clock.nanos(since, now);
         let Engine { delivery, waiting, owned, revoking, meter, .. } = self;
         let partitions = revoking.len();
         for partition in revoking.drain(..) {
@@ -363,7 +366,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             owned.retain(|it| *it != partition);
         }
         waiting.hurry();
-        meter.rebalanced(Notice::Revoked { partitions, owned: owned.len() });
+        meter.rebalanced(Notice::Revoked { partitions, owned: owned.len(), took_ns });
         1
     }
 

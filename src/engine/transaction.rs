@@ -168,6 +168,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             Stage::Committing | Stage::Aborting(false) => 0,
             Stage::Aborting(true) if self.sink.in_flight() > 0 => 0,
             Stage::Aborting(true) => {
+                // Results that were under way have been acknowledged since, and count for nothing.
+                self.meter.abandon_books();
                 self.transaction.stage = Stage::Open;
                 1
             }

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
+    config::units,
     measure::Counters,
     observe::{BreakerFacts, Labels, Notice, PauseCause, PeerTrouble, RejectSample},
     verdict::{RejectClass, Sentence},
@@ -66,8 +67,9 @@ impl Announcer {
             Notice::Assigned { partitions, owned } => {
                 tracing::info!(event = "group.assigned", partitions, owned);
             }
-            Notice::Revoked { partitions, owned } => {
-                tracing::info!(event = "group.revoked", partitions, owned);
+            Notice::Revoked { partitions, owned, took_ns } => {
+                let took = units::show_about(Duration::from_nanos(*took_ns));
+                tracing::info!(event = "group.revoked", partitions, owned, took);
             }
             Notice::Lost { partitions, owned } => {
                 tracing::warn!(event = "group.lost", partitions, owned);

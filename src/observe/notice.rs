@@ -17,12 +17,14 @@ pub enum Notice {
         /// How many are owned now.
         owned: usize,
     },
-    /// The group wants partitions back.
+    /// The group wanted partitions back, and has them.
     Revoked {
         /// How many.
         partitions: usize,
         /// How many are owned after it.
         owned: usize,
+        /// Nanoseconds from when it wanted them until they were finished, committed and released.
+        took_ns: u64,
     },
     /// Partitions are gone, with what was in flight for them.
     Lost {

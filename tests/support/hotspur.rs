@@ -23,14 +23,14 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Hotspur {
     process: Process,
-    log: Arc<Log>,
+    pub(crate) log: Arc<Log>,
     reader: JoinHandle<()>,
     output: JoinHandle<String>,
 }
 
 /// What it has written to standard error so far.
 #[derive(Debug, Default)]
-struct Log {
+pub(crate) struct Log {
     state: Mutex<LogState>,
     changed: Condvar,
 }
@@ -179,7 +179,8 @@ impl Log {
         }
     }
 
-    fn text(&self) -> String {
+    /// All of it.
+    pub(crate) fn text(&self) -> String {
         self.state().lines.join("\n")
     }
 
@@ -260,6 +261,11 @@ impl Counts {
     /// Nothing is left in flight after a clean end, so the books have to balance.
     #[track_caller]
     pub(crate) fn assert_balanced(self) {
-        assert_eq!(self.polled, self.emitted + self.skipped + self.rejected, "{self:?}");
+        assert!(self.are_balanced(), "{self:?}");
+    }
+
+    /// The same, to be asked.
+    pub(crate) fn are_balanced(self) -> bool {
+        self.polled == self.emitted + self.skipped + self.rejected
     }
 }

@@ -173,8 +173,9 @@ impl Pipeline {
 
     /// Starts another command on it.
     pub(crate) fn start(&self, command: &[&str]) -> Hotspur {
+        // Others that were started on it may be reading it.
+        self.replace_file("hotspur.toml", &self.document.to_string());
         let file = self.folder.path().join("hotspur.toml");
-        fs::write(&file, self.document.to_string()).expect("the configuration can be written");
         let mut arguments = vec!["--config", file.to_str().expect("a path in UTF-8")];
         arguments.extend(command);
         Hotspur::start(self.folder.path(), &arguments)

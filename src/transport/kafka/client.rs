@@ -13,6 +13,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -32,6 +33,9 @@ const ERROR_TEXT_BYTES: usize = 512;
 
 /// How long the log thread sleeps at most; it is woken to end.
 const LOG_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the end of a client is waited for; a run ends with it.
+const DESTROY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Levels of syslog, as librdkafka counts.
 const LEVEL_CRITICAL: c_int = 2;
@@ -70,7 +74,7 @@ pub(super) struct Client {
     /// The group that a consumer belongs to.
     group: Option<String>,
     logs: Option<LogThread>,
-    _watcher: Option<Arc<dyn Watcher>>,
+    watcher: Option<Arc<dyn Watcher>>,
 }
 
 // SAFETY: librdkafka's handle may be used from any thread at the same time.
@@ -97,7 +101,7 @@ impl Client {
         let handle = configuration.start(plan.role).map_err(refused)?;
         let group = properties.get("group.id").map(|&it| it.to_owned());
         let (peer, watcher) = (plan.peer, plan.watcher.clone());
-        let mut client = Client { handle, peer, group, logs: None, _watcher: watcher };
+        let mut client = Client { handle, peer, group, logs: None, watcher };
         client.logs = Some(LogThread::start(handle, plan.label));
         Ok(Arc::new(client))
     }
@@ -162,11 +166,40 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         drop(self.logs.take());
-        // SAFETY: every queue, topic and message holds an `Arc` of this client or is dropped
+        let remains = Remains { handle: self.handle, _watcher: self.watcher.take() };
+        let (ended, end) = mpsc::channel();
+        let body = move || {
+            remains.destroy();
+            // Who no longer waits for it has gone on.
+            let _ = ended.send(());
+        };
+        // Without a thread, the client ends with the process.
+        if thread::Builder::new().name("kafka-destroy".to_owned()).spawn(body).is_ok() {
+            // One that has not ended by then ends with the process.
+            let _ = end.recv_timeout(DESTROY_TIMEOUT);
+        }
+    }
+}
+
+/// What is left of a client that nobody uses. librdkafka's destruction has no end where a group
+/// was in the middle of something when a fatal error came, so a thread of its own waits for it.
+struct Remains {
+    handle: NonNull<rd::rd_kafka_t>,
+    /// librdkafka's threads write to it until they have ended.
+    _watcher: Option<Arc<dyn Watcher>>,
+}
+
+// SAFETY: as for `Client`.
+unsafe impl Send for Remains {}
+
+impl Remains {
+    fn destroy(self) {
+        // SAFETY: every queue, topic and message holds an `Arc` of the client or is dropped
         // before it, so nothing uses the handle any more. A consumer has been closed by its
         // source, or is meant to vanish without a word: either way nothing is left to wait for.
         unsafe {
-            rd::rd_kafka_destroy_flags(self.handle(), rd::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
+            let flags = rd::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE;
+            rd::rd_kafka_destroy_flags(self.handle.as_ptr(), flags);
         }
     }
 }

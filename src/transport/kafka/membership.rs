@@ -3,6 +3,7 @@
 use std::{
     ffi::CString,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -104,25 +105,33 @@ pub(super) fn subscribe(client: &Client, names: &[CString]) -> Result<(), Troubl
 }
 
 /// Gives everything back and waits for the group to let us go.
-pub(super) fn leave(client: &Client, events: &Queue, is_owed_an_answer: bool) {
+pub(super) fn leave(client: &Arc<Client>, events: &Queue, is_owed_an_answer: bool) {
     let deadline = Instant::now() + CLOSE_TIMEOUT;
-    let client = client.handle();
     // SAFETY: the client is live.
-    let has_left = || unsafe { rd::rd_kafka_consumer_closed(client) } != 0;
-    // While the consumer closes, any assignment is taken as giving everything back, and answers
-    // every rebalance that is open. Only where the group waits for an answer: a group that is
-    // gone would never return from the call.
-    // SAFETY: the client is live.
-    let give_back = || unsafe { rd::rd_kafka_assign(client, std::ptr::null()) };
+    let has_left = || unsafe { rd::rd_kafka_consumer_closed(client.handle()) } != 0;
     if is_owed_an_answer {
-        give_back();
+        give_back(client);
     }
     while !has_left() && Instant::now() < deadline {
         let event = events.next_event(Duration::from_millis(50));
         if event.is_some_and(|it| it.kind() == rd::RD_KAFKA_EVENT_REBALANCE) && !has_left() {
-            give_back();
+            give_back(client);
         }
     }
+}
+
+/// While the consumer closes, any assignment is taken as giving everything back, and answers every
+/// rebalance that is open. Where the group is gone, nobody answers the call, and the group may go
+/// at any moment: so another thread makes it, and nobody waits for that one. It keeps the client;
+/// if it never returns, both end with the process.
+fn give_back(client: &Arc<Client>) {
+    let client = Arc::clone(client);
+    let call = move || {
+        // SAFETY: the client is live; no list is passed. What it answers is of no more use.
+        unsafe { rd::rd_kafka_assign(client.handle(), std::ptr::null()) };
+    };
+    // Without a thread, the group misses us after the session timeout.
+    let _ = thread::Builder::new().name("kafka-leave".to_owned()).spawn(call);
 }
 
 /// Empty-handed where the message's partition is not one of ours.
@@ -147,4 +156,73 @@ pub(super) fn places<'a>(
         let index = topics.iter().position(|it| it.name == name)?;
         Some((index as u16, entry.partition()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        clock::TscClock,
+        config::settings::{KafkaClient, Start, Tombstones},
+        transport::kafka::EmbeddedKafka,
+    };
+
+    fn member(kafka: &EmbeddedKafka) -> Arc<Client> {
+        let brokers = kafka.bootstrap_servers().to_owned();
+        let settings = settings::KafkaSource {
+            client: KafkaClient { brokers, properties: BTreeMap::new() },
+            topics: vec!["in".to_owned()],
+            group: "test".to_owned(),
+            start: Start::Earliest,
+            on_gap: OnGap::Stop,
+            tombstones: Tombstones::Skip,
+            range: crate::config::range::Range::default(),
+        };
+        let client = start_client(&settings, "test", &Arrivals::new(TscClock::new())).unwrap();
+        subscribe(&client, &[c"in".to_owned()]).unwrap();
+        client
+    }
+
+    fn close(client: &Arc<Client>) -> (Queue, bool) {
+        let events = Queue::new(client);
+        // SAFETY: client and queue are live; the error is ours.
+        let closing = unsafe {
+            native::outcome(rd::rd_kafka_consumer_close_queue(client.handle(), events.handle()))
+        };
+        (events, closing.is_ok())
+    }
+
+    #[test]
+    fn a_group_that_goes_at_that_moment_keeps_nobody_who_answers_it() {
+        let kafka = EmbeddedKafka::new(1).unwrap();
+        kafka.create_topic("in", 1).unwrap();
+        for _ in 0..50 {
+            let client = member(&kafka);
+            let (events, is_closing) = close(&client);
+            assert!(is_closing);
+            // SAFETY: the client is live.
+            while unsafe { rd::rd_kafka_consumer_closed(client.handle()) } == 0 {
+                give_back(&client);
+            }
+            leave(&client, &events, true);
+        }
+    }
+
+    #[test]
+    fn a_member_that_is_of_no_more_use_amid_a_rebalance_ends_all_the_same() {
+        let kafka = EmbeddedKafka::new(1).unwrap();
+        kafka.create_topic("in", 1).unwrap();
+        let client = member(&kafka);
+        let group = Queue::group(&client);
+        let mut events = std::iter::repeat_with(|| group.next_event(Duration::from_secs(1)));
+        let is_rebalance =
+            |it: Option<Event>| it.is_some_and(|it| it.kind() == rd::RD_KAFKA_EVENT_REBALANCE);
+        assert!(events.any(is_rebalance));
+        let code = rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
+        // SAFETY: the client is live; the text is copied.
+        unsafe { rd::rd_kafka_test_fatal_error(client.handle(), code, c"fenced".as_ptr()) };
+        assert!(!close(&client).1);
+    }
 }
