@@ -21,6 +21,8 @@ pub(crate) struct Partition {
     pub(crate) in_flight: u32,
     /// Everything below is settled, or admitted where the guarantee commits ahead.
     pub(crate) position: Option<i64>,
+    /// Where the source goes on behind a gap, once all that came before it is settled.
+    pub(crate) beyond: Option<i64>,
     /// The broker confirmed a commit up to here.
     pub(crate) committed: Option<i64>,
     /// It stands in the list of those to be committed.
@@ -40,6 +42,7 @@ const UNKNOWN: Partition = Partition {
     tail: NO_SLOT,
     in_flight: 0,
     position: None,
+    beyond: None,
     committed: None,
     listed: false,
     committing: false,
@@ -84,10 +87,19 @@ impl Ledger {
         *self.partition_mut(id) = Partition { epoch, listed, ..UNKNOWN };
     }
 
+    /// A record is admitted. If it came from behind a gap, its own end will say so.
+    pub(crate) fn admit(&mut self, id: PartitionId) -> &mut Partition {
+        let partition = self.partition_mut(id);
+        partition.in_flight += 1;
+        partition.beyond = None;
+        partition
+    }
+
     /// Notes a position to be committed.
     pub(crate) fn reach(&mut self, id: PartitionId, position: i64) {
         let partition = self.partition_mut(id);
-        partition.position = Some(position);
+        let beyond = if partition.in_flight == 0 { partition.beyond.take() } else { None };
+        partition.position = Some(beyond.unwrap_or(position));
         if !partition.listed {
             partition.listed = true;
             self.to_commit.push(id);

@@ -97,6 +97,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                     meter.committed(result);
                     fatal = fatal.or(result.err().filter(|trouble| !trouble.heals));
                 }
+                SourceEvent::Gap(gap) => {
+                    meter.missed(gap.records, gap.text);
+                    delivery.pass_over(gap.partition, gap.resume_at);
+                }
                 SourceEvent::Trouble(trouble) => {
                     meter.trouble(trouble);
                     fatal = fatal.or((!trouble.heals).then_some(trouble));

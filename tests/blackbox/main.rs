@@ -16,6 +16,7 @@ mod demo;
 mod endpoint;
 mod faults;
 mod files;
+mod gaps;
 mod groups;
 mod harness;
 mod kills;

@@ -7,7 +7,7 @@ use hotspur::{
     config::settings::{self, KafkaClient, OnGap, Start, Tombstones},
     record::{Destination, Headers, Output, PartitionId},
     transport::{
-        Ack, Sink, Source, SourceEvent, Token, Trouble,
+        Ack, Sink, Source, SourceEvent, SourceGap, Token, Trouble,
         kafka::{EmbeddedKafka, KafkaSink, KafkaSource},
     },
 };
@@ -70,6 +70,7 @@ pub(crate) enum Said {
     Revoked(Vec<PartitionId>),
     Lost(Vec<PartitionId>),
     Committed(u64, Result<(), Trouble>),
+    Gap(SourceGap),
     Trouble(Trouble),
 }
 
@@ -117,6 +118,7 @@ impl Member {
                 SourceEvent::Revoked(it) => Said::Revoked(it.to_vec()),
                 SourceEvent::Lost(it) => Said::Lost(it.to_vec()),
                 SourceEvent::Committed { ticket, result } => Said::Committed(ticket, result),
+                SourceEvent::Gap(gap) => Said::Gap(gap),
                 SourceEvent::Trouble(trouble) => Said::Trouble(trouble),
             });
         }

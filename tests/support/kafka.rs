@@ -138,6 +138,25 @@ impl Kafka {
         }
     }
 
+    /// Moves the beginning of a partition's log, as retention does.
+    pub(crate) fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before)).expect("an offset");
+        let deleted = cluster::block_on(self.admin().delete_records(&list, &AdminOptions::new()));
+        for entry in deleted.expect("Kafka answers").elements() {
+            entry.error().unwrap_or_else(|error| panic!("{topic}: {error}"));
+        }
+    }
+
+    /// Deletes a topic and waits until it is gone.
+    pub(crate) fn delete_topic(&self, topic: &str) {
+        let deleted = cluster::block_on(self.admin().delete_topics(&[topic], &AdminOptions::new()));
+        for result in deleted.expect("Kafka answers") {
+            result.unwrap_or_else(|(_, code)| panic!("topic {topic} was not deleted: {code}"));
+        }
+        await_true(format_args!("the end of {topic}"), || self.partitions(topic) == 0);
+    }
+
     /// How many partitions a topic has; 0 if there is none.
     pub(crate) fn partitions(&self, topic: &str) -> i32 {
         let metadata = self.consumer("observer").fetch_metadata(Some(topic), PATIENCE);

@@ -100,7 +100,7 @@ fn way_out(right: Right, code: Code, text: &str) -> Sentence {
             " (grant this user WRITE on the topics, or IDEMPOTENT_WRITE on the cluster)"
         }
         RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => {
-            " (source.kafka.on_gap = \"continue\" goes on behind the gap)"
+            " (source.kafka.on_gap = \"continue\", or --from, goes on behind the gap)"
         }
         _ => "",
     })
@@ -135,7 +135,7 @@ fn plain(text: &str) -> (&str, &str) {
 }
 
 /// So much of a text, cut at a character.
-fn cut(text: &str, bytes: usize) -> &str {
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
     let is_end = |at: &usize| text.is_char_boundary(*at);
     &text[..(0..=bytes.min(text.len())).rev().find(is_end).unwrap_or(0)]
 }

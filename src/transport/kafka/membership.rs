@@ -14,10 +14,7 @@ use super::{
     client::{Client, Plan, Role, unavailable},
     native::{self, Event, Message, OK, PartitionList, Queue, Topic},
 };
-use crate::{
-    config::settings::{self, OnGap},
-    transport::Trouble,
-};
+use crate::{config::settings, transport::Trouble};
 
 /// Who is in trouble when the source is.
 pub(super) const PEER: &str = "source";
@@ -50,10 +47,6 @@ pub(super) fn start_client(
     instance: &str,
     arrivals: &Arc<Arrivals>,
 ) -> Result<Arc<Client>, Trouble> {
-    let on_gap = match settings.on_gap {
-        OnGap::Stop => "error",
-        OnGap::Continue => "earliest",
-    };
     let owned = [
         ("group.id", settings.group.as_str()),
         ("group.protocol", "classic"),
@@ -61,7 +54,8 @@ pub(super) fn start_client(
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("enable.partition.eof", "false"),
-        ("auto.offset.reset", on_gap),
+        // Whatever `on_gap` says: what is missing is ours to find out and to tell.
+        ("auto.offset.reset", "error"),
         ("isolation.level", "read_committed"),
     ];
     let plan = Plan {

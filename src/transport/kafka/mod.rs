@@ -3,7 +3,7 @@
 //! The hot thread polls queues with a timeout of zero and hands over bytes; librdkafka's threads
 //! do the rest, on the cores that the creating thread may run on. Reading order: `native` (owners
 //! of its objects), `client` with `interceptor`, `source` with `membership`, `assignment`, `start`,
-//! `offsets`, `lent` and `arrivals`, then `sink` with `producer`, `fields`, `resend` and
+//! `gap`, `offsets`, `lent` and `arrivals`, then `sink` with `producer`, `fields`, `resend` and
 //! `acknowledgements`; `outage` is of both. `admin` and `rights` are for before a run, `embedded`
 //! for demos and tests.
 //!
@@ -18,6 +18,7 @@ mod client;
 mod embedded;
 mod faults;
 mod fields;
+mod gap;
 mod interceptor;
 mod lent;
 mod membership;

@@ -8,6 +8,7 @@
 //! what it undoes is exactly what it did.
 
 use std::{
+    collections::VecDeque,
     ffi::CString,
     io,
     sync::{
@@ -21,17 +22,26 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
+use self::{questions::Offset, stranded::Stranded};
 use super::{
     assignment::Place,
     client::Client,
-    faults, metadata,
+    faults,
+    gap::{Gap, Lost},
+    metadata,
     native::{self, Event, OK, PartitionEntry, PartitionList, Queue, Topic, millis, outcome},
     start::{self, Begin, Committed},
     wake::Wake,
 };
 use crate::{
-    config::settings::Start, limits::PARTITIONS_MAX, transport::Trouble, verdict::Sentence,
+    config::settings::{OnGap, Start},
+    limits::PARTITIONS_MAX,
+    transport::Trouble,
+    verdict::Sentence,
 };
+
+mod questions;
+mod stranded;
 
 /// How long one call may block. A partition that is taken back waits for it.
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -51,10 +61,14 @@ pub(super) enum Job {
 /// What it is told.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Answer {
-    /// This partition is being fetched. The number is of `start::metadata`.
-    Started(Place, i32),
+    /// This partition is being fetched.
+    Started { place: Place, offset: i64, first_count: i32 },
     /// The group has answered, and gave us nothing.
     NothingToStart,
+    /// A stranded partition misses these. Unless the run is to stop, it is about to go on.
+    Gap(Place, Gap),
+    /// A stranded partition misses nothing: it is about to go on there.
+    Resumed(Place, i64),
 }
 
 /// The hot thread's end.
@@ -67,6 +81,7 @@ pub(super) struct Offsets {
 
 struct Shared {
     jobs: ArrayQueue<Job>,
+    stranded: ArrayQueue<Lost>,
     answers: ArrayQueue<Answer>,
     troubles: ArrayQueue<Trouble>,
     end: AtomicBool,
@@ -80,6 +95,7 @@ pub(super) struct Ground {
     pub(super) data: Arc<Queue>,
     pub(super) topics: Vec<CString>,
     pub(super) start: Start,
+    pub(super) on_gap: OnGap,
     /// Signalled after each answer.
     pub(super) wake: Arc<Wake>,
 }
@@ -88,6 +104,7 @@ impl Offsets {
     pub(super) fn start(ground: Ground) -> io::Result<Offsets> {
         let shared = Arc::new(Shared {
             jobs: ArrayQueue::new(JOBS_MAX),
+            stranded: ArrayQueue::new(PARTITIONS_MAX),
             answers: ArrayQueue::new(PARTITIONS_MAX + JOBS_MAX),
             troubles: ArrayQueue::new(JOBS_MAX),
             end: AtomicBool::new(false),
@@ -105,6 +122,13 @@ impl Offsets {
         let is_taken = self.shared.jobs.push(job).is_ok();
         assert!(is_taken, "the group gives one rebalance at a time, and {JOBS_MAX} wait");
         self.awake.unpark();
+    }
+
+    /// Hands over a partition to be set right; false: later. Never blocks.
+    pub(super) fn set_right(&self, lost: Lost) -> bool {
+        let is_taken = self.shared.stranded.push(lost).is_ok();
+        self.awake.unpark();
+        is_taken
     }
 
     /// The next answer. Never blocks.
@@ -175,6 +199,8 @@ struct Worker {
     waiting: Vec<Place>,
     /// Fetched, as far as librdkafka knows.
     fetched: Vec<Place>,
+    /// Fetched no more: the broker does not have their position.
+    stranded: VecDeque<Stranded>,
     retry_at: Option<Instant>,
     told: Option<Code>,
 }
@@ -182,8 +208,17 @@ struct Worker {
 impl Worker {
     fn new(ground: Ground, shared: Arc<Shared>) -> Worker {
         let replies = Queue::new(&ground.client);
-        let (waiting, fetched) = (Vec::new(), Vec::new());
-        Worker { ground, shared, replies, commits: 0, waiting, fetched, retry_at: None, told: None }
+        Worker {
+            ground,
+            shared,
+            replies,
+            commits: 0,
+            waiting: Vec::new(),
+            fetched: Vec::new(),
+            stranded: VecDeque::new(),
+            retry_at: None,
+            told: None,
+        }
     }
 
     fn run(&mut self) {
@@ -192,9 +227,10 @@ impl Worker {
                 self.perform(job);
                 continue;
             }
+            self.hear_stranded();
             let now = Instant::now();
             match self.retry_at {
-                _ if self.waiting.is_empty() => thread::park(),
+                _ if self.waiting.is_empty() && self.stranded.is_empty() => thread::park(),
                 Some(at) if now < at => thread::park_timeout(at - now),
                 _ => self.try_to_start(),
             }
@@ -223,6 +259,7 @@ impl Worker {
         let mut list = PartitionList::new();
         for place in self.places(event) {
             self.waiting.retain(|it| *it != place);
+            self.stranded.retain(|it| it.lost.place != place);
             if let Some(index) = self.fetched.iter().position(|it| *it == place) {
                 self.fetched.swap_remove(index);
                 list.add(self.topic(place), place.1, 0);
@@ -255,15 +292,20 @@ impl Worker {
     }
 
     fn try_to_start(&mut self) {
-        let result = self.resolve_and_commit().and_then(|resolved| {
-            // What the group has taken back meanwhile stays out.
-            while let Some(job) = self.shared.jobs.pop() {
-                self.perform(job);
-            }
+        let started = self.resolve_and_commit().and_then(|resolved| {
+            self.perform_all();
             self.fetch(&resolved)
         });
+        let result = started.and(self.set_one_right());
         self.retry_at = result.is_err().then(|| Instant::now() + RETRY_AFTER);
         self.tell_of(result);
+    }
+
+    /// After a wait: what the group has taken back meanwhile stays out.
+    fn perform_all(&mut self) {
+        while let Some(job) = self.shared.jobs.pop() {
+            self.perform(job);
+        }
     }
 
     fn resolve_and_commit(&mut self) -> Result<Vec<Resolved>, Fault> {
@@ -342,50 +384,6 @@ impl Worker {
         Ok(committed)
     }
 
-    /// Answers what is asked, in the order of `places`; a time after the last record is its end.
-    fn look_up(&self, topic: u16, places: &[Place], wishes: &[Offset]) -> Result<Vec<i64>, Fault> {
-        let mut offsets: Vec<_> = wishes.iter().map(|wish| wish.value()).collect();
-        let mut open: Vec<_> =
-            (0..wishes.len()).filter(|&it| matches!(wishes[it], Offset::Asked(_))).collect();
-        for _round in 0..2 {
-            if open.is_empty() {
-                return Ok(offsets);
-            }
-            let questions: Vec<_> = open.iter().map(|&it| (places[it].1, offsets[it])).collect();
-            for (&index, answer) in open.iter().zip(self.ask(topic, &questions)?) {
-                offsets[index] = answer;
-            }
-            // No record is that young: the second question is for the end.
-            open.retain(|&index| offsets[index] < 0);
-            open.iter().for_each(|&index| offsets[index] = rd::RD_KAFKA_OFFSET_END.into());
-        }
-        match open.is_empty() {
-            true => Ok(offsets),
-            false => Err(fault(Code::RD_KAFKA_RESP_ERR__NO_OFFSET, format_args!("the end"))),
-        }
-    }
-
-    fn ask(&self, topic: u16, questions: &[(i32, i64)]) -> Result<Vec<i64>, Fault> {
-        let name = &self.ground.topics[usize::from(topic)];
-        let shown = name.to_string_lossy();
-        let mut list = PartitionList::new();
-        for &(partition, question) in questions {
-            list.add(name, partition, question);
-        }
-        let client = self.ground.client.handle();
-        // SAFETY: client and list are live and ours.
-        let code =
-            unsafe { rd::rd_kafka_offsets_for_times(client, list.handle(), millis(CALL_TIMEOUT)) };
-        check(code, format_args!("start offsets of topic {shown}"))?;
-        let answer = |&(partition, _): &(i32, i64)| {
-            let entry = list.entries().iter().find(|it| it.partition() == partition);
-            let code = entry.map_or(Code::RD_KAFKA_RESP_ERR__NO_OFFSET, PartitionEntry::code);
-            check(code, format_args!("start offset of {shown}[{partition}]"))?;
-            Ok(entry.map_or(native::OFFSET_NONE, PartitionEntry::offset))
-        };
-        questions.iter().map(answer).collect()
-    }
-
     /// Commits the starts that were chosen, and waits for the answer.
     fn commit(&mut self, resolved: &[Resolved]) -> Result<(), Fault> {
         let mut list = PartitionList::new();
@@ -437,7 +435,8 @@ impl Worker {
         for it in &wanted {
             self.waiting.retain(|place| *place != it.place);
             self.fetched.push(it.place);
-            self.answer(Answer::Started(it.place, it.first_count));
+            let Resolved { place, offset, first_count, .. } = *it;
+            self.answer(Answer::Started { place, offset, first_count });
         }
         Ok(())
     }
@@ -478,17 +477,4 @@ impl Worker {
 enum Change {
     Assign,
     Unassign,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Offset {
-    Known(i64),
-    Asked(i64),
-}
-
-impl Offset {
-    fn value(self) -> i64 {
-        let (Offset::Known(value) | Offset::Asked(value)) = self;
-        value
-    }
 }

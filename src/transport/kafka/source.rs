@@ -27,12 +27,14 @@ use super::{
 };
 use crate::{
     clock::{Ticks, TscClock},
-    config::settings,
+    config::settings::{self, OnGap},
     limits::PARTITIONS_MAX,
-    record::{Headers, PartitionId, Record},
-    transport::{Source, SourceEvent, Trouble, WaitSet},
+    record::{PartitionId, Record},
+    transport::{Source, SourceEvent, SourceGap, Trouble, WaitSet},
     verdict::Sentence,
 };
+
+mod lending;
 
 /// Events of the group that one turn serves at most.
 const EVENTS_PER_TURN_MAX: usize = 16;
@@ -51,6 +53,7 @@ pub struct KafkaSource {
     replies: Queue,
     offsets: Option<Offsets>,
     topics: Vec<SourceTopic>,
+    on_gap: OnGap,
     assignment: Assignment,
     lent: Lent,
     header_block: Vec<u8>,
@@ -81,6 +84,7 @@ enum Told {
     Revoked(Range<usize>),
     Lost(Range<usize>),
     Committed(u64, Result<(), Trouble>),
+    Gap(SourceGap),
     Trouble(Trouble),
 }
 
@@ -105,6 +109,7 @@ impl KafkaSource {
             data: Arc::clone(&data),
             topics: names.clone(),
             start: settings.start,
+            on_gap: settings.on_gap,
             wake: Arc::clone(&wake),
         });
         let offsets = offsets.map_err(|it| fault(format!("a side thread: {it}")))?;
@@ -113,6 +118,7 @@ impl KafkaSource {
             replies: Queue::new(&client),
             offsets: Some(offsets),
             topics,
+            on_gap: settings.on_gap,
             assignment: Assignment::new(),
             lent: Lent::new(data, Matching::new(arrivals)),
             header_block: Vec::with_capacity(HEADER_BYTES),
@@ -211,9 +217,9 @@ impl KafkaSource {
         let (topics, assignment) = (&mut self.topics, &self.assignment);
         self.lent.retain(|message| {
             message.code() != OK
-                || place_of(topics, message).and_then(|place| assignment.find(place)).is_some_and(
-                    |it| matches!(assignment.state(it), State::Owned | State::Starting),
-                )
+                || place_of(topics, message)
+                    .and_then(|place| assignment.find(place))
+                    .is_some_and(|it| !matches!(assignment.state(it), State::Free | State::Revoked))
         });
     }
 
@@ -228,7 +234,11 @@ impl KafkaSource {
         while let Some(answer) = self.offsets.as_ref().and_then(Offsets::answer) {
             work += 1;
             match answer {
-                Answer::Started(place, first_count) => self.on_started(place, first_count),
+                Answer::Started { place, offset, first_count } => {
+                    self.on_started(place, offset, first_count);
+                }
+                Answer::Gap(place, gap) => self.on_gap(place, gap),
+                Answer::Resumed(place, offset) => self.on_resumed(place, offset),
                 Answer::NothingToStart => {
                     let end = self.named.len();
                     self.events.push_back(Told::Assigned(end..end));
@@ -242,8 +252,8 @@ impl KafkaSource {
         work
     }
 
-    fn on_started(&mut self, place: Place, first_count: i32) {
-        let Some(partition) = self.assignment.start(place) else { return };
+    fn on_started(&mut self, place: Place, offset: i64, first_count: i32) {
+        let Some(partition) = self.assignment.start(place, offset) else { return };
         let at = self.named.len();
         self.named.push(partition);
         match self.events.back_mut() {
@@ -280,16 +290,6 @@ impl KafkaSource {
             self.events.push_back(Told::Trouble(trouble));
         }
     }
-
-    /// Tells of an error that came in a record's place.
-    fn tell_of_record(&mut self) {
-        let Some((message, _)) = self.lent.front() else { return };
-        let (code, offset, number) = (message.code(), message.offset(), message.partition());
-        let name = message.topic_name().to_str().unwrap_or_default();
-        let text = message.error_text();
-        let text = Sentence::format(format_args!("{name}[{number}] at offset {offset}: {text}"));
-        self.tell_trouble(faults::trouble(PEER, code, text.as_str()));
-    }
 }
 
 impl Source for KafkaSource {
@@ -320,6 +320,7 @@ impl Source for KafkaSource {
             Told::Revoked(range) => SourceEvent::Revoked(&self.named[range]),
             Told::Lost(range) => SourceEvent::Lost(&self.named[range]),
             Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
+            Told::Gap(gap) => SourceEvent::Gap(gap),
             Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
         })
     }
@@ -349,7 +350,7 @@ impl Source for KafkaSource {
         assert!(!self.is_committing, "one commit at a time: the last one has no answer yet");
         self.commit_entries.clear();
         for &(partition, offset) in positions {
-            let is_ours = matches!(self.assignment.state(partition), State::Owned | State::Revoked);
+            let is_ours = self.assignment.is_announced(partition);
             if let Some(entry) = self.assignment.commit_entry(partition).filter(|_| is_ours) {
                 self.commits.set_offset(entry as usize, offset);
                 self.commit_entries.push(entry);
@@ -419,59 +420,6 @@ impl Source for KafkaSource {
         if closing.is_ok() {
             leave(&self.client, &events, is_owed_an_answer);
         }
-    }
-}
-
-impl KafkaSource {
-    /// Lends what was taken from librdkafka already.
-    fn lend(&mut self, records_max: usize, take: &mut impl FnMut(&Record<'_>) -> bool) -> usize {
-        let mut taken = 0;
-        while taken < records_max {
-            let Some((message, arrived)) = self.lent.front() else { break };
-            if message.code() != OK {
-                self.tell_of_record();
-                self.lent.pop();
-                continue;
-            }
-            let key = (message.topic(), message.partition());
-            let partition = match self.latest {
-                Some((topic, number, partition)) if (topic, number) == key => Some(partition),
-                _ => place_of(&mut self.topics, message).and_then(|it| self.assignment.find(it)),
-            };
-            let Some(partition) = partition else {
-                self.lent.pop();
-                continue;
-            };
-            self.latest = Some((key.0, key.1, partition));
-            match self.assignment.state(partition) {
-                State::Owned => {}
-                // Fetched before the side thread's answer was read: next turn.
-                State::Starting => break,
-                State::Free | State::Revoked => {
-                    self.lent.pop();
-                    continue;
-                }
-            }
-            message.write_headers(&mut self.header_block);
-            let topic = usize::from(self.assignment.place(partition).0);
-            let record = Record {
-                partition,
-                topic: &self.topics[topic].name,
-                partition_number: key.1,
-                offset: message.offset(),
-                timestamp_ms: message.timestamp_ms(),
-                key: message.key(),
-                value: message.value(),
-                headers: Headers::from_bytes(&self.header_block),
-                arrived: *arrived,
-            };
-            if !take(&record) {
-                break;
-            }
-            self.lent.pop();
-            taken += 1;
-        }
-        taken
     }
 }
 

@@ -1,0 +1,93 @@
+//! Questions about a topic's offsets, each one request that blocks.
+
+use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
+
+use super::{CALL_TIMEOUT, Fault, Place, Worker, check, fault};
+use crate::transport::kafka::native::{self, PartitionEntry, PartitionList, millis};
+
+/// Where a partition is to begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Offset {
+    Known(i64),
+    Asked(i64),
+}
+
+impl Offset {
+    fn value(self) -> i64 {
+        let (Offset::Known(value) | Offset::Asked(value)) = self;
+        value
+    }
+}
+
+impl Worker {
+    /// Answers what is asked, in the order of `places`; a time after the last record is its end.
+    pub(super) fn look_up(
+        &self,
+        topic: u16,
+        places: &[Place],
+        wishes: &[Offset],
+    ) -> Result<Vec<i64>, Fault> {
+        let mut offsets: Vec<_> = wishes.iter().map(|wish| wish.value()).collect();
+        let mut open: Vec<_> =
+            (0..wishes.len()).filter(|&it| matches!(wishes[it], Offset::Asked(_))).collect();
+        for _round in 0..2 {
+            if open.is_empty() {
+                return Ok(offsets);
+            }
+            let questions: Vec<_> = open.iter().map(|&it| (places[it].1, offsets[it])).collect();
+            for (&index, answer) in open.iter().zip(self.ask(topic, &questions)?) {
+                offsets[index] = answer;
+            }
+            // No record is that young: the second question is for the end.
+            open.retain(|&index| offsets[index] < 0);
+            open.iter().for_each(|&index| offsets[index] = rd::RD_KAFKA_OFFSET_END.into());
+        }
+        match open.is_empty() {
+            true => Ok(offsets),
+            false => Err(fault(Code::RD_KAFKA_RESP_ERR__NO_OFFSET, format_args!("the end"))),
+        }
+    }
+
+    fn ask(&self, topic: u16, questions: &[(i32, i64)]) -> Result<Vec<i64>, Fault> {
+        let name = &self.ground.topics[usize::from(topic)];
+        let shown = name.to_string_lossy();
+        let mut list = PartitionList::new();
+        for &(partition, question) in questions {
+            list.add(name, partition, question);
+        }
+        let client = self.ground.client.handle();
+        // SAFETY: client and list are live and ours.
+        let code =
+            unsafe { rd::rd_kafka_offsets_for_times(client, list.handle(), millis(CALL_TIMEOUT)) };
+        check(code, format_args!("start offsets of topic {shown}"))?;
+        let answer = |&(partition, _): &(i32, i64)| {
+            let entry = list.entries().iter().find(|it| it.partition() == partition);
+            let code = entry.map_or(Code::RD_KAFKA_RESP_ERR__NO_OFFSET, PartitionEntry::code);
+            check(code, format_args!("start offset of {shown}[{partition}]"))?;
+            Ok(entry.map_or(native::OFFSET_NONE, PartitionEntry::offset))
+        };
+        questions.iter().map(answer).collect()
+    }
+
+    /// The first offset of the partition's log, and the one after its last committed record.
+    pub(super) fn bounds(&self, place: Place) -> Result<(i64, i64), Fault> {
+        let name = self.topic(place);
+        let (mut low, mut high) = (0, 0);
+        let client = self.ground.client.handle();
+        // SAFETY: the client is live; the name ends in NUL; both numbers are ours.
+        let code = unsafe {
+            let timeout = millis(CALL_TIMEOUT);
+            rd::rd_kafka_query_watermark_offsets(
+                client,
+                name.as_ptr(),
+                place.1,
+                &mut low,
+                &mut high,
+                timeout,
+            )
+        };
+        let shown = name.to_string_lossy();
+        check(code, format_args!("the bounds of {shown}[{}]", place.1))?;
+        Ok((low, high))
+    }
+}
