@@ -1,7 +1,7 @@
 //! Offsets that are gone from the source: the run stops and says which, or goes on and counts them.
 
 use crate::{
-    payload::{assert_each_once, name, numbers},
+    payload::{assert_each_once, name},
     support::{
         await_some, await_true, hotspur::Hotspur, http::get, kafka::Kafka, message::Message,
         pipeline::Pipeline,
@@ -119,21 +119,69 @@ fn a_log_whose_beginning_passes_the_position_during_the_run_costs_what_it_says()
     println!("{before} records came before the gap");
 }
 
+/// A run that has read a hundred records of a topic; while it was frozen, the topic was deleted and
+/// made again, and ten more were written.
+fn made_again(kafka: &Kafka, on_gap: &str) -> (Pipeline, Hotspur) {
+    let pipeline = Pipeline::names(kafka)
+        .set("source.kafka.on_gap", on_gap)
+        .set("observe.listen", "127.0.0.1:0");
+    pipeline.create_topics(kafka, 1);
+    kafka.produce(&pipeline.input, &names(0..100));
+    let hotspur = pipeline.run_to_end(kafka);
+    hotspur.signal("STOP");
+    kafka.delete_topic(&pipeline.input);
+    kafka.create_topic(&pipeline.input, 1);
+    kafka.produce(&pipeline.input, &names(100..110));
+    hotspur.signal("CONT");
+    (pipeline, hotspur)
+}
+
 #[test]
-fn a_topic_that_is_made_again_with_fewer_records_ends_the_run_or_is_told() {
+fn a_topic_that_was_made_again_is_told_from_a_log_that_was_cut() {
     let kafka = Kafka::shared();
-    for on_gap in ["stop", "continue"] {
-        let pipeline = Pipeline::names(kafka).set("source.kafka.on_gap", on_gap);
-        pipeline.create_topics(kafka, 1);
-        kafka.produce(&pipeline.input, &names(0..100));
-        let hotspur = pipeline.run_to_end(kafka);
-        hotspur.signal("STOP");
-        kafka.delete_topic(&pipeline.input);
-        kafka.create_topic(&pipeline.input, 1);
-        kafka.produce(&pipeline.input, &names(100..110));
-        hotspur.signal("CONT");
-        let ended = hotspur.wait();
-        println!("{on_gap}: {:?}\n{}", ended.status, ended.log);
-        println!("{:?}", numbers(&kafka.read(&pipeline.output)).len());
+    let (pipeline, hotspur) = made_again(kafka, "stop");
+    let ended = hotspur.wait();
+    assert_eq!(ended.status, Some(3), "{}", ended.log);
+    let sentence = "offsets 0 to 99 are gone, 100 of them: it is another log, which begins at 0";
+    assert!(ended.log.contains(sentence), "{}", ended.log);
+    assert_eq!(ended.counts().polled, 100);
+    // The group has forgotten the old topic, and begins the new one where it is told to.
+    let counts = pipeline.run_to_end(kafka).stop().counts();
+    assert_eq!(counts.emitted, 10);
+    assert_each_once(&kafka.read(&pipeline.output), &(0..110).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_topic_that_was_made_again_is_read_from_its_beginning() {
+    let kafka = Kafka::shared();
+    let (pipeline, hotspur) = made_again(kafka, "continue");
+    hotspur.await_event("source.gap");
+    kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
+    assert_eq!(metric(&address(&hotspur), MISSING), 100);
+    hotspur.stop();
+    assert_each_once(&kafka.read(&pipeline.output), &(0..110).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_compaction_and_transactions_leave_out_is_no_gap() {
+    let kafka = Kafka::shared();
+    let pipeline = Pipeline::names(kafka);
+    pipeline.create_topics(kafka, 1);
+    let writer = kafka.writer_with(&[("transactional.id", &pipeline.input)]);
+    let mut numbers = 0..;
+    for is_kept in [true, false, true, false, false] {
+        let batch = names(numbers.start..numbers.start + 10);
+        numbers.nth(9);
+        writer.in_transaction(&pipeline.input, &batch, is_kept);
     }
+    let hotspur = pipeline.run();
+    let mut reader = kafka.reader(&pipeline.output);
+    reader.await_count(20);
+    let ended = hotspur.stop();
+    assert_eq!(ended.counts().polled, 20);
+    for word in ["gap", "gone", "trouble"] {
+        assert!(!ended.log.contains(&format!("\"source.{word}")), "{}", ended.log);
+    }
+    let expected: Vec<_> = (0..10).chain(20..30).collect();
+    assert_each_once(&kafka.read(&pipeline.output), &expected);
 }

@@ -146,6 +146,16 @@ impl Member {
         numbers
     }
 
+    /// What the source calls a partition that it has.
+    pub(crate) fn number_of(&self, number: i32) -> PartitionId {
+        let assigned = self.said.iter().filter_map(|it| match it {
+            Said::Assigned(ids) => Some(ids),
+            _ => None,
+        });
+        let mut ids = assigned.flatten().copied();
+        ids.find(|it| self.source.partition(*it).1 == number).expect("it was assigned")
+    }
+
     /// What the group has asked for back so far.
     pub(crate) fn revoked(&self) -> Vec<PartitionId> {
         let revoked = self.said.iter().filter_map(|it| match it {

@@ -226,6 +226,11 @@ impl Kafka {
         Writer::open(&self.plain, &[])
     }
 
+    /// A writer with client properties.
+    pub(crate) fn writer_with(&self, properties: &[(&str, &str)]) -> Writer {
+        Writer::open(&self.plain, properties)
+    }
+
     /// Everything that is in a topic now, sorted by partition and offset, as a reader of committed
     /// records sees it.
     #[track_caller]

@@ -54,6 +54,8 @@ pub enum RequestError {
     TopicAuthorization,
     /// There is no such topic (any more).
     UnknownTopic,
+    /// The log does not reach there.
+    OffsetOutOfRange,
 }
 
 impl RequestError {
@@ -65,6 +67,7 @@ impl RequestError {
             RequestError::NotLeader => Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
             RequestError::UnknownMember => Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
             RequestError::TopicAuthorization => Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+            RequestError::OffsetOutOfRange => Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
             RequestError::UnknownTopic => Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
         }
     }

@@ -30,6 +30,8 @@ pub(super) enum Cause {
     /// The log was cut below it, as the leaders' epochs prove: what has stayed ends here. Less than
     /// zero: nothing of it has stayed.
     Cut(i64),
+    /// The topic was deleted and made again: this log has nothing to do with the one before.
+    Replaced,
 }
 
 impl Cause {
@@ -50,20 +52,29 @@ pub(super) struct Gap {
     pub(super) last: i64,
     /// What is read next.
     pub(super) resume_at: i64,
+    /// It is another log.
+    is_replaced: bool,
 }
 
 impl Gap {
     /// What is missing before `position`, or behind it, in a log from `low` to before `high`.
     /// Nothing: the position is there after all.
     pub(super) fn find(cause: Cause, position: i64, low: i64, high: i64) -> Option<Gap> {
-        if position < low {
-            return Some(Gap { first: position, last: low - 1, resume_at: low });
-        }
+        let is_replaced = match cause {
+            Cause::Cut(end) => end < 0,
+            Cause::Replaced => true,
+            Cause::OutOfRange => false,
+        };
         let end = match cause {
             Cause::Cut(end) => end.max(low),
+            Cause::Replaced => low,
             Cause::OutOfRange => high,
         };
-        (end < position).then_some(Gap { first: end, last: position - 1, resume_at: end })
+        if position < low {
+            return Some(Gap { first: position, last: low - 1, resume_at: low, is_replaced });
+        }
+        let gap = Gap { first: end, last: position - 1, resume_at: end, is_replaced };
+        (end < position).then_some(gap)
     }
 
     /// How many offsets.
@@ -73,12 +84,16 @@ impl Gap {
 
     /// The sentence, without what becomes of it. A long name is cut, and no number.
     pub(super) fn sentence(self, topic: &str, partition: i32) -> Sentence {
-        let Gap { first, last, resume_at } = self;
+        let Gap { first, last, resume_at, is_replaced } = self;
         let (topic, len) = (faults::cut(topic, TOPIC_BYTES_MAX), self.len());
-        let what = if resume_at > last { "begins" } else { "ends" };
+        let now = match is_replaced {
+            true => "it is another log, which begins",
+            false if resume_at > last => "the log begins",
+            false => "the log ends",
+        };
         Sentence::format(format_args!(
-            "{topic}[{partition}]: offsets {first} to {last} are gone, {len} of them: the log \
-             {what} at {resume_at}"
+            "{topic}[{partition}]: offsets {first} to {last} are gone, {len} of them: {now} at \
+             {resume_at}"
         ))
     }
 }
@@ -117,6 +132,10 @@ mod tests {
         assert_eq!((grown_again.first, grown_again.resume_at), (8, 8));
         let another_log = Gap::find(Cause::Cut(-1), 12, 0, 20).unwrap();
         assert_eq!((another_log.first, another_log.last, another_log.resume_at), (0, 11, 0));
+        assert_eq!(Gap::find(Cause::Replaced, 12, 0, 20), Some(another_log));
+        let text = "orders[1]: offsets 0 to 11 are gone, 12 of them: it is another log, which \
+                    begins at 0";
+        assert_eq!(another_log.sentence("orders", 1).as_str(), text);
     }
 
     #[test]
@@ -137,7 +156,7 @@ mod tests {
     #[test]
     fn a_long_name_leaves_the_numbers_alone() {
         let first = 1 << 40;
-        let gap = Gap { first, last: first + 9, resume_at: first + 10 };
+        let gap = Gap::find(Cause::OutOfRange, first, first + 10, first + 10).unwrap();
         let told = gap.sentence(&"t".repeat(249), 12);
         assert!(told.as_str().ends_with("begins at 1099511627786"), "{told}");
         let way_out =

@@ -22,7 +22,10 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
-use self::{questions::Offset, stranded::Stranded};
+use self::{
+    questions::{Identity, Offset},
+    stranded::Stranded,
+};
 use super::{
     assignment::Place,
     client::Client,
@@ -187,7 +190,15 @@ struct Resolved {
     place: Place,
     offset: i64,
     first_count: i32,
+    identity: Option<Identity>,
     is_committed: bool,
+}
+
+/// A partition that is fetched, and which topic of that name it is of, where the broker says so.
+#[derive(Clone, Copy, Debug)]
+struct Fetched {
+    place: Place,
+    identity: Option<Identity>,
 }
 
 struct Worker {
@@ -198,7 +209,7 @@ struct Worker {
     /// Given to us, and not fetched yet.
     waiting: Vec<Place>,
     /// Fetched, as far as librdkafka knows.
-    fetched: Vec<Place>,
+    fetched: Vec<Fetched>,
     /// Fetched no more: the broker does not have their position.
     stranded: VecDeque<Stranded>,
     retry_at: Option<Instant>,
@@ -260,12 +271,17 @@ impl Worker {
         for place in self.places(event) {
             self.waiting.retain(|it| *it != place);
             self.stranded.retain(|it| it.lost.place != place);
-            if let Some(index) = self.fetched.iter().position(|it| *it == place) {
-                self.fetched.swap_remove(index);
+            if self.forget(place).is_some() {
                 list.add(self.topic(place), place.1, 0);
             }
         }
         self.change(&list, Change::Unassign)
+    }
+
+    /// What was fetched there, and is no more.
+    fn forget(&mut self, place: Place) -> Option<Fetched> {
+        let index = self.fetched.iter().position(|it| it.place == place)?;
+        Some(self.fetched.swap_remove(index))
     }
 
     fn places(&self, event: &Event) -> Vec<Place> {
@@ -333,12 +349,14 @@ impl Worker {
             });
         }
         let asked = self.look_up(topic, places, &offsets)?;
+        let identity = self.identity(topic);
         let resolved = places.iter().zip(&offsets).zip(asked);
         Ok(resolved
             .map(|((&place, wish), offset)| Resolved {
                 place,
                 offset,
                 first_count,
+                identity,
                 is_committed: matches!(wish, Offset::Known(_)),
             })
             .collect())
@@ -433,9 +451,9 @@ impl Worker {
         }
         self.change(&list, Change::Assign)?;
         for it in &wanted {
-            self.waiting.retain(|place| *place != it.place);
-            self.fetched.push(it.place);
-            let Resolved { place, offset, first_count, .. } = *it;
+            let Resolved { place, offset, first_count, identity, .. } = *it;
+            self.waiting.retain(|it| *it != place);
+            self.fetched.push(Fetched { place, identity });
             self.answer(Answer::Started { place, offset, first_count });
         }
         Ok(())

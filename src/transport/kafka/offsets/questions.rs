@@ -2,8 +2,13 @@
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
+use std::{ptr, slice, time::Instant};
+
 use super::{CALL_TIMEOUT, Fault, Place, Worker, check, fault};
-use crate::transport::kafka::native::{self, PartitionEntry, PartitionList, millis};
+use crate::transport::kafka::native::{self, Event, PartitionEntry, PartitionList, Queue, millis};
+
+/// What a topic is known by that a later one of the same name is not.
+pub(super) type Identity = (i64, i64);
 
 /// Where a partition is to begin.
 #[derive(Clone, Copy, Debug)]
@@ -90,4 +95,44 @@ impl Worker {
         check(code, format_args!("the bounds of {shown}[{}]", place.1))?;
         Ok((low, high))
     }
+
+    /// Which topic of that name it is. Nothing: the broker does not say, or not in time.
+    pub(super) fn identity(&self, topic: u16) -> Option<Identity> {
+        let name = &self.ground.topics[usize::from(topic)];
+        let answers = Queue::new(&self.ground.client);
+        let client = self.ground.client.handle();
+        // SAFETY: client, name and queue are live; the list of names is copied, and destroyed here.
+        unsafe {
+            let names =
+                rd::rd_kafka_TopicCollection_of_topic_names([name.as_ptr()].as_mut_ptr(), 1);
+            rd::rd_kafka_DescribeTopics(client, names, ptr::null(), answers.handle());
+            rd::rd_kafka_TopicCollection_destroy(names);
+        }
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = answers.next_event(left)?;
+            if event.kind() == rd::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT {
+                return identity_in(&event);
+            }
+        }
+    }
+}
+
+fn identity_in(event: &Event) -> Option<Identity> {
+    // SAFETY: the event is live and of that kind; what it describes lives as long.
+    let identity = unsafe {
+        let result = rd::rd_kafka_event_DescribeTopics_result(event.handle());
+        let mut len = 0;
+        let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &mut len);
+        if topics.is_null() || len == 0 {
+            return None;
+        }
+        let topic = *slice::from_raw_parts(topics, len).first()?;
+        let id = rd::rd_kafka_TopicDescription_topic_id(topic);
+        let low = rd::rd_kafka_Uuid_least_significant_bits(id);
+        (rd::rd_kafka_Uuid_most_significant_bits(id), low)
+    };
+    // A broker before 2.8 has none, nor has a topic that is not there.
+    (identity != (0, 0)).then_some(identity)
 }

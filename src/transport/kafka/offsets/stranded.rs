@@ -4,12 +4,12 @@
 //! A partition in which nothing is missing after all is read again from its position: a broker that
 //! was about to lose the lead, or had just won it, can say so.
 
-use super::{Answer, Change, Fault, Queue, Worker};
+use super::{Answer, Change, Fault, Fetched, Queue, Worker};
 use crate::{
     config::settings::OnGap,
     transport::kafka::{
         assignment::Place,
-        gap::{Gap, Lost},
+        gap::{Cause, Gap, Lost},
         native::PartitionList,
     },
 };
@@ -51,9 +51,15 @@ impl Worker {
             return self.fetch_again(place, offset);
         }
         let (low, high) = self.bounds(place)?;
-        let gap = Gap::find(cause, position, low, high);
+        let identity = self.identity(place.0);
         self.perform_all();
-        let Some(index) = self.fetched.iter().position(|it| *it == place) else { return Ok(()) };
+        let Some(fetched) = self.fetched.iter().find(|it| it.place == place) else {
+            return Ok(());
+        };
+        let is_replaced =
+            identity.is_some() && fetched.identity.is_some_and(|it| Some(it) != identity);
+        let cause = if is_replaced { Cause::Replaced } else { cause };
+        let gap = Gap::find(cause, position, low, high);
         match gap {
             Some(gap) if self.ground.on_gap == OnGap::Stop => {
                 self.answer(Answer::Gap(place, gap));
@@ -61,7 +67,7 @@ impl Worker {
             }
             _ => self.change(&self.one(place, 0), Change::Unassign)?,
         }
-        self.fetched.swap_remove(index);
+        self.forget(place);
         let offset = gap.map_or(position, |it| it.resume_at);
         stranded.resume_at = Some(offset);
         // Before the first record from there.
@@ -74,11 +80,11 @@ impl Worker {
 
     fn fetch_again(&mut self, place: Place, offset: i64) -> Result<(), Fault> {
         self.change(&self.one(place, offset), Change::Assign)?;
-        self.fetched.push(place);
         // After the call: the end of the fetch before has undone what was set up then. What has
         // come meanwhile waits in the partition's own queue, and is moved.
         let records = Queue::partition(&self.ground.client, self.topic(place), place.1);
         records.forward_to(&self.ground.data);
+        self.fetched.push(Fetched { place, identity: self.identity(place.0) });
         Ok(())
     }
 
