@@ -11,6 +11,7 @@ use std::{
     collections::VecDeque,
     ffi::CString,
     io,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,7 +24,7 @@ use crossbeam_queue::ArrayQueue;
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use self::{
-    questions::{Identity, Offset},
+    questions::{Inquiry, Offset},
     stranded::Stranded,
 };
 use super::{
@@ -31,9 +32,8 @@ use super::{
     client::Client,
     faults,
     gap::{Gap, Lost},
-    metadata,
-    native::{self, Event, OK, PartitionEntry, PartitionList, Queue, Topic, millis, outcome},
-    start::{self, Begin, Committed},
+    native::{Event, OK, PartitionEntry, PartitionList, Queue, outcome},
+    start::{self, Begin},
     wake::Wake,
 };
 use crate::{
@@ -113,9 +113,10 @@ impl Offsets {
             end: AtomicBool::new(false),
             wake: Arc::clone(&ground.wake),
         });
-        let mut worker = Worker::new(ground, Arc::clone(&shared));
-        let thread =
-            thread::Builder::new().name("kafka-offsets".to_owned()).spawn(move || worker.run())?;
+        let theirs = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("kafka-offsets".to_owned())
+            .spawn(move || Worker::new(ground, theirs).run())?;
         let awake = thread.thread().clone();
         Ok(Offsets { shared, thread: Some(thread), awake })
     }
@@ -190,15 +191,14 @@ struct Resolved {
     place: Place,
     offset: i64,
     first_count: i32,
-    identity: Option<Identity>,
     is_committed: bool,
 }
 
-/// A partition that is fetched, and which topic of that name it is of, where the broker says so.
-#[derive(Clone, Copy, Debug)]
+/// A partition that is fetched, and which topic of that name it is of, once the broker says so.
+#[derive(Debug)]
 struct Fetched {
     place: Place,
-    identity: Option<Identity>,
+    identity: Rc<Inquiry>,
 }
 
 struct Worker {
@@ -278,6 +278,10 @@ impl Worker {
         self.change(&list, Change::Unassign)
     }
 
+    fn inquire(&self, topic: u16) -> Rc<Inquiry> {
+        Inquiry::start(&self.ground.client, &self.ground.topics[usize::from(topic)])
+    }
+
     /// What was fetched there, and is no more.
     fn forget(&mut self, place: Place) -> Option<Fetched> {
         let index = self.fetched.iter().position(|it| it.place == place)?;
@@ -349,14 +353,12 @@ impl Worker {
             });
         }
         let asked = self.look_up(topic, places, &offsets)?;
-        let identity = self.identity(topic);
         let resolved = places.iter().zip(&offsets).zip(asked);
         Ok(resolved
             .map(|((&place, wish), offset)| Resolved {
                 place,
                 offset,
                 first_count,
-                identity,
                 is_committed: matches!(wish, Offset::Known(_)),
             })
             .collect())
@@ -373,33 +375,6 @@ impl Worker {
                 now.saturating_sub(age).as_millis() as i64
             }
         })
-    }
-
-    /// What the group has committed for every partition that the topic has now.
-    fn committed(&self, topic: u16) -> Result<Vec<Committed>, Fault> {
-        let name = &self.ground.topics[usize::from(topic)];
-        let shown = name.to_string_lossy();
-        let count = Topic::new(&self.ground.client, name)
-            .and_then(|it| metadata::describe(&self.ground.client, &it, CALL_TIMEOUT))
-            .map_err(|code| fault(code, format_args!("topic {shown}")))?;
-        let mut list = PartitionList::new();
-        for partition in 0..count {
-            list.add(name, partition, native::OFFSET_NONE);
-        }
-        let client = self.ground.client.handle();
-        // SAFETY: client and list are live and ours.
-        let code = unsafe { rd::rd_kafka_committed(client, list.handle(), millis(CALL_TIMEOUT)) };
-        check(code, format_args!("offsets of the group for topic {shown}"))?;
-        let mut committed = vec![Committed::default(); count.max(0) as usize];
-        for entry in list.entries() {
-            let partition = entry.partition();
-            check(entry.code(), format_args!("offset of the group for {shown}[{partition}]"))?;
-            committed[partition as usize] = Committed {
-                offset: (entry.offset() >= 0).then(|| entry.offset()),
-                first_count: start::parse_metadata(entry.metadata()),
-            };
-        }
-        Ok(committed)
     }
 
     /// Commits the starts that were chosen, and waits for the answer.
@@ -450,8 +425,14 @@ impl Worker {
             records.forward_to(&self.ground.data);
         }
         self.change(&list, Change::Assign)?;
+        let mut asked: Option<(u16, Rc<Inquiry>)> = None;
         for it in &wanted {
-            let Resolved { place, offset, first_count, identity, .. } = *it;
+            let Resolved { place, offset, first_count, .. } = *it;
+            let identity = match asked.take_if(|(topic, _)| *topic == place.0) {
+                Some((_, identity)) => identity,
+                None => self.inquire(place.0),
+            };
+            asked = Some((place.0, Rc::clone(&identity)));
             self.waiting.retain(|it| *it != place);
             self.fetched.push(Fetched { place, identity });
             self.answer(Answer::Started { place, offset, first_count });

@@ -1,11 +1,16 @@
 //! Questions about a topic's offsets, each one request that blocks.
 
+use std::{cell::OnceCell, ffi::CStr, ptr, rc::Rc, sync::Arc, time::Duration};
+
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
-use std::{ptr, slice, time::Instant};
-
 use super::{CALL_TIMEOUT, Fault, Place, Worker, check, fault};
-use crate::transport::kafka::native::{self, Event, PartitionEntry, PartitionList, Queue, millis};
+use crate::transport::kafka::{
+    client::Client,
+    metadata,
+    native::{self, Event, PartitionEntry, PartitionList, Queue, Topic, millis},
+    start::{self, Committed},
+};
 
 /// What a topic is known by that a later one of the same name is not.
 pub(super) type Identity = (i64, i64);
@@ -25,6 +30,33 @@ impl Offset {
 }
 
 impl Worker {
+    /// What the group has committed for every partition that the topic has now.
+    pub(super) fn committed(&self, topic: u16) -> Result<Vec<Committed>, Fault> {
+        let name = &self.ground.topics[usize::from(topic)];
+        let shown = name.to_string_lossy();
+        let count = Topic::new(&self.ground.client, name)
+            .and_then(|it| metadata::describe(&self.ground.client, &it, CALL_TIMEOUT))
+            .map_err(|code| fault(code, format_args!("topic {shown}")))?;
+        let mut list = PartitionList::new();
+        for partition in 0..count {
+            list.add(name, partition, native::OFFSET_NONE);
+        }
+        let client = self.ground.client.handle();
+        // SAFETY: client and list are live and ours.
+        let code = unsafe { rd::rd_kafka_committed(client, list.handle(), millis(CALL_TIMEOUT)) };
+        check(code, format_args!("offsets of the group for topic {shown}"))?;
+        let mut committed = vec![Committed::default(); count.max(0) as usize];
+        for entry in list.entries() {
+            let partition = entry.partition();
+            check(entry.code(), format_args!("offset of the group for {shown}[{partition}]"))?;
+            committed[partition as usize] = Committed {
+                offset: (entry.offset() >= 0).then(|| entry.offset()),
+                first_count: start::parse_metadata(entry.metadata()),
+            };
+        }
+        Ok(committed)
+    }
+
     /// Answers what is asked, in the order of `places`; a time after the last record is its end.
     pub(super) fn look_up(
         &self,
@@ -95,27 +127,38 @@ impl Worker {
         check(code, format_args!("the bounds of {shown}[{}]", place.1))?;
         Ok((low, high))
     }
+}
 
-    /// Which topic of that name it is. Nothing: the broker does not say, or not in time.
-    pub(super) fn identity(&self, topic: u16) -> Option<Identity> {
-        let name = &self.ground.topics[usize::from(topic)];
-        let answers = Queue::new(&self.ground.client);
-        let client = self.ground.client.handle();
-        // SAFETY: client, name and queue are live; the list of names is copied, and destroyed here.
+/// A question for a topic's identity, which need not be waited for.
+#[derive(Debug)]
+pub(super) struct Inquiry {
+    answers: Queue,
+    answer: OnceCell<Option<Identity>>,
+}
+
+impl Inquiry {
+    /// Asks, without waiting.
+    pub(super) fn start(client: &Arc<Client>, topic: &CStr) -> Rc<Inquiry> {
+        let answers = Queue::new(client);
+        // SAFETY: client, name and queue are live; the names are copied. What is made here is
+        // destroyed here; without options the call takes the client's own timeout.
         unsafe {
-            let names =
-                rd::rd_kafka_TopicCollection_of_topic_names([name.as_ptr()].as_mut_ptr(), 1);
-            rd::rd_kafka_DescribeTopics(client, names, ptr::null(), answers.handle());
+            let mut names = [topic.as_ptr()];
+            let names = rd::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), 1);
+            rd::rd_kafka_DescribeTopics(client.handle(), names, ptr::null(), answers.handle());
             rd::rd_kafka_TopicCollection_destroy(names);
         }
-        let deadline = Instant::now() + CALL_TIMEOUT;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let event = answers.next_event(left)?;
-            if event.kind() == rd::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT {
-                return identity_in(&event);
-            }
+        Rc::new(Inquiry { answers, answer: OnceCell::new() })
+    }
+
+    /// Which topic of that name it is. Nothing: the broker does not say, or has not yet.
+    pub(super) fn answer(&self, wait: Duration) -> Option<Identity> {
+        if self.answer.get().is_none() {
+            let event = self.answers.next_event(wait)?;
+            let is_answer = event.kind() == rd::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT;
+            let _ = self.answer.set(if is_answer { identity_in(&event) } else { None });
         }
+        self.answer.get().copied().flatten()
     }
 }
 
@@ -128,7 +171,7 @@ fn identity_in(event: &Event) -> Option<Identity> {
         if topics.is_null() || len == 0 {
             return None;
         }
-        let topic = *slice::from_raw_parts(topics, len).first()?;
+        let topic = *topics;
         let id = rd::rd_kafka_TopicDescription_topic_id(topic);
         let low = rd::rd_kafka_Uuid_least_significant_bits(id);
         (rd::rd_kafka_Uuid_most_significant_bits(id), low)

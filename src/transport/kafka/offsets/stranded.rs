@@ -4,7 +4,9 @@
 //! A partition in which nothing is missing after all is read again from its position: a broker that
 //! was about to lose the lead, or had just won it, can say so.
 
-use super::{Answer, Change, Fault, Fetched, Queue, Worker};
+use std::time::Duration;
+
+use super::{Answer, CALL_TIMEOUT, Change, Fault, Fetched, Queue, Worker};
 use crate::{
     config::settings::OnGap,
     transport::kafka::{
@@ -51,14 +53,11 @@ impl Worker {
             return self.fetch_again(place, offset);
         }
         let (low, high) = self.bounds(place)?;
-        let identity = self.identity(place.0);
+        let cause = if self.is_replaced(place) { Cause::Replaced } else { cause };
         self.perform_all();
-        let Some(fetched) = self.fetched.iter().find(|it| it.place == place) else {
+        if !self.fetched.iter().any(|it| it.place == place) {
             return Ok(());
-        };
-        let is_replaced =
-            identity.is_some() && fetched.identity.is_some_and(|it| Some(it) != identity);
-        let cause = if is_replaced { Cause::Replaced } else { cause };
+        }
         let gap = Gap::find(cause, position, low, high);
         match gap {
             Some(gap) if self.ground.on_gap == OnGap::Stop => {
@@ -78,13 +77,22 @@ impl Worker {
         self.fetch_again(place, offset)
     }
 
+    /// True if the topic is another than the one that was fetched.
+    fn is_replaced(&self, place: Place) -> bool {
+        let fetched = self.fetched.iter().find(|it| it.place == place);
+        let Some(before) = fetched.and_then(|it| it.identity.answer(Duration::ZERO)) else {
+            return false;
+        };
+        self.inquire(place.0).answer(CALL_TIMEOUT).is_some_and(|now| now != before)
+    }
+
     fn fetch_again(&mut self, place: Place, offset: i64) -> Result<(), Fault> {
         self.change(&self.one(place, offset), Change::Assign)?;
         // After the call: the end of the fetch before has undone what was set up then. What has
         // come meanwhile waits in the partition's own queue, and is moved.
         let records = Queue::partition(&self.ground.client, self.topic(place), place.1);
         records.forward_to(&self.ground.data);
-        self.fetched.push(Fetched { place, identity: self.identity(place.0) });
+        self.fetched.push(Fetched { place, identity: self.inquire(place.0) });
         Ok(())
     }
 
