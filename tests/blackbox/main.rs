@@ -32,3 +32,5 @@ mod table_kinds;
 mod table_staleness;
 mod tables;
 mod topics;
+mod trouble;
+mod trouble_topics;

@@ -26,6 +26,7 @@ use super::{
     free_port,
     message::Message,
     names::{SASL_PASSWORD, SASL_USER},
+    quotas,
 };
 
 /// A Kafka that answers.
@@ -146,6 +147,11 @@ impl Kafka {
         for entry in deleted.expect("Kafka answers").elements() {
             entry.error().unwrap_or_else(|error| panic!("{topic}: {error}"));
         }
+    }
+
+    /// Lets clients of that `client.id` write so many bytes a second.
+    pub(crate) fn limit_writing(&self, client: &str, bytes_per_second: f64) {
+        quotas::limit_writing(&self.plain, client, bytes_per_second);
     }
 
     /// Deletes a topic and waits until it is gone.
