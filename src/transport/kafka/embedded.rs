@@ -60,6 +60,10 @@ pub enum RequestError {
     UnknownTopic,
     /// The log does not reach there.
     OffsetOutOfRange,
+    /// Its disk is full, or gone.
+    Storage,
+    /// Too few replicas follow.
+    NotEnoughReplicas,
 }
 
 impl RequestError {
@@ -72,6 +76,8 @@ impl RequestError {
             RequestError::UnknownMember => Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
             RequestError::TopicAuthorization => Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
             RequestError::OffsetOutOfRange => Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
+            RequestError::Storage => Code::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+            RequestError::NotEnoughReplicas => Code::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
             RequestError::UnknownTopic => Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
         }
     }
@@ -216,6 +222,24 @@ impl EmbeddedKafka {
         unsafe {
             rd::rd_kafka_mock_topic_set_error(self.cluster.as_ptr(), topic.as_ptr(), code);
         }
+    }
+
+    /// Makes that broker the leader of a partition.
+    pub fn set_leader(&self, topic: &str, partition: i32, broker: i32) -> Result<(), Trouble> {
+        let (cluster, topic) = (self.cluster.as_ptr(), c_name(topic));
+        // SAFETY: the cluster is live; the name is copied.
+        self.check(unsafe {
+            rd::rd_kafka_mock_partition_set_leader(cluster, topic.as_ptr(), partition, broker)
+        })
+    }
+
+    /// Makes that broker the one that keeps a group's books.
+    pub fn set_coordinator(&self, group: &str, broker: i32) -> Result<(), Trouble> {
+        let (cluster, group) = (self.cluster.as_ptr(), c_name(group));
+        // SAFETY: the cluster is live; both texts are copied.
+        self.check(unsafe {
+            rd::rd_kafka_mock_coordinator_set(cluster, c"group".as_ptr(), group.as_ptr(), broker)
+        })
     }
 
     fn for_each_broker(
