@@ -1,9 +1,9 @@
 //! Every error that Kafka's protocol has, as the answer to every kind of request that a run makes:
 //! nothing is lost and nothing stands still, or the run ends with a sentence.
 //!
-//! By the embedded broker, which can be told to answer so. Each case is an engine of its own, with a
-//! source and a sink that are real but for the broker: an error once, five times in a row, and five
-//! times with answers that take 50 ms. Drawn by a seed, some of them run with every test;
+//! By the embedded broker, which can be told to answer so. Each case is an engine of its own, with
+//! a source and a sink that are real but for the broker: an error once, five times in a row, and
+//! five times with answers that take 50 ms. Drawn by a seed, some of them run with every test;
 //! `HOTSPUR_ALL=1` runs all. `HOTSPUR_SEED` draws others, `HOTSPUR_CASE` runs one by its name.
 //!
 //! What may not be believed of that broker: it does not look at the sequence numbers of a producer
@@ -70,7 +70,7 @@ const DISCONNECT: (i16, &str) = (-195, "_TRANSPORT");
 const RUN: usize = 5;
 
 /// Cases that every test runs.
-const DRAWN: usize = 24;
+const DRAWN: usize = 48;
 
 /// Cases at a time.
 const THREADS: usize = 6;

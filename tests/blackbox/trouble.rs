@@ -1,5 +1,5 @@
-//! A broker in trouble: the run holds still within its bounds, says that it is not ready, and goes on
-//! by itself when the broker does. Nothing is lost, and what was written is not written twice.
+//! A broker in trouble: the run holds still within its bounds, says that it is not ready, and goes
+//! on by itself when the broker does. Nothing is lost, and what was written is not written twice.
 
 use std::{
     fs,
