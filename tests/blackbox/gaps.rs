@@ -163,6 +163,36 @@ fn a_topic_that_was_made_again_is_read_from_its_beginning() {
 }
 
 #[test]
+fn a_log_that_was_cut_is_read_from_where_it_was_cut_though_it_has_grown_again() {
+    let mut kafka = Kafka::start();
+    let pipeline = Pipeline::names(&kafka)
+        .set("source.kafka.on_gap", "continue")
+        .set("observe.listen", "127.0.0.1:0");
+    pipeline.create_topics(&kafka, 1);
+    // A batch each: a batch is cut as a whole.
+    (0..10).for_each(|it| kafka.produce(&pipeline.input, &names(it * 10..it * 10 + 10)));
+    let hotspur = pipeline.run_to_end(&kafka);
+    hotspur.signal("STOP");
+    kafka.kill();
+    kafka.cut_log(&pipeline.input, 0);
+    kafka.restart();
+    let end = kafka.end_offsets(&pipeline.input)[0];
+    assert!((1..100).contains(&end), "{end}");
+    kafka.produce(&pipeline.input, &names(100..300));
+    hotspur.signal("CONT");
+    let told = hotspur.await_event("source.gap");
+    let len = 100 - end;
+    let sentence = format!(
+        "{}[0]: offsets {end} to 99 are gone, {len} of them: the log ends at {end}",
+        pipeline.input
+    );
+    assert_eq!(told.text("message"), sentence);
+    kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
+    assert_eq!(hotspur.stop().counts().emitted, 300);
+    assert_each_once(&kafka.read(&pipeline.output), &(0..300).collect::<Vec<_>>());
+}
+
+#[test]
 fn what_compaction_and_transactions_leave_out_is_no_gap() {
     let kafka = Kafka::shared();
     let pipeline = Pipeline::names(kafka);

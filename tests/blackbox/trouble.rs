@@ -41,6 +41,13 @@ fn await_ready(address: &str) {
     await_true("readiness", || get(address, "/readyz").0 == 200);
 }
 
+/// What the metrics say of one of them.
+fn metric(address: &str, name: &str) -> u64 {
+    let (_, text) = get(address, "/metrics");
+    let value = text.lines().find_map(|it| it.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+}
+
 #[track_caller]
 fn assert_in_bounds(hotspur: &Hotspur) {
     let pid = hotspur.await_event("run.started").number("pid");
@@ -113,6 +120,11 @@ fn a_broker_that_freezes_under_load_holds_the_run_within_its_bounds() {
     await_true("the end of the frost", || since.elapsed() > FROZEN);
     assert_eq!(get(&address, "/healthz").0, 200, "it turns all the same");
     assert_in_bounds(&hotspur);
+    let polled = metric(&address, "hotspur_polled_records_total");
+    let emitted = "hotspur_records_total{outcome=\"emitted\",class=\"\",step=\"\"}";
+    let unsettled = polled - metric(&address, emitted);
+    println!("{unsettled} records in flight");
+    assert!(unsettled <= 4_096, "{unsettled} in flight");
     kafka.thaw();
     let since = Instant::now();
     await_ready(&address);

@@ -106,6 +106,17 @@ impl Kafka {
         node.process = launch(node.folder.path(), node.heap);
     }
 
+    /// Between `kill` and `restart`: cuts a partition's only segment to half of its bytes, as a power
+    /// cut does to a disk that lied, or an election to a log that nobody else had.
+    pub(crate) fn cut_log(&self, topic: &str, partition: i32) {
+        let node = self.node.as_ref().expect("a Kafka of the test's own");
+        let folder = node.folder.path().join(format!("data/{topic}-{partition}"));
+        let segment = folder.join("00000000000000000000.log");
+        let file = File::options().write(true).open(&segment).expect("the first segment");
+        let len = file.metadata().expect("its length").len();
+        file.set_len(len / 2).expect("it can be cut");
+    }
+
     /// Holds the node still: it is there, its connections stay, and it answers nothing.
     pub(crate) fn freeze(&self) {
         self.node.as_ref().expect("a Kafka of the test's own").process.signal("STOP");

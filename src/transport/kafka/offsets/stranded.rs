@@ -4,9 +4,9 @@
 //! A partition in which nothing is missing after all is read again from its position: a broker that
 //! was about to lose the lead, or had just won it, can say so.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
-use super::{Answer, CALL_TIMEOUT, Change, Fault, Fetched, Queue, Worker};
+use super::{Answer, CALL_TIMEOUT, Change, Fault, Fetched, Queue, RETRY_AFTER, Worker};
 use crate::{
     config::settings::OnGap,
     transport::kafka::{
@@ -54,11 +54,15 @@ impl Worker {
         }
         let (low, high) = self.bounds(place)?;
         let cause = if self.is_replaced(place) { Cause::Replaced } else { cause };
+        let gap = Gap::find(cause, position, low, high);
+        if gap.is_none() {
+            // A broker that goes on saying so is not asked as fast as it answers.
+            thread::park_timeout(RETRY_AFTER);
+        }
         self.perform_all();
         if !self.fetched.iter().any(|it| it.place == place) {
             return Ok(());
         }
-        let gap = Gap::find(cause, position, low, high);
         match gap {
             Some(gap) if self.ground.on_gap == OnGap::Stop => {
                 self.answer(Answer::Gap(place, gap));
