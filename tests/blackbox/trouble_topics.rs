@@ -75,3 +75,20 @@ fn a_sink_topic_that_is_deleted_ends_the_run_or_is_written_again() {
     hotspur.stop();
     assert_each_once(&kafka.read(&pipeline.output), &(200..300).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_source_topic_that_is_deleted_ends_the_run_and_is_read_again_when_it_is_there() {
+    let kafka = Kafka::shared();
+    let pipeline = Pipeline::names(kafka);
+    pipeline.create_topics(kafka, 2);
+    kafka.produce(&pipeline.input, &names(0..100));
+    let hotspur = pipeline.run_to_end(kafka);
+    kafka.delete_topic(&pipeline.input);
+    let ended = hotspur.wait();
+    assert_eq!(ended.status, Some(3), "{}", ended.log);
+    assert!(ended.log.contains(&pipeline.input) && ended.log.contains("--create"), "{}", ended.log);
+    kafka.create_topic(&pipeline.input, 2);
+    kafka.produce(&pipeline.input, &names(100..200));
+    pipeline.run_to_end(kafka).stop();
+    assert_each_once(&kafka.read(&pipeline.output), &(0..200).collect::<Vec<_>>());
+}

@@ -306,6 +306,10 @@ impl Source for KafkaSource {
             self.wake.drain();
         }
         let mut work = self.take_answers() + self.take_reply();
+        while let Some((code, text)) = self.lent.arrivals().next_error() {
+            self.tell_trouble(self.client.trouble(code, text.as_str()));
+            work += 1;
+        }
         for _ in 0..EVENTS_PER_TURN_MAX {
             let Some(event) = self.group.next_event(Duration::ZERO) else { break };
             self.on_group_event(event);
