@@ -106,8 +106,8 @@ impl Kafka {
         node.process = launch(node.folder.path(), node.heap);
     }
 
-    /// Between `kill` and `restart`: cuts a partition's only segment to half of its bytes, as a power
-    /// cut does to a disk that lied, or an election to a log that nobody else had.
+    /// Between `kill` and `restart`: cuts a partition's only segment to half of its bytes, as a
+    /// power cut does to a disk that lied, or an election to a log that nobody else had.
     pub(crate) fn cut_log(&self, topic: &str, partition: i32) {
         let node = self.node.as_ref().expect("a Kafka of the test's own");
         let folder = node.folder.path().join(format!("data/{topic}-{partition}"));
