@@ -111,7 +111,7 @@ impl Case {
             outcome.took,
             outcome.sentence.as_deref().unwrap_or("ran on")
         );
-        let wanted = expected::of(self.target, self.name);
+        let wanted = expected::of(self.target, self.name, self.form);
         let is_whole = all == (0..rig::RECORDS).collect::<Vec<_>>();
         if !is_whole && wanted != Expected::Untrue {
             return Err(format!("{self}: of {} records only {}", rig::RECORDS, all.len()));

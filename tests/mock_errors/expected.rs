@@ -5,7 +5,7 @@
 //! what it would take later is sent again, what is not to be mended by waiting becomes a dead
 //! letter.
 
-use super::Target;
+use super::{Form, Target};
 
 /// What a case comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub(crate) enum Expected {
     Refused,
     /// The run ends with a sentence, and one without the error does the rest.
     Ends,
-    /// One of the two: a fetch that fails once can be asked again before anybody heard of it.
+    /// One of the two: a fetch that fails once can be asked again before anybody heard of it, and a
+    /// commit whose answer takes its time can fail when all is done and the run ends anyway.
     MayEnd,
     /// As it heals, but the broker says that it has what it never wrote.
     Untrue,
@@ -69,8 +70,8 @@ const PRODUCER_ENDS: [&str; 4] = [
     "PRODUCER_FENCED",
 ];
 
-/// By the request and the error's name.
-pub(crate) fn of(target: Target, name: &str) -> Expected {
+/// By the request, the error's name, and how it comes.
+pub(crate) fn of(target: Target, name: &str, form: Form) -> Expected {
     let never_heals = NEVER_HEALS.contains(&name);
     match target {
         Target::Produce if WRITTEN_LATER.contains(&name) => Expected::Heals,
@@ -82,6 +83,7 @@ pub(crate) fn of(target: Target, name: &str) -> Expected {
         // The topic may be made again: the group is asked who leads.
         Target::Fetch | Target::OffsetCommit if name == "UNKNOWN_TOPIC_OR_PART" => Expected::Heals,
         Target::Fetch if never_heals => Expected::MayEnd,
+        Target::OffsetCommit if never_heals && form == Form::Slowly => Expected::MayEnd,
         Target::OffsetCommit | Target::JoinGroup | Target::FindCoordinator if never_heals => {
             Expected::Ends
         }
