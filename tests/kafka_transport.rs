@@ -1,9 +1,13 @@
 //! The Kafka source and sink against the embedded broker: what a group does, and what goes wrong.
 
+#[path = "kafka_transport/gaps.rs"]
+mod gaps;
 #[path = "kafka_transport/member.rs"]
 mod member;
 #[path = "kafka_transport/rebalances.rs"]
 mod rebalances;
+#[path = "kafka_transport/trouble.rs"]
+mod trouble;
 
 use std::time::Duration;
 
@@ -292,21 +296,6 @@ fn a_forgotten_member_that_commits_is_refused_and_comes_back() {
     member.turn_until("the loss", |it| it.said.iter().any(|it| matches!(it, Said::Lost(_))));
     member.turn_until("the partition again", |it| it.owned() == [0]);
     assert_eq!(member.commit(10, &[(PartitionId(0), 0)]), Ok(()));
-}
-
-#[test]
-fn an_offset_that_is_gone_does_not_heal_and_says_where() {
-    let kafka = broker("in", 1);
-    let mut member = Member::join(&kafka, Start::Earliest);
-    member.turn_until("the partition", |it| it.owned() == [0]);
-    member.commit(1, &[(PartitionId(0), 77)]).unwrap();
-    member.source.close();
-    let mut member = Member::join(&kafka, Start::Earliest);
-    member.turn_until("trouble", |it| it.troubles().any(|it| !it.heals));
-    let trouble = member.troubles().find(|it| !it.heals).unwrap();
-    assert_eq!((trouble.peer, trouble.code), ("source", "_AUTO_OFFSET_RESET"));
-    let text = trouble.text.as_str();
-    assert!(text.contains("in[0] at offset 77"), "{text}");
 }
 
 #[test]

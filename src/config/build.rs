@@ -194,7 +194,10 @@ impl Builder<'_> {
                 Some(Typed::Start(start)) => *start,
                 _ => Start::Latest,
             },
-            on_gap: OnGap::Stop,
+            on_gap: match self.text("source.kafka.on_gap").as_str() {
+                "continue" => OnGap::Continue,
+                _ => OnGap::Stop,
+            },
             tombstones: match self.text("source.kafka.tombstones").as_str() {
                 "pass" => Tombstones::Pass,
                 "reject" => Tombstones::Reject,

@@ -151,7 +151,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("source.kafka.topics", Kind::Topics),
     key("source.kafka.group", Kind::Text),
     key("source.kafka.start", Kind::Start),
-    key("source.kafka.on_gap", Kind::Choice(&["stop"])),
+    key("source.kafka.on_gap", Kind::Choice(&["stop", "continue"])),
     key("source.kafka.tombstones", Kind::Choice(&["skip", "pass", "reject"])),
     key("sink.kafka.brokers", Kind::Text),
     key("sink.kafka.properties", Kind::Properties(Scope::Producer)),

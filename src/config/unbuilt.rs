@@ -38,7 +38,6 @@ const STEPS: &str = "the steps lookup, hash and text are there";
 const UNBUILT: &[Unbuilt] = &[
     whole("source.redis", "reading from Redis Streams", "use [source.kafka]"),
     whole("sink.redis", "writing to Redis Streams", "use [sink.kafka]"),
-    some("source.kafka.on_gap", &["continue"], "going on behind a gap", "use \"stop\""),
     some(
         "sink.kafka.partition",
         &[ANY],

@@ -23,6 +23,8 @@ pub(crate) struct Partition {
     pub(crate) position: Option<i64>,
     /// The offset of the first record of this ownership; kept where a position may go back.
     pub(crate) first: Option<i64>,
+    /// Where the source goes on behind a gap, once all that came before it is settled.
+    pub(crate) beyond: Option<i64>,
     /// The broker confirmed a commit up to here.
     pub(crate) committed: Option<i64>,
     /// From this offset on it was admitted and is not processed here.
@@ -45,6 +47,7 @@ const UNKNOWN: Partition = Partition {
     in_flight: 0,
     position: None,
     first: None,
+    beyond: None,
     committed: None,
     withheld: None,
     listed: false,
@@ -105,10 +108,19 @@ impl Ledger {
         start
     }
 
+    /// A record is admitted. If it came from behind a gap, its own end will say so.
+    pub(crate) fn admit(&mut self, id: PartitionId) -> &mut Partition {
+        let partition = self.partition_mut(id);
+        partition.in_flight += 1;
+        partition.beyond = None;
+        partition
+    }
+
     /// Notes a position to be committed.
     pub(crate) fn reach(&mut self, id: PartitionId, position: i64) {
         let partition = self.partition_mut(id);
-        partition.position = Some(position);
+        let beyond = if partition.in_flight == 0 { partition.beyond.take() } else { None };
+        partition.position = Some(beyond.unwrap_or(position));
         if !partition.listed {
             partition.listed = true;
             self.to_commit.push(id);

@@ -10,6 +10,7 @@
 //! What this does not do: decide when to commit, form results, or count time.
 
 pub mod dead_letter;
+mod gap;
 mod ledger;
 mod ring;
 
@@ -253,9 +254,8 @@ impl Delivery {
     }
 
     fn append(&mut self, id: PartitionId, index: u32) {
-        let partition = self.ledger.partition_mut(id);
+        let partition = self.ledger.admit(id);
         let tail = std::mem::replace(&mut partition.tail, index);
-        partition.in_flight += 1;
         if tail == NO_SLOT {
             partition.head = index;
         } else {

@@ -130,6 +130,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                     is_taken_back = true;
                     fatal = fatal.or(result.err());
                 }
+                SourceEvent::Gap(gap) => {
+                    meter.missed(gap.records, gap.text);
+                    delivery.pass_over(gap.partition, gap.resume_at);
+                }
                 SourceEvent::Trouble(trouble) => {
                     meter.trouble(trouble);
                     fatal = fatal.or((!trouble.heals).then_some(trouble));
@@ -375,13 +379,25 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             && self.transaction.is_settled()
             && !self.delivery.commit_under_way()
             && !self.delivery.wants_commit();
-        if !settled && now < deadline {
+        if !settled && now < deadline && !self.is_stuck(cause) {
             return;
         }
         self.source.close();
         self.publish(now);
         let unfinished = self.delivery.unfinished();
         self.phase = Phase::Ended(Ending { cause, unfinished });
+    }
+
+    /// After a failure a record that the sink refused stays in flight for ever. Once
+    /// nothing else is under way, there is nothing to wait for.
+    fn is_stuck(&self, cause: Cause) -> bool {
+        matches!(cause, Cause::Failed(_))
+            && self.sink.in_flight() == 0
+            && self.outbox.is_empty()
+            && self.waiting.is_empty()
+            && self.delivery.unprocessed() == 0
+            && !self.delivery.commit_under_way()
+            && !self.delivery.wants_commit()
     }
 
     /// Adds what ends a wait: the source's signals, a request to stop and, where nothing can go on

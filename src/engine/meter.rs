@@ -16,7 +16,7 @@ use crate::{
     observe::{HotSide, Notice, PeerTrouble, labels::place_of},
     record::{Destination, Record},
     transport::Trouble,
-    verdict::{RejectClass, Rejection, Skip, Step},
+    verdict::{RejectClass, Rejection, Sentence, Skip, Step},
 };
 
 /// The hot thread's figures.
@@ -215,6 +215,12 @@ impl Meter {
     pub(crate) fn rebalanced(&mut self, notice: Notice) {
         self.hot.counters().rebalances += 1;
         self.hot.tell(notice);
+    }
+
+    /// Records of the source are gone.
+    pub(crate) fn missed(&mut self, records: u64, text: Sentence) {
+        self.hot.counters().missed += records;
+        self.hot.tell(Notice::Told { event: "source.gap", text, alarming: true });
     }
 
     pub(crate) fn trouble(&mut self, trouble: Trouble) {

@@ -93,6 +93,8 @@ pub struct Counters {
     pub turns: u64,
     /// Records taken from the source.
     pub polled: u64,
+    /// Offsets that were gone from the source before they were read.
+    pub missed: u64,
     /// Records whose results are all acknowledged.
     pub emitted: u64,
     /// Records passed over, by skip class and place.
@@ -122,6 +124,7 @@ impl Counters {
     pub const ZERO: Counters = Counters {
         turns: 0,
         polled: 0,
+        missed: 0,
         emitted: 0,
         skipped: Grid::EMPTY,
         rejected: Grid::EMPTY,
@@ -140,6 +143,7 @@ impl Counters {
         let Counters {
             turns,
             polled,
+            missed,
             emitted,
             skipped,
             rejected,
@@ -154,6 +158,7 @@ impl Counters {
         } = other;
         self.turns += turns;
         self.polled += polled;
+        self.missed += missed;
         self.emitted += emitted;
         self.skipped.add(skipped);
         self.rejected.add(rejected);

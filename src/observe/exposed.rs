@@ -226,6 +226,8 @@ impl Exposed {
         let (counters, labels) = (&state.counters, &self.facts.labels);
         let help = "Records taken from the source.";
         text.family(Kind::Counter, "hotspur_polled_records", help).sample(&[], counters.polled);
+        let help = "Records that were gone from the source before they were read.";
+        text.family(Kind::Counter, "hotspur_source_gap_records", help).sample(&[], counters.missed);
         let help = "Records by what became of them.";
         let records = text.family(Kind::Counter, "hotspur_records", help);
         let outcome = ("outcome", "emitted");

@@ -102,8 +102,24 @@ pub enum SourceEvent<'a> {
     },
     /// What `abort` asked for was done, or never will be: then the run must end.
     Aborted(Result<(), Trouble>),
+    /// Offsets are gone, and the source goes on behind them. Records that were lent before are not
+    /// touched by it; the next of this partition comes from `resume_at`.
+    Gap(SourceGap),
     /// Something went wrong.
     Trouble(Trouble),
+}
+
+/// Offsets of a partition that are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceGap {
+    /// Where.
+    pub partition: PartitionId,
+    /// How many offsets; not each need have been a record.
+    pub records: u64,
+    /// The offset that is read next: above the position, or below it where the log was cut.
+    pub resume_at: i64,
+    /// Topic, partition, first and last missing offset in words.
+    pub text: Sentence,
 }
 
 /// Names a result until it is acknowledged: the caller's own number, 0 included.

@@ -10,7 +10,7 @@ use hotspur::{
     },
     record::{Destination, Headers, Output, PartitionId},
     transport::{
-        Ack, Sink, Source, SourceEvent, Token, Trouble,
+        Ack, Sink, Source, SourceEvent, SourceGap, Token, Trouble,
         kafka::{EmbeddedKafka, KafkaSink, KafkaSource},
     },
 };
@@ -74,6 +74,7 @@ pub(crate) enum Said {
     Revoked(Vec<PartitionId>),
     Lost(Vec<PartitionId>),
     Committed(u64, Result<(), Trouble>),
+    Gap(SourceGap),
     Trouble(Trouble),
 }
 
@@ -122,6 +123,7 @@ impl Member {
                 SourceEvent::Lost(it) => Said::Lost(it.to_vec()),
                 SourceEvent::Committed { ticket, result } => Said::Committed(ticket, result),
                 SourceEvent::Aborted(_) => unreachable!("it has no transactions"),
+                SourceEvent::Gap(gap) => Said::Gap(gap),
                 SourceEvent::Trouble(trouble) => Said::Trouble(trouble),
             });
         }
@@ -147,6 +149,16 @@ impl Member {
         let mut numbers: Vec<_> = owned.iter().map(|it| self.source.partition(*it).1).collect();
         numbers.sort_unstable();
         numbers
+    }
+
+    /// What the source calls a partition that it has.
+    pub(crate) fn number_of(&self, number: i32) -> PartitionId {
+        let assigned = self.said.iter().filter_map(|it| match it {
+            Said::Assigned(ids) => Some(ids),
+            _ => None,
+        });
+        let mut ids = assigned.flatten().copied();
+        ids.find(|it| self.source.partition(*it).1 == number).expect("it was assigned")
     }
 
     /// What the group has asked for back so far.

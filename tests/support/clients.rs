@@ -1,6 +1,7 @@
 //! Plain Kafka clients: a reader that keeps what it read, a writer that waits, a load that goes on.
 
 use std::{
+    cell::Cell,
     collections::BTreeSet,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -103,6 +104,7 @@ fn heals(code: RDKafkaErrorCode) -> bool {
 /// A plain producer.
 pub(crate) struct Writer {
     producer: BaseProducer,
+    is_transactional: Cell<bool>,
 }
 
 impl Writer {
@@ -116,7 +118,10 @@ impl Writer {
         for (key, value) in properties {
             config.set(*key, *value);
         }
-        Writer { producer: config.create().expect("a producer") }
+        Writer {
+            producer: config.create().expect("a producer"),
+            is_transactional: Cell::new(false),
+        }
     }
 
     /// Hands a message over, waiting for room.
@@ -133,6 +138,23 @@ impl Writer {
                 Err((error, _)) => panic!("a message for {topic} was not taken: {error}"),
             }
         }
+    }
+
+    /// Writes these in one transaction, which is then committed, or aborted. The writer needs a
+    /// `transactional.id`.
+    #[track_caller]
+    pub(crate) fn in_transaction(&self, topic: &str, messages: &[Message], is_kept: bool) {
+        if !self.is_transactional.replace(true) {
+            self.producer.init_transactions(PATIENCE).expect("a producer of transactions");
+        }
+        self.producer.begin_transaction().expect("a transaction begins");
+        messages.iter().for_each(|message| self.send(topic, message));
+        self.producer.flush(PATIENCE).expect("all messages are acknowledged");
+        let ended = match is_kept {
+            true => self.producer.commit_transaction(PATIENCE),
+            false => self.producer.abort_transaction(PATIENCE),
+        };
+        ended.expect("the transaction ends");
     }
 
     /// Waits until all messages are acknowledged.

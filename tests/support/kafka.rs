@@ -26,6 +26,7 @@ use super::{
     free_port,
     message::Message,
     names::{SASL_PASSWORD, SASL_USER},
+    quotas,
 };
 
 /// A Kafka that answers.
@@ -105,6 +106,17 @@ impl Kafka {
         node.process = launch(node.folder.path(), node.heap);
     }
 
+    /// Between `kill` and `restart`: cuts a partition's only segment to half of its bytes, as a
+    /// power cut does to a disk that lied, or an election to a log that nobody else had.
+    pub(crate) fn cut_log(&self, topic: &str, partition: i32) {
+        let node = self.node.as_ref().expect("a Kafka of the test's own");
+        let folder = node.folder.path().join(format!("data/{topic}-{partition}"));
+        let segment = folder.join("00000000000000000000.log");
+        let file = File::options().write(true).open(&segment).expect("the first segment");
+        let len = file.metadata().expect("its length").len();
+        file.set_len(len / 2).expect("it can be cut");
+    }
+
     /// Holds the node still: it is there, its connections stay, and it answers nothing.
     pub(crate) fn freeze(&self) {
         self.node.as_ref().expect("a Kafka of the test's own").process.signal("STOP");
@@ -136,6 +148,30 @@ impl Kafka {
         for result in changed.expect("Kafka answers") {
             result.unwrap_or_else(|(_, code)| panic!("topic {name} was not changed: {code}"));
         }
+    }
+
+    /// Moves the beginning of a partition's log, as retention does.
+    pub(crate) fn delete_records(&self, topic: &str, partition: i32, before: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(before)).expect("an offset");
+        let deleted = cluster::block_on(self.admin().delete_records(&list, &AdminOptions::new()));
+        for entry in deleted.expect("Kafka answers").elements() {
+            entry.error().unwrap_or_else(|error| panic!("{topic}: {error}"));
+        }
+    }
+
+    /// Lets clients of that `client.id` write so many bytes a second.
+    pub(crate) fn limit_writing(&self, client: &str, bytes_per_second: f64) {
+        quotas::limit_writing(&self.plain, client, bytes_per_second);
+    }
+
+    /// Deletes a topic and waits until it is gone.
+    pub(crate) fn delete_topic(&self, topic: &str) {
+        let deleted = cluster::block_on(self.admin().delete_topics(&[topic], &AdminOptions::new()));
+        for result in deleted.expect("Kafka answers") {
+            result.unwrap_or_else(|(_, code)| panic!("topic {topic} was not deleted: {code}"));
+        }
+        await_true(format_args!("the end of {topic}"), || self.partitions(topic) == 0);
     }
 
     /// How many partitions a topic has; 0 if there is none.
@@ -221,6 +257,11 @@ impl Kafka {
     /// A writer that stays.
     pub(crate) fn writer(&self) -> Writer {
         Writer::open(&self.plain, &[])
+    }
+
+    /// A writer with client properties.
+    pub(crate) fn writer_with(&self, properties: &[(&str, &str)]) -> Writer {
+        Writer::open(&self.plain, properties)
     }
 
     /// Everything that is in a topic now, sorted by partition and offset, as a reader of committed

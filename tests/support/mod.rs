@@ -14,6 +14,7 @@ pub(crate) mod kafka;
 pub(crate) mod message;
 pub(crate) mod names;
 pub(crate) mod pipeline;
+pub(crate) mod quotas;
 pub(crate) mod redis;
 pub(crate) mod rights;
 pub(crate) mod secure_kafka;

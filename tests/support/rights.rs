@@ -93,7 +93,7 @@ pub(super) fn add(address: &str, rights: &[Right<'_>]) {
     assert!(errors.eq(rights.iter().map(|_| 0)), "rights were not added: {answer:?}");
 }
 
-fn ask(address: &str, request: &[u8]) -> Vec<u8> {
+pub(super) fn ask(address: &str, request: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).expect("Kafka listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout that is not zero");
     let message = [&length(request.len()).to_be_bytes(), request].concat();
@@ -105,11 +105,11 @@ fn ask(address: &str, request: &[u8]) -> Vec<u8> {
     answer
 }
 
-fn push_text(request: &mut Vec<u8>, text: &str) {
+pub(super) fn push_text(request: &mut Vec<u8>, text: &str) {
     request.extend(i16::try_from(text.len()).expect("a short text").to_be_bytes());
     request.extend(text.as_bytes());
 }
 
-fn length(length: usize) -> i32 {
+pub(super) fn length(length: usize) -> i32 {
     i32::try_from(length).expect("a short request")
 }

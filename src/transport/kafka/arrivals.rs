@@ -13,6 +13,7 @@
 use std::{
     ffi::{c_char, c_int, c_void},
     hint,
+    ptr::{self, NonNull},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -24,13 +25,19 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::{
     interceptor::Watch,
-    native::{OK, Queue},
+    native::{OK, Queue, text_at},
     outage::Answers,
 };
-use crate::clock::{Clock, Ticks, TscClock};
+use crate::{
+    clock::{Clock, Ticks, TscClock},
+    verdict::Sentence,
+};
 
 /// Responses that can wait to be matched; past it the oldest are forgotten.
 const RESPONSES_MAX: usize = 1024;
+
+/// Errors of the data queue that wait; what comes more is the like of them.
+const ERRORS_MAX: usize = 16;
 
 /// A fetch response up to this size carries no record: a batch has 61 bytes of its own, and the
 /// response's head and the topic's name come on top. One that is counted without need is harmless.
@@ -58,6 +65,8 @@ pub(super) struct Arrivals {
     /// Messages that came out of the data queue so far.
     polled: AtomicU64,
     responses: ArrayQueue<Response>,
+    /// Errors that came into the data queue without being about a record.
+    errors: ArrayQueue<(Code, Sentence)>,
     /// Locked by broker threads for each fetch response, and by the owner at start and end; never
     /// by the hot thread while it runs.
     data: Mutex<Option<Arc<Queue>>>,
@@ -71,6 +80,7 @@ impl Arrivals {
             polls: AtomicU64::new(0),
             polled: AtomicU64::new(0),
             responses: ArrayQueue::new(RESPONSES_MAX),
+            errors: ArrayQueue::new(ERRORS_MAX),
             data: Mutex::new(None),
         })
     }
@@ -78,6 +88,11 @@ impl Arrivals {
     /// What brokers answered, fetches or else.
     pub(super) fn answers(&self) -> &Answers {
         &self.answers
+    }
+
+    /// The next error that a poll of the data queue came across.
+    pub(super) fn next_error(&self) -> Option<(Code, Sentence)> {
+        self.errors.pop()
     }
 
     /// Says which queue the records come through; `None` before that queue goes away.
@@ -123,6 +138,33 @@ impl Watch for Arrivals {
         let seen = Some(on_response as _);
         // SAFETY: the caller's.
         unsafe { rd::rd_kafka_interceptor_add_on_response_received(client, name, seen, state) }
+    }
+
+    /// A poll for messages passes over what is neither a message nor an error in one's place, such
+    /// as the end of a partition whose topic was deleted, and only shows it to this callback.
+    fn configure(&self, configuration: NonNull<rd::rd_kafka_conf_t>) {
+        let state = ptr::from_ref(self).cast_mut().cast::<c_void>();
+        // SAFETY: the configuration is live; the caller keeps `self` for longer than the client,
+        // and nobody else of ours sets or reads the opaque word of a consumer.
+        unsafe {
+            rd::rd_kafka_conf_set_opaque(configuration.as_ptr(), state);
+            rd::rd_kafka_conf_set_error_cb(configuration.as_ptr(), Some(on_error));
+        }
+    }
+}
+
+unsafe extern "C" fn on_error(
+    _client: *mut rd::rd_kafka_t,
+    code: c_int,
+    text: *const c_char,
+    state: *mut c_void,
+) {
+    // SAFETY: `state` is the `Arrivals` of `configure`; the text lives during the call.
+    let (arrivals, text) = unsafe { (&*state.cast::<Arrivals>(), text_at(text)) };
+    // The one code that matters here; the others come as events, too.
+    if code == Code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION as c_int {
+        let gone = Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        let _ = arrivals.errors.push((gone, Sentence::from(text)));
     }
 }
 

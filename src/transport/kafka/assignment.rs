@@ -17,6 +17,8 @@ pub(super) enum State {
     Starting,
     /// Ours, and announced.
     Owned,
+    /// As that, but the broker does not have its position: records wait until it has another.
+    Stranded,
     /// The group wants it back, and it is being finished: its records are dropped.
     Revoked,
 }
@@ -28,6 +30,8 @@ pub(super) type Place = (u16, i32);
 struct Slot {
     place: Place,
     state: State,
+    /// The offset after the last record that was lent, or where the partition begins.
+    position: i64,
     /// Which entry of the list of commits is this partition's.
     commit_entry: Option<u32>,
 }
@@ -81,7 +85,7 @@ impl Assignment {
     }
 
     fn new_number(&mut self, place: Place) -> Option<PartitionId> {
-        let slot = Slot { place, state: State::Free, commit_entry: None };
+        let slot = Slot { place, state: State::Free, position: 0, commit_entry: None };
         let partition = if self.slots.len() < PARTITIONS_MAX {
             self.slots.push(slot);
             PartitionId(self.slots.len() as u16 - 1)
@@ -96,13 +100,57 @@ impl Assignment {
     }
 
     /// Its first offset is settled. Returns its number if it is still ours to announce.
-    pub(super) fn start(&mut self, place: Place) -> Option<PartitionId> {
+    pub(super) fn start(&mut self, place: Place, position: i64) -> Option<PartitionId> {
+        self.change(place, State::Starting, State::Owned, Some(position))
+    }
+
+    /// The broker does not have its position. Returns that, if the partition is ours to be read.
+    pub(super) fn strand(&mut self, place: Place) -> Option<i64> {
+        let partition = self.change(place, State::Owned, State::Stranded, None)?;
+        Some(self.position(partition))
+    }
+
+    /// It has a position that the broker has. Returns its number if it is still ours.
+    pub(super) fn resume(&mut self, place: Place, position: i64) -> Option<PartitionId> {
+        self.change(place, State::Stranded, State::Owned, Some(position))
+    }
+
+    fn change(
+        &mut self,
+        place: Place,
+        from: State,
+        to: State,
+        position: Option<i64>,
+    ) -> Option<PartitionId> {
         let partition = self.find(place)?;
         let slot = self.slot(partition);
-        (slot.state == State::Starting).then(|| {
-            slot.state = State::Owned;
+        (slot.state == from).then(|| {
+            slot.state = to;
+            slot.position = position.unwrap_or(slot.position);
             partition
         })
+    }
+
+    /// The offset after the last record that was lent.
+    #[inline]
+    pub(super) fn position(&self, partition: PartitionId) -> i64 {
+        self.slots[usize::from(partition.0)].position
+    }
+
+    /// A record was lent.
+    #[inline]
+    pub(super) fn pass(&mut self, partition: PartitionId, offset: i64) {
+        self.slot(partition).position = offset + 1;
+    }
+
+    /// What was lent of it from that offset on comes again.
+    pub(super) fn go_back(&mut self, partition: PartitionId, position: i64) {
+        self.slot(partition).position = position;
+    }
+
+    /// True if it was announced, and neither given back nor lost.
+    pub(super) fn is_announced(&self, partition: PartitionId) -> bool {
+        matches!(self.state(partition), State::Owned | State::Stranded | State::Revoked)
     }
 
     /// The group takes it back. Returns its number if whoever was told of it must be told now; one
@@ -111,9 +159,9 @@ impl Assignment {
         let partition = self.find(place)?;
         let before = self.state(partition);
         let (after, is_news) = match before {
-            State::Owned if !is_lost => (State::Revoked, true),
+            State::Owned | State::Stranded if !is_lost => (State::Revoked, true),
             State::Revoked if !is_lost => (State::Revoked, false),
-            State::Owned | State::Revoked => (State::Free, true),
+            State::Owned | State::Stranded | State::Revoked => (State::Free, true),
             State::Starting | State::Free => (State::Free, false),
         };
         self.slot(partition).state = after;
@@ -155,8 +203,8 @@ mod tests {
         let mut book = Assignment::new();
         let first = book.begin((0, 3)).unwrap();
         assert_eq!((first, book.state(first)), (PartitionId(0), State::Starting));
-        assert_eq!(book.start((0, 3)), Some(first));
-        assert_eq!(book.start((0, 3)), None, "announced once");
+        assert_eq!(book.start((0, 3), 0), Some(first));
+        assert_eq!(book.start((0, 3), 0), None, "announced once");
         assert_eq!(book.revoke((0, 3), false), Some(first));
         assert_eq!(book.state(first), State::Revoked);
         book.release(first);
@@ -172,14 +220,14 @@ mod tests {
         let partition = book.begin((0, 0)).unwrap();
         assert_eq!(book.revoke((0, 0), false), None);
         assert_eq!(book.state(partition), State::Free);
-        assert_eq!(book.start((0, 0)), None, "the late answer starts nothing");
+        assert_eq!(book.start((0, 0), 0), None, "the late answer starts nothing");
     }
 
     #[test]
     fn a_lost_one_needs_no_release() {
         let mut book = Assignment::new();
         let partition = book.begin((0, 0)).unwrap();
-        book.start((0, 0));
+        book.start((0, 0), 0);
         assert_eq!(book.revoke((0, 0), true), Some(partition));
         assert_eq!(book.state(partition), State::Free);
         assert_eq!(book.revoke((0, 0), true), None, "told once");
@@ -189,7 +237,7 @@ mod tests {
     fn one_that_is_lost_while_it_is_finished_is_told_of_and_needs_no_release() {
         let mut book = Assignment::new();
         let partition = book.begin((0, 0)).unwrap();
-        book.start((0, 0));
+        book.start((0, 0), 0);
         assert_eq!(book.revoke((0, 0), false), Some(partition));
         assert_eq!(book.revoke((0, 0), false), None, "told once");
         assert!(book.is_revoked((0, 0)));
@@ -201,9 +249,25 @@ mod tests {
     fn a_release_is_of_what_is_being_finished_only() {
         let mut book = Assignment::new();
         let partition = book.begin((0, 0)).unwrap();
-        book.start((0, 0));
+        book.start((0, 0), 0);
         book.release(partition);
         assert_eq!(book.state(partition), State::Owned);
+    }
+
+    #[test]
+    fn a_stranded_one_keeps_its_position_and_is_taken_back_like_any_other() {
+        let mut book = Assignment::new();
+        let partition = book.begin((0, 0)).unwrap();
+        assert_eq!(book.strand((0, 0)), None, "it has not begun");
+        book.start((0, 0), 5);
+        book.pass(partition, 7);
+        assert_eq!(book.strand((0, 0)), Some(8));
+        assert_eq!(book.strand((0, 0)), None, "told once");
+        assert_eq!(book.resume((0, 0), 20), Some(partition));
+        assert_eq!((book.state(partition), book.position(partition)), (State::Owned, 20));
+        book.strand((0, 0));
+        assert_eq!(book.revoke((0, 0), false), Some(partition));
+        assert_eq!(book.resume((0, 0), 30), None, "the late answer resumes nothing");
     }
 
     #[test]

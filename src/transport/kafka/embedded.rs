@@ -33,6 +33,10 @@ pub enum Request {
     Metadata = 3,
     /// A group's positions.
     OffsetCommit = 8,
+    /// Which broker keeps a group's books.
+    FindCoordinator = 10,
+    /// A member's wish to belong to a group.
+    JoinGroup = 11,
     /// A member's sign of life.
     Heartbeat = 12,
 }
@@ -54,6 +58,12 @@ pub enum RequestError {
     TopicAuthorization,
     /// There is no such topic (any more).
     UnknownTopic,
+    /// The log does not reach there.
+    OffsetOutOfRange,
+    /// Its disk is full, or gone.
+    Storage,
+    /// Too few replicas follow.
+    NotEnoughReplicas,
 }
 
 impl RequestError {
@@ -65,6 +75,9 @@ impl RequestError {
             RequestError::NotLeader => Code::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
             RequestError::UnknownMember => Code::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
             RequestError::TopicAuthorization => Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+            RequestError::OffsetOutOfRange => Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
+            RequestError::Storage => Code::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+            RequestError::NotEnoughReplicas => Code::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
             RequestError::UnknownTopic => Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
         }
     }
@@ -149,14 +162,55 @@ impl EmbeddedKafka {
 
     /// Makes the next requests of that kind fail, one error after the other.
     pub fn push_request_errors(&self, request: Request, errors: &[RequestError]) {
-        let codes: Vec<_> = errors.iter().map(|it| it.code()).collect();
-        // SAFETY: the cluster is live; the codes are copied.
+        let numbers: Vec<_> = errors.iter().map(|it| it.code() as i32).collect();
+        self.push(request, &numbers);
+    }
+
+    /// The same for any error of Kafka's protocol, by its number, that many times; each answer
+    /// takes that long.
+    pub fn push_error_number(&self, request: Request, number: i16, times: usize, rtt: Duration) {
+        if rtt.is_zero() {
+            return self.push(request, &vec![i32::from(number); times]);
+        }
+        for broker in 1..=self.brokers {
+            for _ in 0..times {
+                // SAFETY: the cluster is live; one pair of an error, as a C integer, and of
+                // milliseconds follows the count.
+                unsafe {
+                    rd::rd_kafka_mock_broker_push_request_error_rtts(
+                        self.cluster.as_ptr(),
+                        broker,
+                        request as i16,
+                        1,
+                        i32::from(number),
+                        millis(rtt),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Forgets the errors that no request has met yet.
+    pub fn clear_request_errors(&self, request: Request) {
+        // SAFETY: the cluster is live.
+        unsafe { rd::rd_kafka_mock_clear_request_errors(self.cluster.as_ptr(), request as i16) }
+    }
+
+    /// All errors of Kafka's protocol that librdkafka has a name for.
+    pub fn error_numbers() -> impl Iterator<Item = (i16, &'static str)> {
+        let all = (-1..=255).filter(|it| *it != 0);
+        let named = all.map(|number| (number, faults::name_of_number(i32::from(number))));
+        named.filter(|(number, name)| *number == -1 || *name != "UNKNOWN")
+    }
+
+    fn push(&self, request: Request, numbers: &[i32]) {
+        // SAFETY: the cluster is live; the codes, which are C integers, are copied.
         unsafe {
             rd::rd_kafka_mock_push_request_errors_array(
                 self.cluster.as_ptr(),
                 request as i16,
-                codes.len(),
-                codes.as_ptr(),
+                numbers.len(),
+                numbers.as_ptr().cast(),
             );
         }
     }
@@ -168,6 +222,24 @@ impl EmbeddedKafka {
         unsafe {
             rd::rd_kafka_mock_topic_set_error(self.cluster.as_ptr(), topic.as_ptr(), code);
         }
+    }
+
+    /// Makes that broker the leader of a partition.
+    pub fn set_leader(&self, topic: &str, partition: i32, broker: i32) -> Result<(), Trouble> {
+        let (cluster, topic) = (self.cluster.as_ptr(), c_name(topic));
+        // SAFETY: the cluster is live; the name is copied.
+        self.check(unsafe {
+            rd::rd_kafka_mock_partition_set_leader(cluster, topic.as_ptr(), partition, broker)
+        })
+    }
+
+    /// Makes that broker the one that keeps a group's books.
+    pub fn set_coordinator(&self, group: &str, broker: i32) -> Result<(), Trouble> {
+        let (cluster, group) = (self.cluster.as_ptr(), c_name(group));
+        // SAFETY: the cluster is live; both texts are copied.
+        self.check(unsafe {
+            rd::rd_kafka_mock_coordinator_set(cluster, c"group".as_ptr(), group.as_ptr(), broker)
+        })
     }
 
     fn for_each_broker(

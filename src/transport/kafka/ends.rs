@@ -100,7 +100,7 @@ impl Ends {
             match state {
                 State::Free | State::Revoked => continue,
                 State::Starting => open += 1,
-                State::Owned => open += usize::from(is_open),
+                State::Owned | State::Stranded => open += usize::from(is_open),
             }
             ours += 1;
         }
@@ -121,7 +121,7 @@ mod tests {
         let (mut ends, mut assignment) = (Ends::new(true), Assignment::new());
         for (number, end) in (0..).zip(of) {
             let partition = assignment.begin((0, number)).unwrap();
-            assignment.start((0, number));
+            assignment.start((0, number), 3);
             ends.begin(partition, 3, Some(end));
         }
         ends.settle(&assignment);
@@ -198,7 +198,7 @@ mod tests {
         ends.stir();
         ends.settle(&assignment);
         assert!(!ends.is_done());
-        assignment.start((0, 2));
+        assignment.start((0, 2), 0);
         ends.begin(third, 0, Some(9));
         ends.settle(&assignment);
         assert!(!ends.is_done());

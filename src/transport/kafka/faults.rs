@@ -17,13 +17,18 @@ use crate::{
 
 /// The error's name, such as `_ALL_BROKERS_DOWN`.
 pub(super) fn name_of(code: Code) -> &'static str {
+    name_of_number(code as i32)
+}
+
+/// The name of the error of that number; `UNKNOWN` if there is none.
+pub(super) fn name_of_number(number: i32) -> &'static str {
     let (mut table, mut len) = (ptr::null(), 0);
     // SAFETY: librdkafka writes the address and the length of a table that lives for ever; an
     // index below the length is inside it, and its texts are literals.
     unsafe {
         rd::rd_kafka_get_err_descs(&mut table, &mut len);
         let first = Code::RD_KAFKA_RESP_ERR__BEGIN as i32;
-        match usize::try_from(code as i32 - first) {
+        match usize::try_from(number - first) {
             Ok(index) if index < len && !(*table.add(index)).desc.is_null() => {
                 let name = text_at((*table.add(index)).name);
                 if name.is_empty() { "UNKNOWN" } else { name }
@@ -100,7 +105,7 @@ fn way_out(right: Right, code: Code, text: &str) -> Sentence {
             " (grant this user WRITE on the topics, or IDEMPOTENT_WRITE on the cluster)"
         }
         RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET => {
-            " (source.kafka.on_gap = \"continue\" goes on behind the gap)"
+            " (source.kafka.on_gap = \"continue\", or --from, goes on behind the gap)"
         }
         _ => "",
     })
@@ -135,7 +140,7 @@ fn plain(text: &str) -> (&str, &str) {
 }
 
 /// So much of a text, cut at a character.
-fn cut(text: &str, bytes: usize) -> &str {
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
     let is_end = |at: &usize| text.is_char_boundary(*at);
     &text[..(0..=bytes.min(text.len())).rev().find(is_end).unwrap_or(0)]
 }

@@ -22,6 +22,10 @@ pub(super) trait Watch: Any + Send + Sync {
     ///
     /// The client is live, and `state` points to a `Self` that outlives it.
     unsafe fn add(client: *mut rd::rd_kafka_t, name: *const c_char, state: *mut c_void) -> Code;
+
+    /// Puts more into a configuration that is live. The caller keeps `self` alive for longer than
+    /// the client.
+    fn configure(&self, _configuration: NonNull<rd::rd_kafka_conf_t>) {}
 }
 
 /// The same for whoever need not know which it is.
@@ -32,6 +36,7 @@ pub(super) trait Watcher: Any + Send + Sync {
 
 impl<W: Watch> Watcher for W {
     fn install(&self, configuration: NonNull<rd::rd_kafka_conf_t>) {
+        self.configure(configuration);
         let state = ptr::from_ref(self).cast_mut().cast::<c_void>();
         // SAFETY: the configuration is live; the caller keeps `self` for longer than the client,
         // whose threads and callers are the only ones that use `state`.

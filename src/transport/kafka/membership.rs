@@ -15,10 +15,7 @@ use super::{
     client::{Client, Plan, Role, unavailable},
     native::{self, Event, Message, OK, PartitionList, Queue, Topic},
 };
-use crate::{
-    config::settings::{self, OnGap},
-    transport::Trouble,
-};
+use crate::{config::settings, transport::Trouble};
 
 /// Who is in trouble when the source is.
 pub(super) const PEER: &str = "source";
@@ -51,10 +48,6 @@ pub(super) fn start_client(
     instance: &str,
     arrivals: &Arc<Arrivals>,
 ) -> Result<Arc<Client>, Trouble> {
-    let on_gap = match settings.on_gap {
-        OnGap::Stop => "error",
-        OnGap::Continue => "earliest",
-    };
     // Only a run with an end wants to know where a partition has none left.
     let tells_ends = if settings.range.until.is_some() { "true" } else { "false" };
     let owned = [
@@ -64,7 +57,8 @@ pub(super) fn start_client(
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("enable.partition.eof", tells_ends),
-        ("auto.offset.reset", on_gap),
+        // Whatever `on_gap` says: what is missing is ours to find out and to tell.
+        ("auto.offset.reset", "error"),
         ("isolation.level", "read_committed"),
     ];
     let plan = Plan {
@@ -176,7 +170,7 @@ mod tests {
             topics: vec!["in".to_owned()],
             group: "test".to_owned(),
             start: Start::Earliest,
-            on_gap: OnGap::Stop,
+            on_gap: settings::OnGap::Stop,
             tombstones: Tombstones::Skip,
             range: crate::config::range::Range::default(),
         };

@@ -3,7 +3,7 @@
 //! The hot thread polls queues with a timeout of zero and hands over bytes; librdkafka's threads
 //! do the rest, on the cores that the creating thread may run on. Reading order: `native` (owners
 //! of its objects), `client` with `interceptor`, `source` with `membership`, `assignment`, `start`,
-//! `bounds`, `lookup`, `offsets`, `ends`, `lent` and `arrivals`, then `sink` with
+//! `bounds`, `lookup`, `gap`, `offsets`, `ends`, `lent` and `arrivals`, then `sink` with
 //! `producer`, `fields`, `resend` and `acknowledgements`; `transactions` and `outage` are of both.
 //! `admin` and `rights` are for before a run, `reader`, `atomic_writer` and `groups` for commands
 //! that look at topics and copy records, `embedded` for demos and tests.
@@ -22,6 +22,7 @@ mod embedded;
 mod ends;
 mod faults;
 mod fields;
+mod gap;
 mod groups;
 mod interceptor;
 mod lent;

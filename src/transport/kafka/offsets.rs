@@ -8,8 +8,10 @@
 //! what it undoes is exactly what it did.
 
 use std::{
+    collections::VecDeque,
     ffi::CString,
     io,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,18 +23,22 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
+use self::{questions::Inquiry, stranded::Stranded};
 use super::{
     assignment::Place,
     bounds::Bounds,
     client::Client,
     faults,
+    gap::{Gap, Lost},
     lookup::{CALL_TIMEOUT, Fault, Offset, check, fault, look_up},
-    metadata,
-    native::{self, Event, PartitionEntry, PartitionList, Queue, Topic, millis, outcome},
-    start::{self, Begin, Committed, Mark},
+    native::{Event, PartitionEntry, PartitionList, Queue, outcome},
+    start::{self, Begin, Mark},
     wake::Wake,
 };
-use crate::{limits::PARTITIONS_MAX, transport::Trouble};
+use crate::{config::settings::OnGap, limits::PARTITIONS_MAX, transport::Trouble};
+
+mod questions;
+mod stranded;
 
 /// How long to wait before what failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
@@ -53,6 +59,10 @@ pub(super) enum Answer {
     Started(Started),
     /// The group has answered, and gave us nothing.
     NothingToStart,
+    /// A stranded partition misses these. Unless the run is to stop, it is about to go on.
+    Gap(Place, Gap),
+    /// A stranded partition misses nothing: it is about to go on there.
+    Resumed(Place, i64),
 }
 
 /// A partition that is being fetched.
@@ -77,6 +87,7 @@ pub(super) struct Offsets {
 
 struct Shared {
     jobs: ArrayQueue<Job>,
+    stranded: ArrayQueue<Lost>,
     answers: ArrayQueue<Answer>,
     troubles: ArrayQueue<Trouble>,
     end: AtomicBool,
@@ -90,6 +101,7 @@ pub(super) struct Ground {
     pub(super) data: Arc<Queue>,
     pub(super) topics: Vec<CString>,
     pub(super) bounds: Bounds,
+    pub(super) on_gap: OnGap,
     /// Signalled after each answer.
     pub(super) wake: Arc<Wake>,
 }
@@ -98,14 +110,16 @@ impl Offsets {
     pub(super) fn start(ground: Ground) -> io::Result<Offsets> {
         let shared = Arc::new(Shared {
             jobs: ArrayQueue::new(JOBS_MAX),
+            stranded: ArrayQueue::new(PARTITIONS_MAX),
             answers: ArrayQueue::new(PARTITIONS_MAX + JOBS_MAX),
             troubles: ArrayQueue::new(JOBS_MAX),
             end: AtomicBool::new(false),
             wake: Arc::clone(&ground.wake),
         });
-        let mut worker = Worker::new(ground, Arc::clone(&shared));
-        let thread =
-            thread::Builder::new().name("kafka-offsets".to_owned()).spawn(move || worker.run())?;
+        let theirs = Arc::clone(&shared);
+        let thread = thread::Builder::new()
+            .name("kafka-offsets".to_owned())
+            .spawn(move || Worker::new(ground, theirs).run())?;
         let awake = thread.thread().clone();
         Ok(Offsets { shared, thread: Some(thread), awake })
     }
@@ -115,6 +129,13 @@ impl Offsets {
         let is_taken = self.shared.jobs.push(job).is_ok();
         assert!(is_taken, "the group gives one rebalance at a time, and {JOBS_MAX} wait");
         self.awake.unpark();
+    }
+
+    /// Hands over a partition to be set right; false: later. Never blocks.
+    pub(super) fn set_right(&self, lost: Lost) -> bool {
+        let is_taken = self.shared.stranded.push(lost).is_ok();
+        self.awake.unpark();
+        is_taken
     }
 
     /// The next answer. Never blocks.
@@ -165,6 +186,13 @@ struct Resolved {
     is_committed: bool,
 }
 
+/// A partition that is fetched, and which topic of that name it is of, once the broker says so.
+#[derive(Debug)]
+struct Fetched {
+    place: Place,
+    identity: Rc<Inquiry>,
+}
+
 struct Worker {
     ground: Ground,
     shared: Arc<Shared>,
@@ -173,7 +201,9 @@ struct Worker {
     /// Given to us, and not fetched yet.
     waiting: Vec<Place>,
     /// Fetched, as far as librdkafka knows.
-    fetched: Vec<Place>,
+    fetched: Vec<Fetched>,
+    /// Fetched no more: the broker does not have their position.
+    stranded: VecDeque<Stranded>,
     retry_at: Option<Instant>,
     told: Option<Code>,
 }
@@ -181,8 +211,17 @@ struct Worker {
 impl Worker {
     fn new(ground: Ground, shared: Arc<Shared>) -> Worker {
         let replies = Queue::new(&ground.client);
-        let (waiting, fetched) = (Vec::new(), Vec::new());
-        Worker { ground, shared, replies, commits: 0, waiting, fetched, retry_at: None, told: None }
+        Worker {
+            ground,
+            shared,
+            replies,
+            commits: 0,
+            waiting: Vec::new(),
+            fetched: Vec::new(),
+            stranded: VecDeque::new(),
+            retry_at: None,
+            told: None,
+        }
     }
 
     fn run(&mut self) {
@@ -191,9 +230,11 @@ impl Worker {
                 self.perform(job);
                 continue;
             }
+            self.hear_stranded();
+            let is_idle = self.waiting.is_empty() && self.stranded.is_empty();
             let now = Instant::now();
             match self.retry_at {
-                _ if self.waiting.is_empty() && self.ground.bounds.are_settled() => thread::park(),
+                _ if is_idle && self.ground.bounds.are_settled() => thread::park(),
                 Some(at) if now < at => thread::park_timeout(at - now),
                 _ => self.try_to_start(),
             }
@@ -222,12 +263,22 @@ impl Worker {
         let mut list = PartitionList::new();
         for place in self.places(event) {
             self.waiting.retain(|it| *it != place);
-            if let Some(index) = self.fetched.iter().position(|it| *it == place) {
-                self.fetched.swap_remove(index);
+            self.stranded.retain(|it| it.lost.place != place);
+            if self.forget(place).is_some() {
                 list.add(self.topic(place), place.1, 0);
             }
         }
         self.change(&list, Change::Unassign)
+    }
+
+    fn inquire(&self, topic: u16) -> Rc<Inquiry> {
+        Inquiry::start(&self.ground.client, &self.ground.topics[usize::from(topic)])
+    }
+
+    /// What was fetched there, and is no more.
+    fn forget(&mut self, place: Place) -> Option<Fetched> {
+        let index = self.fetched.iter().position(|it| it.place == place)?;
+        Some(self.fetched.swap_remove(index))
     }
 
     fn places(&self, event: &Event) -> Vec<Place> {
@@ -254,15 +305,20 @@ impl Worker {
     }
 
     fn try_to_start(&mut self) {
-        let result = self.resolve_and_commit().and_then(|resolved| {
-            // What the group has taken back meanwhile stays out.
-            while let Some(job) = self.shared.jobs.pop() {
-                self.perform(job);
-            }
+        let started = self.resolve_and_commit().and_then(|resolved| {
+            self.perform_all();
             self.fetch(&resolved)
         });
+        let result = started.and(self.set_one_right());
         self.retry_at = result.is_err().then(|| Instant::now() + RETRY_AFTER);
         self.tell_of(result);
+    }
+
+    /// After a wait: what the group has taken back meanwhile stays out.
+    fn perform_all(&mut self) {
+        while let Some(job) = self.shared.jobs.pop() {
+            self.perform(job);
+        }
     }
 
     fn resolve_and_commit(&mut self) -> Result<Vec<Resolved>, Fault> {
@@ -304,30 +360,6 @@ impl Worker {
                 is_committed: matches!(wish, Offset::Known(_)),
             })
             .collect())
-    }
-
-    /// What the group has committed for every partition that the topic has now.
-    fn committed(&self, topic: u16) -> Result<Vec<Committed>, Fault> {
-        let name = &self.ground.topics[usize::from(topic)];
-        let shown = name.to_string_lossy();
-        let count = Topic::new(&self.ground.client, name)
-            .and_then(|it| metadata::describe(&self.ground.client, &it, CALL_TIMEOUT))
-            .map_err(|code| fault(code, format_args!("topic {shown}")))?;
-        let mut list = PartitionList::new();
-        for partition in 0..count {
-            list.add(name, partition, native::OFFSET_NONE);
-        }
-        let client = self.ground.client.handle();
-        // SAFETY: client and list are live and ours.
-        let code = unsafe { rd::rd_kafka_committed(client, list.handle(), millis(CALL_TIMEOUT)) };
-        check(code, format_args!("offsets of the group for topic {shown}"))?;
-        let mut committed = vec![Committed::default(); count.max(0) as usize];
-        for entry in list.entries() {
-            let partition = entry.partition();
-            check(entry.code(), format_args!("offset of the group for {shown}[{partition}]"))?;
-            committed[partition as usize] = start::committed(entry.offset(), entry.metadata());
-        }
-        Ok(committed)
     }
 
     /// Commits the starts that were chosen, and waits for the answer.
@@ -378,10 +410,16 @@ impl Worker {
             records.forward_to(&self.ground.data);
         }
         self.change(&list, Change::Assign)?;
+        let mut asked: Option<(u16, Rc<Inquiry>)> = None;
         for it in &wanted {
-            self.waiting.retain(|place| *place != it.place);
-            self.fetched.push(it.place);
             let Resolved { place, offset: position, mark, .. } = *it;
+            let identity = match asked.take_if(|(topic, _)| *topic == place.0) {
+                Some((_, identity)) => identity,
+                None => self.inquire(place.0),
+            };
+            asked = Some((place.0, Rc::clone(&identity)));
+            self.waiting.retain(|it| *it != place);
+            self.fetched.push(Fetched { place, identity });
             let end = self.ground.bounds.end(place);
             self.answer(Answer::Started(Started { place, position, end, mark }));
         }

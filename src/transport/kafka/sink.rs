@@ -304,6 +304,10 @@ impl KafkaSink {
         let at = self.times.at(token, now);
         let result = match report.err {
             OK => Ok(()),
+            // It was there when the result was taken: the topic has been deleted.
+            Code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION => {
+                Err(self.refusal(Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, report.rkt))
+            }
             code => Err(self.refusal(code, report.rkt)),
         };
         let result = result.map_err(|refusal| self.of_transaction(refusal));

@@ -6,7 +6,7 @@
 //! what blocks in it is a side thread's (`offsets`). Dropping a source closes it: librdkafka would
 //! wait for ever for the answer to an assignment that comes while its client ends.
 
-use std::{collections::VecDeque, ffi::c_void, ops::Range, sync::Arc, time::Duration};
+use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
@@ -25,17 +25,20 @@ use super::{
     offsets::{Answer, Ground, Job, Offsets, Started},
     outage::Outage,
     start,
-    transactions::{Done, TransactionalProducer, Transactions},
+    transactions::{TransactionalProducer, Transactions},
     wake::Wake,
 };
 use crate::{
     clock::{Ticks, TscClock},
-    config::settings,
+    config::settings::{self, OnGap},
     limits::PARTITIONS_MAX,
-    record::{Headers, PartitionId, Record},
-    transport::{Source, SourceEvent, Trouble, WaitSet},
+    record::{PartitionId, Record},
+    transport::{Source, SourceEvent, SourceGap, Trouble, WaitSet},
     verdict::Sentence,
 };
+
+mod committing;
+mod lending;
 
 /// Events of the group that one turn serves at most.
 const EVENTS_PER_TURN_MAX: usize = 16;
@@ -54,6 +57,7 @@ pub struct KafkaSource {
     replies: Queue,
     offsets: Option<Offsets>,
     topics: Vec<SourceTopic>,
+    on_gap: OnGap,
     assignment: Assignment,
     ends: Ends,
     lent: Lent,
@@ -91,6 +95,7 @@ enum Told {
     Lost(Range<usize>),
     Committed(u64, Result<(), Trouble>),
     Aborted(Result<(), Trouble>),
+    Gap(SourceGap),
     Trouble(Trouble),
 }
 
@@ -117,6 +122,7 @@ impl KafkaSource {
             data: Arc::clone(&data),
             topics: names.clone(),
             bounds: Bounds::new(settings.start, &settings.range),
+            on_gap: settings.on_gap,
             wake: Arc::clone(&wake),
         });
         let offsets = offsets.map_err(|it| fault(format!("a side thread: {it}")))?;
@@ -130,6 +136,7 @@ impl KafkaSource {
             replies: Queue::new(&client),
             offsets: Some(offsets),
             topics,
+            on_gap: settings.on_gap,
             assignment: Assignment::new(),
             ends: Ends::new(settings.range.until.is_some()),
             lent: Lent::new(data, Matching::new(arrivals)),
@@ -234,9 +241,9 @@ impl KafkaSource {
         let (topics, assignment) = (&mut self.topics, &self.assignment);
         self.lent.retain(|message| {
             (message.code() != OK && !message.is_end())
-                || place_of(topics, message).and_then(|place| assignment.find(place)).is_some_and(
-                    |it| matches!(assignment.state(it), State::Owned | State::Starting),
-                )
+                || place_of(topics, message)
+                    .and_then(|place| assignment.find(place))
+                    .is_some_and(|it| !matches!(assignment.state(it), State::Free | State::Revoked))
         });
     }
 
@@ -252,6 +259,8 @@ impl KafkaSource {
             work += 1;
             match answer {
                 Answer::Started(started) => self.on_started(started),
+                Answer::Gap(place, gap) => self.on_gap(place, gap),
+                Answer::Resumed(place, offset) => self.on_resumed(place, offset),
                 Answer::NothingToStart => {
                     let end = self.named.len();
                     self.events.push_back(Told::Assigned(end..end));
@@ -266,7 +275,7 @@ impl KafkaSource {
     }
 
     fn on_started(&mut self, Started { place, position, end, mark }: Started) {
-        let Some(partition) = self.assignment.start(place) else { return };
+        let Some(partition) = self.assignment.start(place, position) else { return };
         self.ends.begin(partition, position, end);
         let at = self.named.len();
         self.named.push(partition);
@@ -282,53 +291,10 @@ impl KafkaSource {
         }
     }
 
-    fn take_transaction(&mut self) -> usize {
-        let Some(done) = self.transactions.as_ref().and_then(Transactions::answer) else {
-            return 0;
-        };
-        self.is_transacting = false;
-        self.events.push_back(match done {
-            Done::Committed(ticket, result) => Told::Committed(ticket, result),
-            Done::Aborted(result) => {
-                self.is_going_back = false;
-                Told::Aborted(result)
-            }
-        });
-        self.answer_group();
-        1
-    }
-
-    fn take_reply(&mut self) -> usize {
-        if !self.is_committing {
-            return 0;
-        }
-        let Some(reply) = self.replies.next_event(Duration::ZERO) else { return 0 };
-        self.is_committing = false;
-        let result = match reply.code() {
-            OK => reply.partitions().iter().try_for_each(|entry| match entry.code() {
-                OK => Ok(()),
-                code => Err(self.client.commit_trouble(code, Some(entry))),
-            }),
-            code => Err(self.client.commit_trouble(code, None)),
-        };
-        self.events.push_back(Told::Committed(reply.number(), result));
-        1
-    }
-
     fn tell_trouble(&mut self, trouble: Trouble) {
         if self.events.len() < EVENTS_MAX || !trouble.heals {
             self.events.push_back(Told::Trouble(trouble));
         }
-    }
-
-    /// Tells of an error that came in a record's place.
-    fn tell_of_record(&mut self) {
-        let Some((message, _)) = self.lent.front() else { return };
-        let (code, offset, number) = (message.code(), message.offset(), message.partition());
-        let name = message.topic_name().to_str().unwrap_or_default();
-        let text = message.error_text();
-        let text = Sentence::format(format_args!("{name}[{number}] at offset {offset}: {text}"));
-        self.tell_trouble(faults::trouble(PEER, code, text.as_str()));
     }
 }
 
@@ -346,6 +312,10 @@ impl Source for KafkaSource {
             self.wake.drain();
         }
         let mut work = self.take_answers() + self.take_reply() + self.take_transaction();
+        while let Some((code, text)) = self.lent.arrivals().next_error() {
+            self.tell_trouble(self.client.trouble(code, text.as_str()));
+            work += 1;
+        }
         for _ in 0..EVENTS_PER_TURN_MAX {
             let Some(event) = self.group.next_event(Duration::ZERO) else { break };
             self.on_group_event(event);
@@ -362,6 +332,7 @@ impl Source for KafkaSource {
             Told::Lost(range) => SourceEvent::Lost(&self.named[range]),
             Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
             Told::Aborted(result) => SourceEvent::Aborted(result),
+            Told::Gap(gap) => SourceEvent::Gap(gap),
             Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
         })
     }
@@ -388,54 +359,11 @@ impl Source for KafkaSource {
     }
 
     fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
-        assert!(!self.is_committing, "one commit at a time: the last one has no answer yet");
-        self.commit_entries.clear();
-        for &(partition, offset) in positions {
-            let is_ours = matches!(self.assignment.state(partition), State::Owned | State::Revoked);
-            if let Some(entry) = self.assignment.commit_entry(partition).filter(|_| is_ours) {
-                self.commits.set_offset(entry as usize, offset);
-                self.commit_entries.push(entry);
-            }
-        }
-        if self.is_closed || self.commit_entries.is_empty() {
-            self.events.push_back(Told::Committed(ticket, Ok(())));
-            return;
-        }
-        // Entries without an offset are passed over.
-        let code = match &self.transactions {
-            Some(transactions) => {
-                transactions.commit(ticket, self.commits.copy());
-                self.is_transacting = true;
-                OK
-            }
-            None => self.commit_alone(ticket),
-        };
-        for &entry in &self.commit_entries {
-            self.commits.set_offset(entry as usize, native::OFFSET_NONE);
-        }
-        self.is_committing = code == OK && self.transactions.is_none();
-        if code != OK {
-            self.events
-                .push_back(Told::Committed(ticket, Err(self.client.commit_trouble(code, None))));
-        }
+        self.begin_commit(ticket, positions);
     }
 
     fn abort(&mut self, positions: &[(PartitionId, i64)]) {
-        let Some(transactions) = &self.transactions else { return };
-        assert!(!self.is_transacting, "one transaction at a time: the last has no answer yet");
-        let mut list = PartitionList::new();
-        for &(partition, offset) in positions {
-            let (topic, number) = self.assignment.place(partition);
-            self.ends.go_back(partition, offset);
-            list.add(&c_name(&self.topics[usize::from(topic)].name), number, offset);
-        }
-        let (topics, assignment) = (&mut self.topics, &self.assignment);
-        self.lent.retain(|message| {
-            let place = place_of(topics, message).and_then(|it| assignment.find(it));
-            place.is_none_or(|place| positions.iter().all(|(it, _)| *it != place))
-        });
-        transactions.abort(list);
-        (self.is_transacting, self.is_going_back) = (true, true);
+        self.take_back(positions);
     }
 
     fn release(&mut self, partitions: &[PartitionId]) {
@@ -487,69 +415,6 @@ impl Source for KafkaSource {
         if closing.is_ok() {
             leave(&self.client, &events, is_owed_an_answer);
         }
-    }
-}
-
-impl KafkaSource {
-    fn commit_alone(&self, ticket: u64) -> Code {
-        let (client, list) = (self.client.handle(), self.commits.handle());
-        // SAFETY: client, list and queue are live; the list is copied.
-        unsafe {
-            let ticket = ticket as *mut c_void;
-            rd::rd_kafka_commit_queue(client, list, self.replies.handle(), None, ticket)
-        }
-    }
-
-    /// Lends what was taken from librdkafka already.
-    fn lend(&mut self, records_max: usize, take: &mut impl FnMut(&Record<'_>) -> bool) -> usize {
-        let mut taken = 0;
-        while taken < records_max {
-            let Some((message, arrived)) = self.lent.front() else { break };
-            if message.code() != OK && !message.is_end() {
-                self.tell_of_record();
-                self.lent.pop();
-                continue;
-            }
-            let (key, offset) = ((message.topic(), message.partition()), message.offset());
-            let partition = match self.latest {
-                Some((topic, number, partition)) if (topic, number) == key => Some(partition),
-                _ => place_of(&mut self.topics, message).and_then(|it| self.assignment.find(it)),
-            };
-            let Some(partition) = partition else {
-                self.lent.pop();
-                continue;
-            };
-            self.latest = Some((key.0, key.1, partition));
-            match self.assignment.state(partition) {
-                State::Owned if self.ends.admits(partition, offset, message.is_end()) => {}
-                // Fetched before the side thread's answer was read: next turn.
-                State::Starting => break,
-                State::Owned | State::Free | State::Revoked => {
-                    self.lent.pop();
-                    continue;
-                }
-            }
-            message.write_headers(&mut self.header_block);
-            let topic = usize::from(self.assignment.place(partition).0);
-            let record = Record {
-                partition,
-                topic: &self.topics[topic].name,
-                partition_number: key.1,
-                offset,
-                timestamp_ms: message.timestamp_ms(),
-                key: message.key(),
-                value: message.value(),
-                headers: Headers::from_bytes(&self.header_block),
-                arrived: *arrived,
-            };
-            if !take(&record) {
-                break;
-            }
-            self.lent.pop();
-            self.ends.pass(partition, offset + 1);
-            taken += 1;
-        }
-        taken
     }
 }
 

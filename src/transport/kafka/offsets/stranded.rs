@@ -1,0 +1,108 @@
+//! Partitions whose position the broker does not have: what is missing is found out and told, and
+//! where the run is to go on, they are fetched from where the log does.
+//!
+//! A partition in which nothing is missing after all is read again from its position: a broker that
+//! was about to lose the lead, or had just won it, can say so.
+
+use std::{thread, time::Duration};
+
+use super::{Answer, CALL_TIMEOUT, Change, Fault, Fetched, Queue, RETRY_AFTER, Worker};
+use crate::{
+    config::settings::OnGap,
+    transport::kafka::{
+        assignment::Place,
+        gap::{Cause, Gap, Lost},
+        native::PartitionList,
+    },
+};
+
+/// A partition that is not fetched for want of a position.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stranded {
+    pub(super) lost: Lost,
+    /// Told, and taken from librdkafka: it is to be fetched from there.
+    pub(super) resume_at: Option<i64>,
+}
+
+impl Worker {
+    /// Takes in what the hot thread handed over.
+    pub(super) fn hear_stranded(&mut self) {
+        while let Some(lost) = self.shared.stranded.pop() {
+            self.stranded.push_back(Stranded { lost, resume_at: None });
+        }
+    }
+
+    /// Sets one partition right. One that resists goes behind the others.
+    pub(super) fn set_one_right(&mut self) -> Result<(), Fault> {
+        let Some(mut stranded) = self.stranded.front().copied() else { return Ok(()) };
+        let place = stranded.lost.place;
+        let result = self.set_right(&mut stranded);
+        // The group may have taken it back meanwhile, which takes it out of the list.
+        if self.stranded.front().is_some_and(|it| it.lost.place == place) {
+            self.stranded.pop_front();
+            if result.is_err() {
+                self.stranded.push_back(stranded);
+            }
+        }
+        result
+    }
+
+    fn set_right(&mut self, stranded: &mut Stranded) -> Result<(), Fault> {
+        let Lost { place, position, cause } = stranded.lost;
+        if let Some(offset) = stranded.resume_at {
+            return self.fetch_again(place, offset);
+        }
+        let (low, high) = self.bounds(place)?;
+        let cause = if self.is_replaced(place) { Cause::Replaced } else { cause };
+        let gap = Gap::find(cause, position, low, high);
+        if gap.is_none() {
+            // A broker that goes on saying so is not asked as fast as it answers.
+            thread::park_timeout(RETRY_AFTER);
+        }
+        self.perform_all();
+        if !self.fetched.iter().any(|it| it.place == place) {
+            return Ok(());
+        }
+        match gap {
+            Some(gap) if self.ground.on_gap == OnGap::Stop => {
+                self.answer(Answer::Gap(place, gap));
+                return Ok(());
+            }
+            _ => self.change(&self.one(place, 0), Change::Unassign)?,
+        }
+        self.forget(place);
+        let offset = gap.map_or(position, |it| it.resume_at);
+        stranded.resume_at = Some(offset);
+        // Before the first record from there.
+        self.answer(match gap {
+            Some(gap) => Answer::Gap(place, gap),
+            None => Answer::Resumed(place, offset),
+        });
+        self.fetch_again(place, offset)
+    }
+
+    /// True if the topic is another than the one that was fetched.
+    fn is_replaced(&self, place: Place) -> bool {
+        let fetched = self.fetched.iter().find(|it| it.place == place);
+        let Some(before) = fetched.and_then(|it| it.identity.answer(Duration::ZERO)) else {
+            return false;
+        };
+        self.inquire(place.0).answer(CALL_TIMEOUT).is_some_and(|now| now != before)
+    }
+
+    fn fetch_again(&mut self, place: Place, offset: i64) -> Result<(), Fault> {
+        self.change(&self.one(place, offset), Change::Assign)?;
+        // After the call: the end of the fetch before has undone what was set up then. What has
+        // come meanwhile waits in the partition's own queue, and is moved.
+        let records = Queue::partition(&self.ground.client, self.topic(place), place.1);
+        records.forward_to(&self.ground.data);
+        self.fetched.push(Fetched { place, identity: self.inquire(place.0) });
+        Ok(())
+    }
+
+    fn one(&self, place: Place, offset: i64) -> PartitionList {
+        let mut list = PartitionList::new();
+        list.add(self.topic(place), place.1, offset);
+        list
+    }
+}
