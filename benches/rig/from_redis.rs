@@ -168,7 +168,8 @@ fn show_visible(server: &Server, plan: &Plan) -> bool {
     let length = plan.redis_length;
     println!("## From SET to a lookup that sees it\n");
     println!(
-        "{WRITES_A_SECOND} SETs a second in the open loop for {length:?}, {PAIRS} times, from when each was"
+        "{WRITES_A_SECOND} SETs a second in the open loop for {length:?}, {PAIRS} times, from when \
+         each was"
     );
     println!(
         "due; {WRITTEN_KEYS} keys are written in turn, and every turn looks all of them up. A value"
@@ -206,8 +207,8 @@ fn show_visible(server: &Server, plan: &Plan) -> bool {
     let is_kept = p50 <= SEEN_P50_MAX && p999 <= bound;
     let verdict = if is_kept { "" } else { " (missed)" };
     println!(
-        "\nThe aim is {SEEN_P50_MAX:?} for p50 and {SEEN_P999_MAX:?} for p99.9, and where the machine \
-         alone has more, 1.5 times that: {bound:?}{verdict}.\n"
+        "\nThe aim is {SEEN_P50_MAX:?} for p50 and {SEEN_P999_MAX:?} for p99.9, and where the \
+         machine alone has more, 1.5 times that: {bound:?}{verdict}.\n"
     );
     is_kept
 }
@@ -258,7 +259,8 @@ fn control(server: &Server, plan: &Plan) -> Histogram<u64> {
     latency
 }
 
-/// What the host of a virtual machine has taken of a core so far, to 10 ms; none if it does not say.
+/// What the host of a virtual machine has taken of a core so far, to 10 ms; none if it does not
+/// say.
 fn stolen(core: usize) -> Option<Duration> {
     let text = fs::read_to_string("/proc/stat").ok()?;
     let line = text.lines().find(|it| it.split(' ').next() == Some(&format!("cpu{core}")))?;

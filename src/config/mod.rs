@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 pub mod breaker;
 mod build;
 mod build_steps;
+mod delivery;
 mod docs;
 mod environment;
 pub(crate) mod hints;

@@ -6,8 +6,11 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-pub use super::breaker::Breaker;
-pub use super::retry::Retry;
+pub use super::{
+    breaker::Breaker,
+    delivery::{Delivery, Guarantee},
+    retry::Retry,
+};
 use super::{
     keys::table,
     librdkafka::{self, Scope},
@@ -169,47 +172,10 @@ pub struct DeadLetters {
     pub streams_headers: bool,
 }
 
-/// `[delivery]`.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    /// `guarantee`.
-    pub guarantee: Guarantee,
-    /// `commit_interval`.
-    pub commit_interval: Duration,
-    /// `transaction_timeout`.
-    pub transaction_timeout: Duration,
-    /// `breaker`; `None` is `false`.
-    pub breaker: Option<Breaker>,
-    /// `retry`.
-    pub retry: Retry,
-}
-
-/// What is promised about each record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guarantee {
-    /// Processed after a commit that covers it.
-    AtMostOnce,
-    /// Committed after its results are acknowledged.
-    AtLeastOnce,
-    /// Results, dead letters and positions in one transaction.
-    ExactlyOnce,
-}
-
 impl Settings {
     /// What names this process's transactions to the brokers: the same after a restart.
     pub fn transactional_id(&self) -> String {
         format!("{}-{}", self.source.group, self.instance)
-    }
-}
-
-impl Guarantee {
-    /// The name in files and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Guarantee::AtMostOnce => "at-most-once",
-            Guarantee::AtLeastOnce => "at-least-once",
-            Guarantee::ExactlyOnce => "exactly-once",
-        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Exactly once: what a transaction came to, told when it is committed and forgotten when it is not.
+//! Exactly once: what a transaction came to, told when it is committed, else forgotten.
 //!
 //! A record whose transaction is taken back comes again; counted each time, the books would not
 //! balance. So counts are kept here until the commit. Two sets, because while one transaction waits

@@ -3,6 +3,7 @@
 use super::{
     Process,
     phase::{Cause, Ending, Phase},
+    transaction::News,
     turn::Engine,
 };
 use crate::{
@@ -82,21 +83,14 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     /// Acts on what the source learned.
     pub(super) fn hear_source(&mut self, now: Ticks) -> usize {
         let mut count = 0;
-        let (mut fatal, mut has_lost, mut transaction) = (None, false, None);
-        let mut is_taken_back = false;
+        let (mut fatal, mut news) = (None, News::default());
         let retry_due = Ticks(now.0 + self.clock.ticks(COMMIT_RETRY_NS_MAX));
         let Engine { source, delivery, waiting, owned, revoking, meter, phase, .. } = self;
         while let Some(event) = source.next_event() {
             count += 1;
             match event {
                 SourceEvent::Assigned(partitions) => {
-                    for &partition in partitions {
-                        delivery.assign(partition);
-                        owned.push(partition);
-                        if *phase != Phase::Running {
-                            delivery.revoke(partition);
-                        }
-                    }
+                    own(delivery, owned, partitions, *phase != Phase::Running);
                     let (partitions, owned) = (partitions.len(), owned.len());
                     meter.rebalanced(Notice::Assigned { partitions, owned });
                 }
@@ -110,7 +104,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                         Ticks(now.0 + self.clock.ticks(self.options.drain_timeout_ns));
                 }
                 SourceEvent::Lost(partitions) => {
-                    has_lost = true;
+                    news.has_lost = true;
                     disown(delivery, owned, revoking, partitions);
                     waiting.hurry();
                     let (partitions, owned) = (partitions.len(), owned.len());
@@ -123,11 +117,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                         self.commit_due = self.commit_due.min(retry_due);
                     }
                     meter.committed(result);
-                    transaction = Some(result);
+                    news.committed = Some(result);
                     fatal = fatal.or(result.err().filter(|trouble| !trouble.heals));
                 }
                 SourceEvent::Aborted(result) => {
-                    is_taken_back = true;
+                    news.is_taken_back = true;
                     fatal = fatal.or(result.err());
                 }
                 SourceEvent::Gap(gap) => {
@@ -141,15 +135,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             }
         }
         if self.transaction.is_used() {
-            if let Some(result) = transaction {
-                self.end_transaction(now, result);
-            }
-            if is_taken_back {
-                self.end_abort();
-            }
-            if has_lost {
-                self.abort("partitions were lost");
-            }
+            self.hear_of_transaction(now, news);
         }
         while let Some(peer) = self.source.next_recovery() {
             count += 1;
@@ -445,6 +431,21 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         // A sink without room keeps those that wait aside, too.
         let look = self.waiting.due().filter(|_| self.outbox.is_empty());
         self.clock.nanos(now, look.map_or(due, |look| look.min(due)))
+    }
+}
+
+fn own(
+    delivery: &mut Delivery,
+    owned: &mut Vec<PartitionId>,
+    partitions: &[PartitionId],
+    is_ending: bool,
+) {
+    for &partition in partitions {
+        delivery.assign(partition);
+        owned.push(partition);
+        if is_ending {
+            delivery.revoke(partition);
+        }
     }
 }
 

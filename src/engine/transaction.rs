@@ -1,8 +1,8 @@
 //! Exactly once: results and positions in one transaction, closed by time.
 //!
 //! While a transaction is open, results are handed over as ever. When it is due it closes: nothing
-//! more is handed over, and once all of it is acknowledged the source commits it with the positions,
-//! on a thread of its own. The turn goes on polling and processing meanwhile; results gather in the
+//! more is handed over, and once all of it is acknowledged the source commits it with the
+//! positions, on a thread of its own. The turn goes on polling and processing meanwhile; results gather in the
 //! outbox and begin the next transaction. Within a partition records wait for each other, so that
 //! the positions cover every result that was handed over, and no other.
 //!
@@ -33,6 +33,16 @@ enum Stage {
     Committing,
     /// The source takes it back; whether it has answered.
     Aborting(bool),
+}
+
+/// What the source told that concerns the transaction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct News {
+    /// The answer to its commit.
+    pub(super) committed: Option<Result<(), Trouble>>,
+    pub(super) is_taken_back: bool,
+    /// Partitions are no longer ours.
+    pub(super) has_lost: bool,
 }
 
 /// A record whose result was refused.
@@ -199,8 +209,21 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         1
     }
 
+    /// Acts on what the source told in a turn.
+    pub(super) fn hear_of_transaction(&mut self, now: Ticks, news: News) {
+        if let Some(result) = news.committed {
+            self.end_transaction(now, result);
+        }
+        if news.is_taken_back {
+            self.end_abort();
+        }
+        if news.has_lost {
+            self.abort("partitions were lost");
+        }
+    }
+
     /// The source has answered the commit.
-    pub(super) fn end_transaction(&mut self, now: Ticks, result: Result<(), Trouble>) {
+    fn end_transaction(&mut self, now: Ticks, result: Result<(), Trouble>) {
         if self.transaction.stage != Stage::Committing {
             return;
         }
@@ -251,7 +274,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     }
 
     /// The source has answered to that.
-    pub(super) fn end_abort(&mut self) {
+    fn end_abort(&mut self) {
         if let Stage::Aborting(is_answered) = &mut self.transaction.stage {
             *is_answered = true;
         }

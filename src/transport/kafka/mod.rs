@@ -32,6 +32,7 @@ mod metadata;
 mod native;
 mod offsets;
 mod outage;
+mod partitions;
 mod producer;
 mod reader;
 mod resend;

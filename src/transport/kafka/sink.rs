@@ -112,8 +112,8 @@ impl KafkaSink {
         KafkaSink::with(producer, times, None)
     }
 
-    /// The same, writing in transactions of that name and timeout, the first of which is begun. What
-    /// comes with it belongs to the source that commits them; see `KafkaSource::open`.
+    /// The same, writing in transactions of that name and timeout, the first of which is begun.
+    /// What comes with it belongs to the source that commits them; see `KafkaSource::open`.
     pub fn open_transactional(
         settings: &KafkaClient,
         topics: &[String],

@@ -6,8 +6,8 @@
 //! a job, the group's rebalances are not answered: what it commits stays ours until it is done.
 //!
 //! A transaction that is taken back is aborted, a producer of no more use is replaced by a new one
-//! of the same name, and the consumer goes back to what the group has committed: asked anew, because
-//! a commit whose answer was lost may have happened. Only then the next transaction begins.
+//! of the same name, and the consumer goes back to what the group has committed: asked anew,
+//! because a commit whose answer was lost may have happened. Only then the next transaction begins.
 
 use std::{
     io,
@@ -41,7 +41,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How long the end of a run waits for an open transaction to be aborted.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Producers that may be replaced within three transaction timeouts because another took their name.
+/// Producers that may be replaced within three transaction timeouts because another took their
+/// name.
 const FENCED_MAX: usize = 2;
 
 /// A new producer on its way to the sink, and the old one on its way out.
@@ -222,7 +223,8 @@ impl Transactions {
         self.ask(Job::Commit(ticket, positions));
     }
 
-    /// Takes back what was produced, and goes back to what is committed; where nothing is, to these.
+    /// Takes back what was produced, and goes back to what is committed; where nothing is, to
+    /// these.
     pub(super) fn abort(&self, positions: PartitionList) {
         self.ask(Job::Abort(positions));
     }
