@@ -203,8 +203,8 @@ impl World {
         Outcome { sentence, results: self.read("out"), letters: self.read("dead"), took }
     }
 
-    /// Runs do what is left, one after the other while errors come that were not met yet: those that
-    /// take their time cannot be taken back.
+    /// Runs do what is left, one after the other while errors come that were not met yet: those
+    /// that take their time cannot be taken back.
     fn finish(&self) {
         for _ in 0..2 * RUN {
             let mut engine = self.engine().expect("the broker answers what opening asks");
