@@ -4,7 +4,7 @@
 //! do the rest, on the cores that the creating thread may run on. Reading order: `native` (owners
 //! of its objects), `client` with `interceptor`, `source` with `membership`, `assignment`, `start`,
 //! `bounds`, `lookup`, `gap`, `offsets`, `ends`, `lent` and `arrivals`, then `sink` with
-//! `producer`, `fields`, `resend` and `acknowledgements`; `transactions` and `outage` are of both.
+//! `producer`, `fields`, `resend` and `acknowledgements`; `transactional`, `transactions` and `outage` are of both.
 //! `admin` and `rights` are for before a run, `reader`, `atomic_writer` and `groups` for commands
 //! that look at topics and copy records, `embedded` for demos and tests.
 //!
@@ -40,6 +40,7 @@ mod rights;
 mod sink;
 mod source;
 mod start;
+mod transactional;
 mod transactions;
 mod wake;
 
@@ -50,4 +51,4 @@ pub use embedded::{EmbeddedKafka, Request, RequestError};
 pub use reader::{Span, TopicReader};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
-pub use transactions::TransactionalProducer;
+pub use transactional::TransactionalProducer;

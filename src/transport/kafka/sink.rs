@@ -27,7 +27,7 @@ use super::{
     outage::Outage,
     producer::{self, Named, Producer},
     resend::{Resend, is_divisible},
-    transactions::{Exchange, Recipe, TransactionalProducer},
+    transactional::{Exchange, Recipe, TransactionalProducer},
     wake::Wake,
 };
 use crate::{

@@ -25,7 +25,8 @@ use super::{
     offsets::{Answer, Ground, Job, Offsets, Started},
     outage::Outage,
     start,
-    transactions::{TransactionalProducer, Transactions},
+    transactional::TransactionalProducer,
+    transactions::Transactions,
     wake::Wake,
 };
 use crate::{
