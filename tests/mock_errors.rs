@@ -7,7 +7,9 @@
 //! `HOTSPUR_ALL=1` runs all. `HOTSPUR_SEED` draws others, `HOTSPUR_CASE` runs one by its name.
 //!
 //! What may not be believed of that broker: it does not look at the sequence numbers of a producer
-//! without transactions, so results that it has twice are not counted here.
+//! without transactions, so results that it has twice are not counted here. Nor does it hide what is
+//! not committed, or keep positions that are committed in transactions: of those is asked only that
+//! nothing is missing and nothing stands still. Loss and doubles are judged on a real broker.
 
 #[path = "mock_errors/expected.rs"]
 mod expected;
@@ -33,14 +35,24 @@ enum Target {
     OffsetCommit,
     JoinGroup,
     FindCoordinator,
+    InitProducerId,
+    AddPartitionsToTransaction,
+    AddOffsetsToTransaction,
+    TransactionOffsetCommit,
+    EndTransaction,
 }
 
-const REQUESTS: [Target; 5] = [
+const REQUESTS: [Target; 10] = [
     Target::Produce,
     Target::Fetch,
     Target::OffsetCommit,
     Target::JoinGroup,
     Target::FindCoordinator,
+    Target::InitProducerId,
+    Target::AddPartitionsToTransaction,
+    Target::AddOffsetsToTransaction,
+    Target::TransactionOffsetCommit,
+    Target::EndTransaction,
 ];
 
 impl Target {
@@ -51,7 +63,30 @@ impl Target {
             Target::OffsetCommit => Request::OffsetCommit,
             Target::JoinGroup => Request::JoinGroup,
             Target::FindCoordinator => Request::FindCoordinator,
+            Target::InitProducerId => Request::InitProducerId,
+            Target::AddPartitionsToTransaction => Request::AddPartitionsToTransaction,
+            Target::AddOffsetsToTransaction => Request::AddOffsetsToTransaction,
+            Target::TransactionOffsetCommit => Request::TransactionOffsetCommit,
+            Target::EndTransaction => Request::EndTransaction,
         }
+    }
+
+    /// Asked for by a producer with transactions only.
+    fn is_of_transactions(self) -> bool {
+        use Target::*;
+        matches!(
+            self,
+            InitProducerId
+                | AddPartitionsToTransaction
+                | AddOffsetsToTransaction
+                | TransactionOffsetCommit
+                | EndTransaction
+        )
+    }
+
+    /// Asked for before the first record is processed.
+    fn is_at_start(self) -> bool {
+        matches!(self, Target::JoinGroup | Target::FindCoordinator | Target::InitProducerId)
     }
 }
 
@@ -73,7 +108,7 @@ const RUN: usize = 5;
 const DRAWN: usize = 48;
 
 /// Cases at a time.
-const THREADS: usize = 6;
+const THREADS: usize = 12;
 
 struct Case {
     target: Target,

@@ -194,6 +194,14 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self.delivery.in_flight()
     }
 
+    /// True if nothing is in flight, and nothing waits for its commit or is being taken back.
+    pub fn is_settled(&self) -> bool {
+        self.in_flight() == 0
+            && self.transaction.is_settled()
+            && !self.delivery.commit_under_way()
+            && !self.delivery.wants_commit()
+    }
+
     /// Where the run stands.
     pub fn phase(&self) -> Phase {
         self.phase

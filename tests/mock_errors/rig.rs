@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
 
@@ -21,7 +22,7 @@ use hotspur::{
     record::{Destination, Headers, Output, Record},
     transport::{
         Sink, Token, WaitSet,
-        kafka::{EmbeddedKafka, KafkaAdmin, KafkaSink, KafkaSource},
+        kafka::{EmbeddedKafka, KafkaAdmin, KafkaSink, KafkaSource, TransactionalProducer},
     },
     verdict::{Step, Verdict},
 };
@@ -46,6 +47,9 @@ const PROCESSED_BEFORE: u64 = 5;
 /// How long a case may take: a stall is longer.
 const BOUND: Duration = Duration::from_secs(45);
 
+/// Of those that need one.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long a thread that has nothing to do looks away at most.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -67,26 +71,39 @@ pub(crate) fn run(case: &Case) -> Outcome {
     let world = World::new();
     let start = Instant::now();
     world.produce(0..RECORDS_BEFORE);
-    let is_at_start = matches!(case.target, Target::JoinGroup | Target::FindCoordinator);
+    let is_at_start = case.target.is_at_start();
     if is_at_start {
         case.push(&world.kafka);
     }
-    let mut engine = world.engine().expect("the broker answers what opening asks");
+    let order = match case.target.is_of_transactions() {
+        true => Order::Together,
+        false => Order::ProcessThenCommit,
+    };
+    let mut engine = match world.engine(order) {
+        Ok(engine) => engine,
+        // Refused before it began: that is said, too.
+        Err(sentence) if order == Order::Together => {
+            world.produce(RECORDS_BEFORE..RECORDS);
+            return world.conclude(Some(sentence), start);
+        }
+        Err(sentence) => panic!("the broker answers what opening asks: {sentence}"),
+    };
     if is_at_start {
         world.produce(RECORDS_BEFORE..RECORDS);
     } else {
         turn_until(&mut engine, case, |it| it.process_mut().count.get() >= PROCESSED_BEFORE);
         // A writer's requests must not meet the errors that are meant for the engine's.
-        if case.target == Target::Produce {
+        let is_first = case.target == Target::Produce;
+        if is_first {
             world.produce(RECORDS_BEFORE..RECORDS);
         }
         case.push(&world.kafka);
-        if case.target != Target::Produce {
+        if !is_first {
             world.produce(RECORDS_BEFORE..RECORDS);
         }
     }
     turn_until(&mut engine, case, |it| {
-        it.process_mut().count.get() >= RECORDS && it.in_flight() == 0
+        it.process_mut().last.get() == RECORDS as i64 - 1 && it.is_settled()
     });
     engine.stop();
     turn_until(&mut engine, case, |_| false);
@@ -138,7 +155,12 @@ impl World {
         KafkaClient { brokers: self.kafka.bootstrap_servers().to_owned(), properties }
     }
 
-    fn source(&self, topic: &str, group: &str) -> Result<KafkaSource, String> {
+    fn source(
+        &self,
+        topic: &str,
+        group: &str,
+        producer: Option<TransactionalProducer>,
+    ) -> Result<KafkaSource, String> {
         let settings = SourceSettings {
             client: self.client(&[
                 ("fetch.wait.max.ms", "0"),
@@ -152,7 +174,7 @@ impl World {
             tombstones: Tombstones::Pass,
             range: Range::default(),
         };
-        KafkaSource::open(&settings, "test", TscClock::new(), None)
+        KafkaSource::open(&settings, "test", TscClock::new(), producer)
             .map_err(|it| it.text.to_string())
     }
 
@@ -165,14 +187,27 @@ impl World {
         sink.map_err(|it| it.text.to_string())
     }
 
-    fn engine(&self) -> Result<Running, String> {
+    fn transactional_sink(&self) -> Result<(KafkaSink, TransactionalProducer), String> {
+        let topics = ["out", "dead"].map(str::to_owned);
+        let named = ("errors".to_owned(), TRANSACTION_TIMEOUT);
+        let wait = (BOUND, &AtomicBool::new(false));
+        let client = self.client(&[]);
+        let opened = KafkaSink::open_transactional(&client, &topics, TscClock::new(), named, wait);
+        opened.map_err(|it| it.text.to_string())
+    }
+
+    fn engine(&self, order: Order) -> Result<Running, String> {
         let clock = TscClock::new();
         let wall = WallOffset::new(&clock);
-        let (source, sink) = (self.source("in", "group")?, self.sink(&["out", "dead"])?);
+        let (sink, producer) = match order {
+            Order::Together => self.transactional_sink().map(|(sink, it)| (sink, Some(it)))?,
+            _ => (self.sink(&["out", "dead"])?, None),
+        };
+        let source = self.source("in", "group", producer)?;
         let hot = HotSide::detached(clock.now());
-        let echo = Echo { count: Cell::new(0) };
+        let echo = Echo { count: Cell::new(0), last: Cell::new(-1) };
         let control = Control::none();
-        Ok(Engine::new((clock, wall), (source, sink), echo, hot, control, options()))
+        Ok(Engine::new((clock, wall), (source, sink), echo, hot, control, options(order)))
     }
 
     fn produce(&self, numbers: std::ops::Range<u64>) {
@@ -212,7 +247,9 @@ impl World {
     /// that take their time cannot be taken back.
     fn finish(&self) {
         for _ in 0..2 * RUN {
-            let mut engine = self.engine().expect("the broker answers what opening asks");
+            // This broker keeps no positions that come in transactions.
+            let order = Order::ProcessThenCommit;
+            let mut engine = self.engine(order).expect("the broker answers what opening asks");
             let looked_at = Cell::new(Instant::now());
             turn_until(&mut engine, "a run after the errors", |_| {
                 let is_due = looked_at.get().elapsed() > LOOK;
@@ -273,6 +310,8 @@ impl World {
 struct Echo {
     /// Records processed.
     count: Cell<u64>,
+    /// The offset of the last of them; what is taken back comes again.
+    last: Cell<i64>,
 }
 
 impl Process for Echo {
@@ -280,12 +319,13 @@ impl Process for Echo {
 
     fn process(
         &mut self,
-        _record: &Record<'_>,
+        record: &Record<'_>,
         _chance: Chance,
         _mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed {
         self.count.set(self.count.get() + 1);
+        self.last.set(record.offset);
         results.push(Entry {
             destination: Destination(0),
             partition_number: None,
@@ -302,10 +342,10 @@ impl Process for Echo {
     }
 }
 
-fn options() -> Options {
+fn options(order: Order) -> Options {
     Options {
         name: "errors".to_owned(),
-        order: Order::ProcessThenCommit,
+        order,
         in_flight: 8,
         in_flight_bytes: 64 << 10,
         batch: 4,
@@ -313,7 +353,7 @@ fn options() -> Options {
         dead_letters: Destination(1),
         streams_headers: false,
         commit_interval_ns: 1_000_000,
-        transaction_timeout_ns: 1_000_000_000,
+        transaction_timeout_ns: TRANSACTION_TIMEOUT.as_nanos() as u64,
         retry: Retry::NEVER,
         publish_interval_ns: 1_000_000_000,
         drain_timeout_ns: 20_000_000_000,

@@ -39,6 +39,16 @@ pub enum Request {
     JoinGroup = 11,
     /// A member's sign of life.
     Heartbeat = 12,
+    /// A producer's wish for a number, and for what its name left behind to be ended.
+    InitProducerId = 22,
+    /// Partitions that a transaction writes to.
+    AddPartitionsToTransaction = 24,
+    /// A group whose positions are in a transaction.
+    AddOffsetsToTransaction = 25,
+    /// A transaction is committed, or aborted.
+    EndTransaction = 26,
+    /// A group's positions, in a transaction.
+    TransactionOffsetCommit = 28,
 }
 
 /// An error that it can be told to answer with.
