@@ -7,9 +7,9 @@
 //! `HOTSPUR_ALL=1` runs all. `HOTSPUR_SEED` draws others, `HOTSPUR_CASE` runs one by its name.
 //!
 //! What may not be believed of that broker: it does not look at the sequence numbers of a producer
-//! without transactions, so results that it has twice are not counted here. Nor does it hide what is
-//! not committed, or keep positions that are committed in transactions: of those is asked only that
-//! nothing is missing and nothing stands still. Loss and doubles are judged on a real broker.
+//! without transactions, so results that it has twice are not counted here. Nor does it hide what
+//! is not committed, or keep positions that are committed in transactions: of those is asked only
+//! that nothing is missing and nothing stands still. Loss and doubles are judged on a real broker.
 
 #[path = "mock_errors/expected.rs"]
 mod expected;
@@ -108,7 +108,7 @@ const RUN: usize = 5;
 const DRAWN: usize = 48;
 
 /// Cases at a time.
-const THREADS: usize = 12;
+const THREADS: usize = 6;
 
 struct Case {
     target: Target,

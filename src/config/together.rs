@@ -45,7 +45,8 @@ impl Builder<'_> {
             self.error("delivery.guarantee", message, hint);
         }
         let [interval, timeout] = [delivery.commit_interval, delivery.transaction_timeout];
-        if interval * 2 > timeout {
+        // Out of range is told of by itself.
+        if interval * 2 > timeout && !timeout.is_zero() {
             let message = format!(
                 "a transaction of {} would run into its timeout of {}",
                 show_duration(interval),

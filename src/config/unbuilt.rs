@@ -44,8 +44,6 @@ const UNBUILT: &[Unbuilt] = &[
         "an expression for the partition",
         "use \"key\" or \"source\"",
     ),
-    whole("delivery.retry", "retrying a failed record", OMIT),
-    some("delivery.breaker", &[ANY], "the breaker", "write `breaker = false`, or leave it out"),
     whole("steps[].when", "a condition on a step", OMIT),
     whole("steps[].set", "the step set", STEPS),
     whole("steps[].remove", "the step remove", STEPS),
@@ -121,9 +119,9 @@ mod tests {
 
     #[test]
     fn refusals_are_sentences() {
-        let message = value("delivery.guarantee", "exactly-once").unwrap().message();
-        assert_eq!(message, "exactly-once delivery is not built yet");
-        assert!(value("delivery.guarantee", "twice").is_none());
+        let message = value("latency.stages", "sampled").unwrap().message();
+        assert_eq!(message, "sampling the stages is not built yet");
+        assert!(value("latency.stages", "twice").is_none());
         assert!(key("steps[].window").is_some() && key("steps[].lookup").is_none());
     }
 }

@@ -100,10 +100,13 @@ fn a_log_whose_beginning_passes_the_position_during_the_run_costs_what_it_says()
     let hotspur = pipeline.run();
     hotspur.await_assigned();
     let address = address(&hotspur);
-    // Frozen with a fetch under way: what answers that is all that comes before the gap.
+    // Frozen with a fetch under way: what answers that is all that comes before the gap, and it is
+    // answered with the first few.
     hotspur.signal("STOP");
-    let messages = names(0..2_000).into_iter().map(|it| it.partition(0));
-    kafka.produce(&pipeline.input, &messages.collect::<Vec<_>>());
+    for numbers in [0..10, 10..2_000] {
+        let messages = names(numbers).into_iter().map(|it| it.partition(0));
+        kafka.produce(&pipeline.input, &messages.collect::<Vec<_>>());
+    }
     kafka.produce(&pipeline.input, &[Message::new(name(5_000)).key("5000").partition(1)]);
     kafka.delete_records(&pipeline.input, 0, 1_500);
     hotspur.signal("CONT");

@@ -64,9 +64,10 @@ const WRITTEN_LATER: [&str; 15] = [
 ];
 
 /// Writes after which this producer can write no more.
-const PRODUCER_ENDS: [&str; 4] = [
+const PRODUCER_ENDS: [&str; 5] = [
     "INVALID_PRODUCER_EPOCH",
     "INVALID_REQUIRED_ACKS",
+    "INVALID_TRANSACTION_TIMEOUT",
     "OUT_OF_ORDER_SEQUENCE_NUMBER",
     "PRODUCER_FENCED",
 ];
@@ -76,6 +77,7 @@ pub(crate) fn of(target: Target, name: &str, form: Form) -> Expected {
     let never_heals = NEVER_HEALS.contains(&name);
     match target {
         Target::Produce if WRITTEN_LATER.contains(&name) => Expected::Heals,
+        Target::Produce if name == "INVALID_TRANSACTION_TIMEOUT" => Expected::Refused,
         Target::Produce if never_heals || PRODUCER_ENDS.contains(&name) => Expected::Ends,
         Target::Produce if matches!(name, "DUPLICATE_SEQUENCE_NUMBER" | "UNKNOWN_PRODUCER_ID") => {
             Expected::Untrue

@@ -72,6 +72,11 @@ pub(crate) fn run(case: &Case) -> Outcome {
     let start = Instant::now();
     world.produce(0..RECORDS_BEFORE);
     let is_at_start = case.target.is_at_start();
+    // The writer of these records is a producer as well.
+    let is_of_writers = case.target == Target::InitProducerId;
+    if is_of_writers {
+        world.produce(RECORDS_BEFORE..RECORDS);
+    }
     if is_at_start {
         case.push(&world.kafka);
     }
@@ -82,14 +87,13 @@ pub(crate) fn run(case: &Case) -> Outcome {
     let mut engine = match world.engine(order) {
         Ok(engine) => engine,
         // Refused before it began: that is said, too.
-        Err(sentence) if order == Order::Together => {
-            world.produce(RECORDS_BEFORE..RECORDS);
-            return world.conclude(Some(sentence), start);
-        }
+        Err(sentence) if is_of_writers => return world.conclude(Some(sentence), start),
         Err(sentence) => panic!("the broker answers what opening asks: {sentence}"),
     };
     if is_at_start {
-        world.produce(RECORDS_BEFORE..RECORDS);
+        if !is_of_writers {
+            world.produce(RECORDS_BEFORE..RECORDS);
+        }
     } else {
         turn_until(&mut engine, case, |it| it.process_mut().count.get() >= PROCESSED_BEFORE);
         // A writer's requests must not meet the errors that are meant for the engine's.
