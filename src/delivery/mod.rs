@@ -363,7 +363,7 @@ impl Delivery {
         );
         slot.pending -= 1;
         if !accepted {
-            slot.stage = refused(slot.stage);
+            slot.stage = slot.stage.refused();
         }
         if slot.pending > 0 {
             return Acknowledged::Waiting;
@@ -494,9 +494,4 @@ impl Delivery {
             self.withdraw(id);
         }
     }
-}
-
-fn refused(stage: SlotStage) -> SlotStage {
-    debug_assert!(matches!(stage, SlotStage::Emitting | SlotStage::Refused | SlotStage::Rejecting));
-    SlotStage::Refused
 }

@@ -100,6 +100,15 @@ pub(crate) enum SlotStage {
     Settled,
 }
 
+impl SlotStage {
+    /// After a result or a letter was refused.
+    pub(crate) fn refused(self) -> SlotStage {
+        use SlotStage::*;
+        debug_assert!(matches!(self, Emitting | Refused | Rejecting));
+        Refused
+    }
+}
+
 /// No slot: the end of a chain.
 pub(crate) const NO_SLOT: u32 = u32::MAX;
 const ABSENT: u32 = u32::MAX;

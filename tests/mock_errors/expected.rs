@@ -3,8 +3,8 @@
 //! What is not named heals: librdkafka or the engine asks again. A source that only an operator can
 //! help (credentials, rights, names, settings) ends the run. Of a write, the broker's word counts:
 //! what it would take later is sent again, what is not to be mended by waiting becomes a dead
-//! letter. A transaction that fails is taken back, and its producer replaced where it has to be, but
-//! not for ever where the broker says again and again that another has its name.
+//! letter. A transaction that fails is taken back, and its producer replaced where it has to be,
+//! but not for ever where the broker says again and again that another has its name.
 
 use super::{Form, Target};
 
