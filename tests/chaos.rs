@@ -13,9 +13,15 @@ mod support;
 
 use std::time::Instant;
 
-use chaos_rig::{Chaos, Guarantee, load::Load, members::Deed, tell};
+use chaos_rig::{
+    Chaos, Guarantee,
+    load::Load,
+    members::Deed,
+    records::{Fate, fate, number_in},
+    tell,
+};
 use extent::choose;
-use support::kafka::Kafka;
+use support::{kafka::Kafka, message::Message};
 
 /// A guarantee, and what it is put through. What is not listed adds nothing for it.
 macro_rules! promised {
@@ -91,4 +97,21 @@ fn poison_among_many(guarantee: Guarantee) {
         [sum(|it| it.polled), sum(|it| it.emitted), sum(|it| it.skipped), sum(|it| it.rejected)],
         [total, books.emitted, books.skipped, books.dead]
     );
+    come_home(kafka, &chaos, total);
+}
+
+/// Every dead letter's record is replayed once, however often that is asked for.
+fn come_home(kafka: &Kafka, chaos: &Chaos, total: u64) {
+    let home = format!("{}-home", chaos.pipeline.input);
+    kafka.create_topic(&home, 24);
+    for _ in 0..2 {
+        let ended = chaos.pipeline.start(&["replay", "--to", &home]).wait();
+        assert_eq!(ended.status, Some(0), "{}", ended.log);
+    }
+    let at_home = kafka.read(&home);
+    let number = |it: &Message| number_in(it.value.as_deref().expect("a payload"));
+    let mut numbers: Vec<u64> = at_home.iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    let dead: Vec<u64> = (0..total).filter(|it| fate(*it) == Fate::Dead).collect();
+    assert!(numbers == dead, "{} of {} letters came home", numbers.len(), dead.len());
 }

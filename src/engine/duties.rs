@@ -429,7 +429,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let commit = ahead || self.delivery.wants_commit();
         let due = if commit { self.commit_due.min(self.publish_due) } else { self.publish_due };
         // A sink without room keeps those that wait aside, too.
-        let look = self.waiting.due().filter(|_| self.outbox.is_empty());
+        let may_look = self.outbox.is_empty() && !self.transaction.holds();
+        let look = self.waiting.due().filter(|_| may_look);
         self.clock.nanos(now, look.map_or(due, |look| look.min(due)))
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! While a transaction is open, results are handed over as ever. When it is due it closes: nothing
 //! more is handed over, and once all of it is acknowledged the source commits it with the
-//! positions, on a thread of its own. The turn goes on polling and processing meanwhile; results
-//! gather in the outbox and begin the next transaction. Within a partition records wait for each
+//! positions, on a thread of its own. Records are polled all the time, and processed while the
+//! commit is under way; results gather in the outbox and begin the next transaction. Within a partition records wait for each
 //! other, so that the positions cover every result that was handed over, and no other.
 //!
 //! Whatever goes wrong takes the transaction back: readers never see its results, and its input
@@ -100,15 +100,12 @@ impl Transaction {
         self.stage == Stage::Open
     }
 
-    /// True while results only gather.
-    #[inline]
-    pub(super) fn is_closed(&self) -> bool {
-        matches!(self.stage, Stage::Closing(_) | Stage::Committing)
+    /// True while nothing may be processed, whatever is due.
+    pub(super) fn holds(&self) -> bool {
+        matches!(self.stage, Stage::Closing(_) | Stage::Aborting(_))
     }
 
-    /// True while nothing may be processed.
-    #[inline]
-    pub(super) fn is_taken_back(&self) -> bool {
+    fn is_taken_back(&self) -> bool {
         matches!(self.stage, Stage::Aborting(_))
     }
 
@@ -156,16 +153,28 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         recorded + self.step_transaction(now, is_due)
     }
 
+    /// While it is open and not due; while it closes nothing, so that what was processed before the
+    /// cut is what it commits; while it is committed results gather.
+    pub(super) fn may_process_in_transaction(&self, now: Ticks) -> bool {
+        match self.transaction.stage {
+            Stage::Open => self.outbox.is_empty() && !self.is_to_be_closed(now >= self.commit_due),
+            Stage::Committing => true,
+            Stage::Closing(_) | Stage::Aborting(_) => false,
+        }
+    }
+
+    fn is_to_be_closed(&self, is_due: bool) -> bool {
+        let has_some = self.transaction.has_results || self.delivery.wants_commit();
+        // A suspect that was taken after all is kept at once.
+        let is_due =
+            is_due || self.meter.is_full_of_uncommitted() || self.transaction.has_suspects();
+        has_some && is_due
+    }
+
     fn step_transaction(&mut self, now: Ticks, is_due: bool) -> usize {
         match self.transaction.stage {
             Stage::Open => {
-                let has_some = self.transaction.has_results || self.delivery.wants_commit();
-                // A suspect that was taken after all is kept at once.
-                let is_due = is_due
-                    || self.meter.is_full_of_uncommitted()
-                    || self.transaction.has_suspects();
-                // Processed is then handed over: what is counted before the cut is committed by it.
-                if !is_due || !has_some || !self.outbox.is_empty() {
+                if !self.is_to_be_closed(is_due) || !self.outbox.is_empty() {
                     return 0;
                 }
                 self.commit_due = Ticks(now.0 + self.clock.ticks(self.options.commit_interval_ns));

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::{Clock, Ticks, WallOffset},
     delivery::{Admission, Delivery, Order, Sequence, dead_letter::Letter},
-    limits::{CUT_LETTER_BYTES, GATHERED_RESULTS_MAX, PARTITIONS_MAX},
+    limits::{CUT_LETTER_BYTES, GATHERED_RESULTS_MAX, PARTITIONS_MAX, SUSPECTS_MAX},
     measure::Regime,
     observe::HotSide,
     pipeline::Mark,
@@ -134,8 +134,12 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         process: P,
         hot: HotSide,
         control: Control,
-        options: Options,
+        mut options: Options,
     ) -> Engine<C, S, K, P> {
+        if options.order == Order::Together {
+            // All that a turn hands over can be remembered, should it be refused.
+            options.batch = options.batch.min(SUSPECTS_MAX);
+        }
         let now = clock.now();
         let gathered = if options.order == Order::Together { GATHERED_RESULTS_MAX } else { 0 };
         let entries = 3 * options.batch + gathered;
@@ -228,7 +232,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         }
         let is_idle = self.is_paused && !self.finishes_waiting();
         self.waiting.tell_time(now, is_idle);
-        if !is_idle && self.may_process() {
+        if !is_idle && self.may_process(now) {
             work += self.take_records();
             work += self.process_waiting(now);
             work += self.process_ready();
@@ -243,9 +247,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     }
 
     /// Results of a turn are handed over before others are made, except while they gather.
-    fn may_process(&self) -> bool {
-        let has_room = self.outbox.is_empty() || self.transaction.is_closed();
-        has_room && !self.transaction.is_taken_back()
+    fn may_process(&self, now: Ticks) -> bool {
+        match self.transaction.is_used() {
+            true => self.may_process_in_transaction(now),
+            false => self.outbox.is_empty(),
+        }
     }
 
     fn regime(&self, work: usize) -> Regime {

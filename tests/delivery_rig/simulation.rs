@@ -372,15 +372,29 @@ fn written(broker: &Broker) -> HashMap<Id, Fate> {
     fates
 }
 
+/// Exactly once each record is counted in the transaction that commits it, whatever was taken back.
+fn check_books(hot: &mut HotSide) {
+    let counters = hot.counters();
+    let (emitted, skipped) = (counters.emitted, counters.skipped.total());
+    let rejected = counters.rejected.total();
+    let books = format!("{} polled: {emitted}, {skipped}, {rejected}", counters.polled);
+    assert_eq!(counters.polled, emitted + skipped + rejected, "{books}");
+}
+
 pub(crate) fn run(seed: u64, is_hasty: bool, mut hot: HotSide) -> HotSide {
     let mut simulation = Simulation::new(seed);
     simulation.is_hasty = is_hasty;
+    // Of this schedule only.
+    hot.counters().clear();
     for _ in 0..simulation.random.random_range(1..=3) {
         let steps = simulation.random.random_range(1..=150);
         hot = simulation.session(hot, steps);
     }
     hot = simulation.finish(hot);
     simulation.check_at_most_once();
+    if simulation.order == Order::Together {
+        check_books(&mut hot);
+    }
     simulation.check_letters();
     hot
 }

@@ -201,6 +201,14 @@ pub(super) fn is_about_content(code: Code) -> bool {
     )
 }
 
+/// Whether the client itself refuses a result before it is part of anything.
+pub(super) fn is_of_the_call(code: Code) -> bool {
+    use Code::*;
+    let is_local =
+        matches!(code, RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION | RD_KAFKA_RESP_ERR__INVALID_ARG);
+    is_local || is_about_content(code)
+}
+
 /// Why one result was refused.
 pub(super) fn refusal(code: Code) -> Refusal {
     use Code::*;

@@ -88,6 +88,8 @@ pub(super) struct Offsets {
 struct Shared {
     jobs: ArrayQueue<Job>,
     stranded: ArrayQueue<Lost>,
+    /// The group waits for an answer, and takes whatever is unassigned for it.
+    is_owed: AtomicBool,
     answers: ArrayQueue<Answer>,
     troubles: ArrayQueue<Trouble>,
     end: AtomicBool,
@@ -111,6 +113,7 @@ impl Offsets {
         let shared = Arc::new(Shared {
             jobs: ArrayQueue::new(JOBS_MAX),
             stranded: ArrayQueue::new(PARTITIONS_MAX),
+            is_owed: AtomicBool::new(false),
             answers: ArrayQueue::new(PARTITIONS_MAX + JOBS_MAX),
             troubles: ArrayQueue::new(JOBS_MAX),
             end: AtomicBool::new(false),
@@ -136,6 +139,14 @@ impl Offsets {
         let is_taken = self.shared.stranded.push(lost).is_ok();
         self.awake.unpark();
         is_taken
+    }
+
+    /// Says whether the group waits for an answer that is not given yet: meanwhile nothing is set
+    /// right.
+    pub(super) fn owe(&self, yes: bool) {
+        if self.shared.is_owed.swap(yes, Ordering::AcqRel) && !yes {
+            self.awake.unpark();
+        }
     }
 
     /// The next answer. Never blocks.
@@ -231,7 +242,7 @@ impl Worker {
                 continue;
             }
             self.hear_stranded();
-            let is_idle = self.waiting.is_empty() && self.stranded.is_empty();
+            let is_idle = self.waiting.is_empty() && !self.may_set_right();
             let now = Instant::now();
             match self.retry_at {
                 _ if is_idle && self.ground.bounds.are_settled() => thread::park(),
@@ -309,7 +320,10 @@ impl Worker {
             self.perform_all();
             self.fetch(&resolved)
         });
-        let result = started.and(self.set_one_right());
+        let result = match self.may_set_right() {
+            true => started.and(self.set_one_right()),
+            false => started,
+        };
         self.retry_at = result.is_err().then(|| Instant::now() + RETRY_AFTER);
         self.tell_of(result);
     }

@@ -342,8 +342,8 @@ impl Sink for KafkaSink {
             }
             Err(Code::RD_KAFKA_RESP_ERR__QUEUE_FULL) => Err(SendError::Full),
             Err(code) => {
-                // Of its own size the client itself is the judge, and the transaction unharmed.
-                let aborts = self.exchange.is_some() && !faults::is_about_content(code);
+                // What the client itself refuses leaves the transaction unharmed.
+                let aborts = self.exchange.is_some() && !faults::is_of_the_call(code);
                 let refusal = self.refusal(code, topic_handle);
                 Err(SendError::Refused(Refusal { aborts, ..refusal }))
             }

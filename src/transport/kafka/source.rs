@@ -204,6 +204,13 @@ impl KafkaSource {
     /// back is being finished, and those behind it wait with it. Another one can come meanwhile:
     /// partitions of a deleted topic are taken back whatever else is under way.
     fn answer_group(&mut self) {
+        self.answer_what_may_be();
+        if let Some(offsets) = &self.offsets {
+            offsets.owe(!self.owed.is_empty());
+        }
+    }
+
+    fn answer_what_may_be(&mut self) {
         if self.is_transacting {
             return;
         }

@@ -25,7 +25,7 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 use super::{
     client::Client,
     faults,
-    native::{self, OK, PartitionList, failure, millis},
+    native::{self, OK, PartitionEntry, PartitionList, Queue, failure, millis},
     transactional::{CALL_TIMEOUT, Exchange, Recipe, TransactionalProducer, begin},
     wake::Wake,
 };
@@ -33,6 +33,12 @@ use crate::{transport::Trouble, verdict::Sentence};
 
 /// Before what failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// How long one attempt at another producer may take.
+const REPLACEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// All that was produced and is not acknowledged.
+const PURGE_ALL: i32 = rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT;
 
 /// How long the end of a run waits for an open transaction to be aborted.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
@@ -161,7 +167,12 @@ impl Worker {
             let _ = self.shared.done.push(done);
             self.shared.wake.signal();
         }
-        // So that readers need not wait for the timeout of what is open.
+        // So that readers need not wait for the timeout of what is open. Nobody else takes reports
+        // any more, and without that the call waits for them.
+        let reports = Queue::main(&self.producer);
+        // SAFETY: the client is live.
+        unsafe { rd::rd_kafka_purge(self.producer.handle(), PURGE_ALL) };
+        while reports.next_event(RETRY_AFTER).is_some() {}
         // SAFETY: the client is live; the error is ours, and nothing is left to be done about it.
         let _ = unsafe {
             let producer = self.producer.handle();
@@ -251,10 +262,7 @@ impl Worker {
     fn replace_producer(&mut self) -> Result<(), Trouble> {
         self.note_fence()?;
         // SAFETY: the client is live. Its reports then come, and the sink can let it go.
-        unsafe {
-            let flags = rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT;
-            rd::rd_kafka_purge(self.producer.handle(), flags);
-        }
+        unsafe { rd::rd_kafka_purge(self.producer.handle(), PURGE_ALL) };
         let text = match self.producer.fatal_code() {
             OK => Sentence::from("the topics' limits may have changed"),
             _ => self.producer.fatal_trouble().text,
@@ -262,7 +270,7 @@ impl Worker {
         let reason = text.as_str();
         tracing::warn!(event = "producer.replaced", reason, "a new producer goes on");
         loop {
-            match self.recipe.make((CALL_TIMEOUT, &self.shared.end)) {
+            match self.recipe.make((REPLACEMENT_TIMEOUT, &self.shared.end)) {
                 Ok(producer) => {
                     self.producer = Arc::clone(&producer.client);
                     self.exchange.offer(producer);
@@ -307,6 +315,15 @@ impl Worker {
                 Ok(()) => break,
                 // The group has taken all of them from us, and is about to say so.
                 Err(_) if self.is_left_behind() => break,
+                // It is not fetched: the broker does not have where it was.
+                Err(Code::RD_KAFKA_RESP_ERR__STATE) => {
+                    let is_it = |it: &&PartitionEntry| it.code() != OK;
+                    let entry = positions.entries().iter().find(is_it);
+                    let topic = entry.map_or(c"", |it| it.topic()).to_string_lossy();
+                    let number = entry.map_or(-1, PartitionEntry::partition);
+                    let offset = entry.map_or(-1, PartitionEntry::offset);
+                    return Err(cannot_go_back(&topic, number, offset));
+                }
                 Err(code) if !faults::heals(code) => return Err(self.trouble(code, "going back")),
                 Err(_) => {
                     self.unless_ending()?;
@@ -348,6 +365,17 @@ impl Worker {
             false => Ok(()),
         }
     }
+}
+
+/// A partition cannot be read again from where the last commit left it: the run ends, and the next
+/// one tells what is missing.
+pub(super) fn cannot_go_back(topic: &str, number: i32, offset: i64) -> Trouble {
+    let text = Sentence::format(format_args!(
+        "{topic}[{number}] cannot go back to offset {offset} in this run, because the broker said \
+         meanwhile that it is out of range; start it again, and it tells what is missing"
+    ));
+    let code = faults::name_of(Code::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
+    Trouble { peer: "source", code, text, heals: false }
 }
 
 fn check(code: Code) -> Result<(), Code> {

@@ -4,7 +4,7 @@
 //! A partition in which nothing is missing after all is read again from its position: a broker that
 //! was about to lose the lead, or had just won it, can say so.
 
-use std::{thread, time::Duration};
+use std::{sync::atomic::Ordering, thread, time::Duration};
 
 use super::{Answer, CALL_TIMEOUT, Change, Fault, Fetched, Queue, RETRY_AFTER, Worker};
 use crate::{
@@ -30,6 +30,11 @@ impl Worker {
         while let Some(lost) = self.shared.stranded.pop() {
             self.stranded.push_back(Stranded { lost, resume_at: None });
         }
+    }
+
+    /// True if there is one to be set right, and it may be.
+    pub(super) fn may_set_right(&self) -> bool {
+        !self.stranded.is_empty() && !self.shared.is_owed.load(Ordering::Acquire)
     }
 
     /// Sets one partition right. One that resists goes behind the others.

@@ -5,12 +5,12 @@ use std::{ffi::c_void, time::Duration};
 
 use rdkafka::bindings as rd;
 
-use super::{Code, KafkaSource, OK, Told, native, place_of};
+use super::{Code, KafkaSource, OK, State, Told, native, place_of};
 use crate::{
     record::PartitionId,
     transport::kafka::{
         native::{PartitionList, c_name},
-        transactions::{Done, Transactions},
+        transactions::{self, Done, Transactions},
     },
 };
 
@@ -77,6 +77,15 @@ impl KafkaSource {
     pub(super) fn take_back(&mut self, positions: &[(PartitionId, i64)]) {
         let Some(transactions) = &self.transactions else { return };
         assert!(!self.is_transacting, "one transaction at a time: the last has no answer yet");
+        let is_stranded = |it: &&(PartitionId, i64)| self.assignment.state(it.0) == State::Stranded;
+        if let Some((partition, offset)) = positions.iter().find(is_stranded) {
+            // Where it goes on is about to be found out, for another position than that.
+            let (topic, number) = self.assignment.place(*partition);
+            let topic = &self.topics[usize::from(topic)].name;
+            let trouble = transactions::cannot_go_back(topic, number, *offset);
+            self.events.push_back(Told::Aborted(Err(trouble)));
+            return;
+        }
         let mut list = PartitionList::new();
         for &(partition, offset) in positions {
             let (topic, number) = self.assignment.place(partition);
