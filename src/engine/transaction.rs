@@ -3,8 +3,9 @@
 //! While a transaction is open, results are handed over as ever. When it is due it closes: nothing
 //! more is handed over, and once all of it is acknowledged the source commits it with the
 //! positions, on a thread of its own. Records are polled all the time, and processed while the
-//! commit is under way; results gather in the outbox and begin the next transaction. Within a partition records wait for each
-//! other, so that the positions cover every result that was handed over, and no other.
+//! commit is under way; results gather in the outbox and begin the next transaction. Within a
+//! partition records wait for each other, so that the positions cover every result that was handed
+//! over, and no other.
 //!
 //! Whatever goes wrong takes the transaction back: readers never see its results, and its input
 //! comes again. A result that the broker refused cannot be dead-lettered in the transaction that it

@@ -43,6 +43,12 @@ mod stranded;
 /// How long to wait before what failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
+/// The end of a fetch undoes, some time after it was asked for, that a partition's records come to
+/// our queue, also where the next fetch was asked for meanwhile. Nothing is lost by that: they wait
+/// in the partition's own. So that is said again, so often and for so long.
+const FORWARD_EVERY: Duration = Duration::from_millis(50);
+const FORWARD_FOR: Duration = Duration::from_secs(10);
+
 /// Jobs that can wait; the group gives one at a time.
 const JOBS_MAX: usize = 16;
 
@@ -213,6 +219,8 @@ struct Worker {
     waiting: Vec<Place>,
     /// Fetched, as far as librdkafka knows.
     fetched: Vec<Fetched>,
+    /// Fetched since a moment ago, and until when their records are forwarded anew.
+    settling: Vec<(Place, Instant)>,
     /// Fetched no more: the broker does not have their position.
     stranded: VecDeque<Stranded>,
     retry_at: Option<Instant>,
@@ -229,6 +237,7 @@ impl Worker {
             commits: 0,
             waiting: Vec::new(),
             fetched: Vec::new(),
+            settling: Vec::new(),
             stranded: VecDeque::new(),
             retry_at: None,
             told: None,
@@ -244,8 +253,14 @@ impl Worker {
             self.hear_stranded();
             let is_idle = self.waiting.is_empty() && !self.may_set_right();
             let now = Instant::now();
+            self.forward_again(now);
             match self.retry_at {
-                _ if is_idle && self.ground.bounds.are_settled() => thread::park(),
+                _ if is_idle && self.ground.bounds.are_settled() => {
+                    match self.settling.is_empty() {
+                        true => thread::park(),
+                        false => thread::park_timeout(FORWARD_EVERY),
+                    }
+                }
                 Some(at) if now < at => thread::park_timeout(at - now),
                 _ => self.try_to_start(),
             }
@@ -275,6 +290,7 @@ impl Worker {
         for place in self.places(event) {
             self.waiting.retain(|it| *it != place);
             self.stranded.retain(|it| it.lost.place != place);
+            self.settling.retain(|it| it.0 != place);
             if self.forget(place).is_some() {
                 list.add(self.topic(place), place.1, 0);
             }
@@ -419,11 +435,12 @@ impl Worker {
         let mut list = PartitionList::new();
         for it in &wanted {
             list.add(self.topic(it.place), it.place.1, it.offset);
-            let records = Queue::partition(&self.ground.client, self.topic(it.place), it.place.1);
             // Before the fetch starts: it leaves a queue alone that was forwarded by us.
-            records.forward_to(&self.ground.data);
+            self.forward(it.place);
         }
         self.change(&list, Change::Assign)?;
+        let until = Instant::now() + FORWARD_FOR;
+        self.settling.extend(wanted.iter().map(|it| (it.place, until)));
         let mut asked: Option<(u16, Rc<Inquiry>)> = None;
         for it in &wanted {
             let Resolved { place, offset: position, mark, .. } = *it;

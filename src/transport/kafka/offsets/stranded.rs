@@ -4,9 +4,15 @@
 //! A partition in which nothing is missing after all is read again from its position: a broker that
 //! was about to lose the lead, or had just won it, can say so.
 
-use std::{sync::atomic::Ordering, thread, time::Duration};
+use std::{
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
 
-use super::{Answer, CALL_TIMEOUT, Change, Fault, Fetched, Queue, RETRY_AFTER, Worker};
+use super::{
+    Answer, CALL_TIMEOUT, Change, FORWARD_FOR, Fault, Fetched, Queue, RETRY_AFTER, Worker,
+};
 use crate::{
     config::settings::OnGap,
     transport::kafka::{
@@ -25,6 +31,17 @@ pub(super) struct Stranded {
 }
 
 impl Worker {
+    /// Has the records of a partition come to our queue; what waits in its own is moved.
+    pub(super) fn forward(&self, place: Place) {
+        let records = Queue::partition(&self.ground.client, self.topic(place), place.1);
+        records.forward_to(&self.ground.data);
+    }
+
+    pub(super) fn forward_again(&mut self, now: Instant) {
+        self.settling.iter().for_each(|(place, _)| self.forward(*place));
+        self.settling.retain(|(_, until)| now < *until);
+    }
+
     /// Takes in what the hot thread handed over.
     pub(super) fn hear_stranded(&mut self) {
         while let Some(lost) = self.shared.stranded.pop() {
@@ -97,10 +114,8 @@ impl Worker {
 
     fn fetch_again(&mut self, place: Place, offset: i64) -> Result<(), Fault> {
         self.change(&self.one(place, offset), Change::Assign)?;
-        // After the call: the end of the fetch before has undone what was set up then. What has
-        // come meanwhile waits in the partition's own queue, and is moved.
-        let records = Queue::partition(&self.ground.client, self.topic(place), place.1);
-        records.forward_to(&self.ground.data);
+        self.forward(place);
+        self.settling.push((place, Instant::now() + FORWARD_FOR));
         self.fetched.push(Fetched { place, identity: self.inquire(place.0) });
         Ok(())
     }

@@ -88,7 +88,8 @@ impl KafkaSource {
         let cause = Cause::of(message.error_text());
         let Some(place) = place_of(&mut self.topics, message) else { return true };
         let Some(partition) = self.assignment.find(place) else { return true };
-        if self.assignment.state(partition) == State::Starting {
+        // Stranded: of the fetch from another position, the word of which is still to be heard.
+        if matches!(self.assignment.state(partition), State::Starting | State::Stranded) {
             return false;
         }
         let (Some(offsets), Some(position)) = (&self.offsets, self.assignment.strand(place)) else {
