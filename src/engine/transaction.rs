@@ -154,8 +154,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         recorded + self.step_transaction(now, is_due)
     }
 
-    /// While it is open and not due; while it closes nothing, so that what was processed before the
-    /// cut is what it commits; while it is committed results gather.
+    /// Whether a record may be processed now: while the transaction is open and not due. While it
+    /// closes nothing is processed, so that it commits what was processed before the cut; while it
+    /// is committed results gather.
     pub(super) fn may_process_in_transaction(&self, now: Ticks) -> bool {
         match self.transaction.stage {
             Stage::Open => self.outbox.is_empty() && !self.is_to_be_closed(now >= self.commit_due),

@@ -19,7 +19,7 @@ use super::{
     faults,
     fields::{Fields, OwnHeaders},
     metadata,
-    native::{ANY_PARTITION, Event, OK, PartitionList, Queue, Topic, c_name, millis, text_at},
+    native::{ANY_PARTITION, Event, OK, PartitionList, Queue, Topic, c_name, failure, millis},
     rights,
 };
 use crate::{
@@ -315,19 +315,11 @@ impl AtomicWriter {
     ) -> Result<(), NotWritten> {
         let deadline = Instant::now() + STEP_TIMEOUT;
         loop {
-            let error = call(self.client.handle());
-            if error.is_null() {
-                return Ok(());
-            }
-            // SAFETY: the error is live, ours, and used by nobody else; its text is copied.
-            let (code, text, is_retriable) = unsafe {
-                let code = rd::rd_kafka_error_code(error);
-                let text = Sentence::from(text_at(rd::rd_kafka_error_string(error)));
-                let is_retriable = rd::rd_kafka_error_is_retriable(error) != 0;
-                rd::rd_kafka_error_destroy(error);
-                (code, text, is_retriable)
-            };
-            if !is_retriable || Instant::now() >= deadline {
+            // SAFETY: the error, if there is one, is live, ours, and used by nobody else.
+            let outcome = unsafe { failure(call(self.client.handle())) };
+            let Err(failure) = outcome else { return Ok(()) };
+            if !failure.is_retriable || Instant::now() >= deadline {
+                let (code, text) = (failure.code, failure.text);
                 return Err(match self.is_fenced(code) {
                     true => NotWritten::Fenced,
                     false => NotWritten::Trouble(self.trouble(what, code, text.as_str())),
@@ -355,17 +347,9 @@ impl AtomicWriter {
 
     /// What a code against one result means for the transaction.
     fn failed(&self, code: Code) -> NotWritten {
-        use Code::*;
         let refusal = faults::refusal(code);
-        let is_of_result = refusal.too_large
-            || matches!(
-                code,
-                RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP
-                    | RD_KAFKA_RESP_ERR_INVALID_RECORD
-                    | RD_KAFKA_RESP_ERR_INVALID_MSG
-                    | RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE
-                    | RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION
-            );
+        let is_of_result =
+            refusal.is_about_content || code == Code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
         if self.is_fenced(code) {
             NotWritten::Fenced
         } else if is_of_result {
@@ -385,9 +369,7 @@ impl AtomicWriter {
                     | Code::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING
             )
         };
-        // SAFETY: the client is live; no text is asked for.
-        let fatal = unsafe { rd::rd_kafka_fatal_error(self.client.handle(), ptr::null_mut(), 0) };
-        is_fencing(code) || is_fencing(fatal)
+        is_fencing(code) || is_fencing(self.client.fatal_code())
     }
 }
 
