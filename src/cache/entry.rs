@@ -36,6 +36,9 @@ pub(super) struct Header {
     watch: Watch,
 }
 
+/// As much of an entry as is asked for ahead of a lookup: the header, a key and a value of sixteen.
+const NEAR_BYTES: usize = size_of::<Header>() + 32;
+
 /// A value is shorter than 1 GiB; Redis allows half of that.
 const LENGTH_BITS: u32 = 30;
 const LENGTH_MASK: u32 = (1 << LENGTH_BITS) - 1;
@@ -92,6 +95,14 @@ impl Entry {
     /// Where it is.
     pub(super) fn address(self) -> NonNull<Header> {
         self.0
+    }
+
+    /// Asks the CPU to bring what a lookup reads near: the header, and the bytes behind it. Blocks
+    /// are not aligned to cache lines, so half of the short entries stand in two.
+    #[inline]
+    pub(super) fn approach(self) {
+        prefetch(self.0.as_ptr());
+        prefetch(self.0.as_ptr().wrapping_byte_add(NEAR_BYTES - 1));
     }
 
     /// The key.

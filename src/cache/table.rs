@@ -40,7 +40,7 @@ use self::{
 };
 use super::{
     cells::HugePages,
-    entry::{Entry, prefetch},
+    entry::Entry,
     epoch::Epoch,
     slots::{KeyHash, KeyHasher, Slots, Word},
     sync::{Arc, AtomicPtr, Mutex, discard},
@@ -198,7 +198,7 @@ impl Reader {
                 return;
             }
             if let Some(entry) = word.entry_like(hash) {
-                return prefetch(entry.address().as_ptr());
+                return entry.approach();
             }
         }
     }

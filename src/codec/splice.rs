@@ -135,10 +135,8 @@ impl Splicer<'_> {
                 continue;
             }
             if let Step::Name { json, .. } = &self.tree.branch(*child).segment {
-                if !std::mem::replace(empty, false) {
-                    self.out.push(b',');
-                }
-                self.out.extend_from_slice(json);
+                let skipped = usize::from(std::mem::replace(empty, false));
+                self.out.extend_from_slice(&json[skipped..]);
                 self.made(*child);
             }
         }

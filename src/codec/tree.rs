@@ -54,7 +54,7 @@ struct Field {
 
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The name in quotes and a colon, as it is written where the field is made.
+    /// A comma, the name in quotes and a colon, as they are written where the field is made.
     Name {
         json: Box<[u8]>,
     },
@@ -152,7 +152,7 @@ impl PathTree {
             Segment::Name(name) => {
                 above.fields.push(Field { name: Name::new(name), path: id });
                 above.lengths |= 1 << (name.len() % 64);
-                let mut json = Vec::new();
+                let mut json = vec![b','];
                 push_text(&mut json, name.as_bytes());
                 json.push(b':');
                 Step::Name { json: json.into() }

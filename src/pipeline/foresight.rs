@@ -6,6 +6,8 @@
 //! same name deeper down, white space, an escape) brings a line near that nobody needs, and no
 //! more: nothing is ever decided by it.
 
+use std::cell::Cell;
+
 use memchr::memmem::Finder;
 
 use crate::{
@@ -31,8 +33,9 @@ pub(super) struct Foresight {
 enum From {
     /// The record's own key.
     RecordKey,
-    /// What stands behind these bytes.
-    Behind(Box<Finder<'static>>),
+    /// What stands behind these bytes; and where they stood last: records of one topic resemble
+    /// each other, so they are looked for there first.
+    Behind(Box<Finder<'static>>, Cell<usize>),
 }
 
 impl Foresight {
@@ -43,7 +46,8 @@ impl Foresight {
             Expression::Record(Field::Key) => From::RecordKey,
             Expression::Event(path) => match tree.path(*path).segments.as_slice() {
                 [Segment::Name(name)] => {
-                    From::Behind(Box::new(Finder::new(&opening(name)).into_owned()))
+                    let finder = Finder::new(&opening(name)).into_owned();
+                    From::Behind(Box::new(finder), Cell::new(0))
                 }
                 _ => return None,
             },
@@ -57,10 +61,15 @@ impl Foresight {
     pub(super) fn guess<'a>(&self, record: &Record<'a>) -> Option<&'a [u8]> {
         match &self.from {
             From::RecordKey => record.key,
-            From::Behind(finder) => {
+            From::Behind(finder, last) => {
                 let value = record.value?;
                 let near = &value[..value.len().min(LOOK_BYTES_MAX)];
-                let rest = &near[finder.find(near)? + finder.needle().len()..];
+                let needle = finder.needle();
+                let there = near.get(last.get()..);
+                if !there.is_some_and(|it| it.starts_with(needle)) {
+                    last.set(finder.find(near)?);
+                }
+                let rest = &near[last.get() + needle.len()..];
                 rest.get(..memchr::memchr(b'"', rest)?)
             }
         }
@@ -83,9 +92,8 @@ mod tests {
         record::{Headers, PartitionId},
     };
 
-    fn guess(name: &str, value: &str) -> Option<String> {
-        let from = From::Behind(Box::new(Finder::new(&opening(name)).into_owned()));
-        let record = Record {
+    fn record(value: &str) -> Record<'_> {
+        Record {
             partition: PartitionId(0),
             topic: "t",
             partition_number: 0,
@@ -95,21 +103,37 @@ mod tests {
             value: Some(value.as_bytes()),
             headers: Headers::NONE,
             arrived: Ticks(0),
-        };
-        let own = Foresight { table: 0, from: From::RecordKey };
-        assert_eq!(own.guess(&record), Some(&b"k"[..]));
-        let guess = Foresight { table: 0, from }.guess(&record);
-        guess.map(|it| String::from_utf8(it.to_vec()).unwrap())
+        }
+    }
+
+    fn behind(name: &str) -> Foresight {
+        let finder = Finder::new(&opening(name)).into_owned();
+        Foresight { table: 0, from: From::Behind(Box::new(finder), Cell::new(0)) }
     }
 
     #[test]
-    fn a_text_field_is_found_and_nothing_else_is_an_error() {
-        assert_eq!(guess("key", r#"{"id":"1","key":"user7","v":1}"#).unwrap(), "user7");
-        assert_eq!(guess("a\"b", r#"{"a\"b":"x"}"#).unwrap(), "x");
-        for value in ["", "{}", r#"{"key":7}"#, r#"{"key":"cut off"#, r#"{"key" : "x"}"#] {
-            assert_eq!(guess("key", value), None, "{value}");
-        }
+    fn a_text_field_is_found_wherever_the_last_one_stood() {
+        let own = Foresight { table: 0, from: From::RecordKey };
+        assert_eq!(own.guess(&record("")), Some(&b"k"[..]));
+        assert_eq!(behind("a\"b").guess(&record(r#"{"a\"b":"x"}"#)), Some(&b"x"[..]));
+        let foresight = behind("key");
         let far = format!(r#"{{"a":"{}","key":"x"}}"#, "y".repeat(LOOK_BYTES_MAX));
-        assert_eq!(guess("key", &far), None);
+        let near = format!(r#"{{"a":"{}","key":"x"}}"#, "y".repeat(LOOK_BYTES_MAX - 20));
+        let cases = [
+            (r#"{"id":"1","key":"user7","v":1}"#, Some("user7")),
+            (r#"{"id":"2","key":"user8","v":1}"#, Some("user8")),
+            (r#"{"key":"x","id":1}"#, Some("x")),
+            ("", None),
+            ("{}", None),
+            (r#"{"key":7}"#, None),
+            (r#"{"key":"cut off"#, None),
+            (r#"{"key" : "x"}"#, None),
+            (near.as_str(), Some("x")),
+            (far.as_str(), None),
+            (r#"{"key":"x","id":1}"#, Some("x")),
+        ];
+        for (value, key) in cases {
+            assert_eq!(foresight.guess(&record(value)), key.map(str::as_bytes), "{value}");
+        }
     }
 }

@@ -370,7 +370,11 @@ fn fill_in<'p>(
 ) -> Result<(), Stop<'p>> {
     for piece in pieces {
         match piece {
-            Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
+            // What stands between two holes is a single byte most of the time.
+            Piece::Literal(text) => match text.as_bytes() {
+                [byte] => out.push(*byte),
+                bytes => out.extend_from_slice(bytes),
+            },
             Piece::Hole(hole) => {
                 let operand = scope.evaluate(hole, made);
                 let operand = operand.map_err(|failure| Stop::Operand(failure, hole))?;
