@@ -1,10 +1,10 @@
-//! What each guarantee costs, on a real Kafka: records a second, CPU, latency, and drains.
+//! What each guarantee costs, on a real Kafka: throughput, CPU, latency, transactions, drains.
 //!
 //! The same pipeline (names) with each guarantee and several commit intervals. They take turns
 //! within a round, and are compared pair by pair over rounds, because machines drift. Uses the
 //! Kafka of `HOTSPUR_TEST_KAFKA`, else `scripts/kafka`'s, which it starts and stops if it does not
 //! run. Prints Markdown, and ends with 1 if a promise is broken. `-- --quick` takes a few minutes
-//! and proves nothing; `-- bulk`, `-- loop` or `-- drains` does one part.
+//! and proves nothing; `-- bulk`, `-- loop`, `-- cycles` or `-- drains` does one part.
 
 #[path = "rig/broker.rs"]
 mod broker;
@@ -12,6 +12,8 @@ mod broker;
 mod circumstances;
 #[path = "../tests/support/cluster.rs"]
 mod cluster;
+#[path = "rig/cycles.rs"]
+mod cycles;
 #[path = "rig/drains.rs"]
 mod drains;
 #[path = "rig/open_loop.rs"]
@@ -58,6 +60,7 @@ struct Plan {
     bulk_rounds: usize,
     loop_rounds: usize,
     loop_length: Duration,
+    cycle_rounds: usize,
     drain_rounds: usize,
 }
 
@@ -66,6 +69,7 @@ const WHOLE: Plan = Plan {
     bulk_rounds: 9,
     loop_rounds: 6,
     loop_length: Duration::from_secs(6),
+    cycle_rounds: 3,
     drain_rounds: 11,
 };
 const QUICK: Plan = Plan {
@@ -73,6 +77,7 @@ const QUICK: Plan = Plan {
     bulk_rounds: 1,
     loop_rounds: 1,
     loop_length: Duration::from_secs(2),
+    cycle_rounds: 1,
     drain_rounds: 1,
 };
 
@@ -113,6 +118,9 @@ const CASES: [Case; 7] = [
 const PROMISED: usize = 6;
 const DRAINED: [usize; 3] = [1, 3, 5];
 
+/// Those whose transactions are looked at.
+const CYCLED: [usize; 3] = [4, 5, 6];
+
 impl Case {
     fn system(self) -> System {
         System::Hotspur { profile: "balanced", idle: "park", delivery: self.delivery }
@@ -145,7 +153,7 @@ impl Case {
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let has = |word: &str| arguments.iter().any(|it| it == word);
-    let all = !["bulk", "loop", "drains"].iter().any(|it| has(it));
+    let all = !["bulk", "loop", "cycles", "drains"].iter().any(|it| has(it));
     let plan = if has("--quick") { QUICK } else { WHOLE };
     println!("# Guarantees on a real Kafka\n\n{}", circumstances::circumstances());
     let mut is_kept = true;
@@ -165,6 +173,9 @@ fn main() -> ExitCode {
     }
     if all || has("loop") {
         show_loops(&broker, &plan, &built);
+    }
+    if all || has("cycles") {
+        show_cycles(&broker, &plan, &built);
     }
     if all || has("drains") {
         is_kept &= show_drains(&broker, &plan, &built);
@@ -298,6 +309,35 @@ impl open_loop::Figures {
             late: self.missed_slots as f64,
         }
     }
+}
+
+fn show_cycles(broker: &Broker, plan: &Plan, built: &[usize]) {
+    println!("## Transactions under {} records/s\n", drains::RATE);
+    println!(
+        "Medians of {} rounds of {:?}. Stall: from when a transaction closes until all that was \
+         handed over in it is acknowledged; nothing is processed meanwhile. Commit: from when it \
+         is asked for until it is answered; records are processed meanwhile. Busy: requests that \
+         librdkafka made again because the broker still ended the transaction before \
+         (CONCURRENT_TRANSACTIONS).\n",
+        plan.cycle_rounds, plan.loop_length
+    );
+    println!(
+        "| guarantee | transactions/s | stall p50 ms | p99 | p99.9 | commit p50 ms | p99 | p99.9 \
+         | busy a transaction |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    );
+    for case in CYCLED.into_iter().filter(|it| built.contains(it)) {
+        let Case { name, delivery, .. } = CASES[case];
+        let delivery = format!("{delivery}{}", cycles::WITH_WORDS).leak();
+        let system = System::Hotspur { profile: "balanced", idle: "park", delivery };
+        let run = |_| cycles::run(broker, system, plan.loop_length);
+        let runs: Vec<_> = (0..plan.cycle_rounds).map(run).collect();
+        let of = |figure: &dyn Fn(&cycles::Figures) -> f64| median(runs.iter().map(figure));
+        print!("| {name} | {:.1}", of(&|it| it.rate));
+        (0..3).for_each(|at| print!(" | {:.2}", of(&|it| it.stall_us[at] / 1e3)));
+        (0..3).for_each(|at| print!(" | {:.2}", of(&|it| it.commit_us[at] / 1e3)));
+        println!(" | {:.2} |", of(&|it| it.busy));
+    }
+    println!();
 }
 
 type Drain = fn(&Broker, System) -> Duration;

@@ -52,12 +52,13 @@ pub(crate) fn revoke(broker: &Broker, system: System) -> Duration {
     })
 }
 
-fn under_load(
+/// Starts it, waits until it has warmed up under `RATE` records a second, and acts on it.
+pub(crate) fn under_load<T>(
     broker: &Broker,
     system: System,
     partitions: i32,
-    act: impl FnOnce(&Places, Process, &Path) -> Duration,
-) -> Duration {
+    act: impl FnOnce(&Places, Process, &Path) -> T,
+) -> T {
     let input = broker.create_topic_of("drain-in", partitions);
     let output = broker.create_topic("drain-out");
     let places = Places {
@@ -70,6 +71,7 @@ fn under_load(
     let mut process = system.start(Steps::Names, &places, folder.path()).expect("a processor");
     let is_over = AtomicBool::new(false);
     let took = thread::scope(|scope| {
+        let _end = End(&is_over);
         scope.spawn(|| load(&places, &is_over));
         let deadline = Instant::now() + PATIENCE;
         while broker.end_offset(&output) < WARM {
@@ -77,13 +79,20 @@ fn under_load(
             assert!(Instant::now() < deadline, "no results under load");
             thread::sleep(PORTION);
         }
-        let took = act(&places, process, folder.path());
-        is_over.store(true, Ordering::Relaxed);
-        took
+        act(&places, process, folder.path())
     });
     broker.delete_topic(&input);
     broker.delete_topic(&output);
     took
+}
+
+/// The load ends with what it is for, also where that panics.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// An open loop.

@@ -110,7 +110,7 @@ pub(crate) fn run(broker: &Broker, system: System, rate: u64, length: Duration) 
     figures.process_ns = used.process_cpu_ns as f64 / count as f64;
     figures.hot_ns = used.hot_cpu_ns as f64 / count as f64;
     figures.hot_switches = used.hot_voluntary_switches as f64 / count as f64;
-    figures.transit_us = transit(&folder.path().join("out"));
+    figures.transit_us = percentiles(&folder.path().join("out"), "transit");
     broker.delete_topic(&input);
     broker.delete_topic(&output);
     figures
@@ -227,9 +227,10 @@ fn due_in(payload: &[u8]) -> u64 {
 }
 
 /// Reads hotspur's own percentiles of `transit`, which it wrote as it ended.
-fn transit(folder: &Path) -> Option<[f64; 3]> {
+pub(crate) fn percentiles(folder: &Path, span: &str) -> Option<[f64; 3]> {
     let files = fs::read_dir(folder).ok()?.flatten().map(|it| it.path());
-    let file = files.into_iter().find(|it| it.to_string_lossy().ends_with(".transit.hgrm"))?;
+    let ending = format!(".{span}.hgrm");
+    let file = files.into_iter().find(|it| it.to_string_lossy().ends_with(&ending))?;
     let text = fs::read_to_string(file).ok()?;
     let rows: Vec<(f64, f64)> = text
         .lines()

@@ -49,8 +49,14 @@ impl Meter {
         }
     }
 
-    /// It was committed at `now`.
-    pub(crate) fn commit_books(&mut self, clock: &impl Clock, now: Ticks) {
+    /// All that was handed over in it is acknowledged; nothing was processed meanwhile.
+    pub(crate) fn transaction_closed(&mut self, clock: &impl Clock, since: Ticks, now: Ticks) {
+        self.hot.record(Span::TransactionStall, clock.nanos(since, now));
+    }
+
+    /// It was committed at `now`, which was asked for at `since`.
+    pub(crate) fn commit_books(&mut self, clock: &impl Clock, since: Ticks, now: Ticks) {
+        self.hot.record(Span::TransactionCommit, clock.nanos(since, now));
         if let Some(books) = &mut self.books {
             books.commit(clock, now, &mut self.hot);
         }

@@ -61,6 +61,8 @@ struct Suspect {
 pub(super) struct Transaction {
     is_used: bool,
     stage: Stage,
+    /// When it went over to that stage.
+    since: Ticks,
     /// Something was handed over since the last commit.
     has_results: bool,
     /// To be taken back once the commit under way is answered.
@@ -80,6 +82,7 @@ impl Transaction {
         Transaction {
             is_used,
             stage: Stage::Open,
+            since: Ticks(0),
             has_results: false,
             is_unwanted: false,
             alone: None,
@@ -182,6 +185,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 self.commit_due = Ticks(now.0 + self.clock.ticks(self.options.commit_interval_ns));
                 let patience = self.clock.ticks(self.options.transaction_timeout_ns);
                 self.transaction.stage = Stage::Closing(Ticks(now.0 + patience));
+                self.transaction.since = now;
                 self.meter.close_books();
                 1 + self.commit_when_acknowledged(now)
             }
@@ -211,7 +215,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         match self.delivery.begin_commit() {
             Some((ticket, positions)) => {
                 self.source.commit(ticket, positions);
-                self.transaction.stage = Stage::Committing;
+                self.meter.transaction_closed(&self.clock, self.transaction.since, now);
+                (self.transaction.stage, self.transaction.since) = (Stage::Committing, now);
             }
             // Of partitions that are no longer ours.
             None if self.transaction.has_results => self.abort("no position goes with its results"),
@@ -243,7 +248,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             Ok(()) => {
                 self.transaction.has_results = false;
                 self.transaction.size_refusals = 0;
-                self.meter.commit_books(&self.clock, now);
+                self.meter.commit_books(&self.clock, self.transaction.since, now);
                 let (delivery, owned) = (&self.delivery, &self.owned);
                 self.transaction.suspects.retain(|it| {
                     owned.contains(&it.partition) && !delivery.is_committed(it.partition, it.offset)

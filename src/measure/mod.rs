@@ -85,7 +85,7 @@ impl fmt::Display for Stage {
     }
 }
 
-/// What has a histogram: a stage, or one of the two totals.
+/// What has a histogram: a stage, one of the two totals, or a part of a transaction's cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Span {
     /// One stage.
@@ -94,21 +94,27 @@ pub enum Span {
     Transit,
     /// Origin to the last stage: the sum.
     EndToEnd,
+    /// Exactly once: a transaction closes → all of it is acknowledged. Nothing is processed.
+    TransactionStall,
+    /// Exactly once: its commit is asked for → answered. Records are processed meanwhile.
+    TransactionCommit,
 }
 
 impl Span {
     /// How many there are.
-    pub const COUNT: usize = Stage::ALL.len() + 2;
+    pub const COUNT: usize = Stage::ALL.len() + 4;
 
-    /// All spans: the stages in the order of a record's path, then the totals.
+    /// All spans: the stages in the order of a record's path, then the others.
     pub const ALL: [Span; Span::COUNT] = {
-        let mut all = [Span::EndToEnd; Span::COUNT];
+        let mut all = [Span::Transit; Span::COUNT];
         let mut index = 0;
         while index < Stage::ALL.len() {
             all[index] = Span::Stage(Stage::ALL[index]);
             index += 1;
         }
-        all[index] = Span::Transit;
+        all[index + 1] = Span::EndToEnd;
+        all[index + 2] = Span::TransactionStall;
+        all[index + 3] = Span::TransactionCommit;
         all
     };
 
@@ -119,6 +125,8 @@ impl Span {
             Span::Stage(stage) => stage as usize,
             Span::Transit => Stage::ALL.len(),
             Span::EndToEnd => Stage::ALL.len() + 1,
+            Span::TransactionStall => Stage::ALL.len() + 2,
+            Span::TransactionCommit => Stage::ALL.len() + 3,
         }
     }
 
@@ -128,6 +136,8 @@ impl Span {
             Span::Stage(stage) => stage.name(),
             Span::Transit => "transit",
             Span::EndToEnd => "end_to_end",
+            Span::TransactionStall => "transaction_stall",
+            Span::TransactionCommit => "transaction_commit",
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 const QUANTILES: [(&str, f64); 5] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
 
-const SPAN_WIDTH: usize = 14;
+const SPAN_WIDTH: usize = 18;
 const COUNT_WIDTH: usize = 15;
 const VALUE_WIDTH: usize = 10;
 
@@ -213,15 +213,15 @@ mod tests {
         let took = Duration::from_secs(10);
         let summary = Summary { total, took, labels, files: Vec::new() };
         let expected = "\
-latency                 count       p50       p90       p99     p99.9    p99.99       max
-parse                  10,000   5.00 us   9.01 us   9.90 us   9.99 us   10.0 us   10.0 us
-end_to_end             10,000   5.00 ms   9.00 ms   9.90 ms   9.99 ms   10.0 ms   10.0 ms
+latency                     count       p50       p90       p99     p99.9    p99.99       max
+parse                      10,000   5.00 us   9.01 us   9.90 us   9.99 us   10.0 us   10.0 us
+end_to_end                 10,000   5.00 ms   9.00 ms   9.90 ms   9.99 ms   10.0 ms   10.0 ms
 
-polled                 10,000  1000 a second
-emitted                 9,998  processed 9,998, orders.dead 1
-skipped                     1  table_miss 1
-dead-lettered               1  not_json 1
-hot thread      idle 75.0 %, working 25.0 %
+polled                     10,000  1000 a second
+emitted                     9,998  processed 9,998, orders.dead 1
+skipped                         1  table_miss 1
+dead-lettered                   1  not_json 1
+hot thread          idle 75.0 %, working 25.0 %
 ";
         assert_eq!(summary.to_string(), expected);
     }
@@ -236,6 +236,6 @@ hot thread      idle 75.0 %, working 25.0 %
         assert!(text.contains("\nskewed "), "{text}");
         assert!(text.contains("\nrefused "), "{text}");
         assert!(!text.contains("no origin"), "{text}");
-        assert!(text.contains("end_to_end                  0         -"), "{text}");
+        assert!(text.contains("end_to_end                      0         -"), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! What a batch for a topic may hold at most, by the topic's own settings, and whether a result can
 //! be in one. Asking waits for the answer: not for the hot thread.
 
-use std::{ffi::CString, ptr, slice, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, ffi::CString, ptr, slice, sync::Arc, time::Duration};
 
 use rdkafka::bindings::{self as rd, rd_kafka_ResourceType_t as ResourceType};
 
@@ -55,7 +55,8 @@ pub(super) fn values(
         return None;
     }
     let replies = Queue::new(client);
-    let names: Vec<_> = topics.iter().map(|it| c_name(it)).collect();
+    // Brokers answer once for a topic, and librdkafka takes a question asked twice for a fault.
+    let names: BTreeSet<_> = topics.iter().map(|it| c_name(it)).collect();
     // SAFETY: the names are copied; the request takes its own copies of the resources; no options
     // are the defaults.
     unsafe {
