@@ -10,6 +10,16 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 #[inline]
 pub fn push_text(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
+    if is_clean(text) {
+        out.extend_from_slice(text);
+    } else {
+        push_escaped(out, text);
+    }
+    out.push(b'"');
+}
+
+#[cold]
+fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     while let Some(at) = first_to_escape(rest) {
         out.extend_from_slice(&rest[..at]);
@@ -17,10 +27,19 @@ pub fn push_text(out: &mut Vec<u8>, text: &[u8]) {
         rest = &rest[at + 1..];
     }
     out.extend_from_slice(rest);
-    out.push(b'"');
 }
 
+/// True if nothing needs an escape. The last eight bytes are looked at as one word, some of them
+/// once more, so that a text of eight or more leaves none to be gone through singly.
 #[inline]
+fn is_clean(text: &[u8]) -> bool {
+    let is_clean = |word: &[u8; 8]| !holds_escape(u64::from_le_bytes(*word));
+    match text.last_chunk() {
+        Some(last) => is_clean(last) && text.as_chunks().0.iter().all(is_clean),
+        None => !text.iter().any(|byte| needs_escape(*byte)),
+    }
+}
+
 fn first_to_escape(text: &[u8]) -> Option<usize> {
     let (words, tail) = text.as_chunks::<8>();
     let clean = words.iter().take_while(|word| !holds_escape(u64::from_le_bytes(**word))).count();
