@@ -21,6 +21,9 @@ use super::{
     sync::{AtomicPtr, Watch, dealloc},
 };
 
+#[cfg(target_os = "linux")]
+const SWITCH: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
+
 /// Smaller arrays have no use for a huge page.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
 
@@ -135,13 +138,18 @@ unsafe fn advise(_block: *mut u8, _bytes: usize) -> Result<(), String> {
 /// The kernel takes the advice also where it will never follow it.
 #[cfg(all(target_os = "linux", not(miri)))]
 fn switched_off() -> Option<String> {
-    let switch = "/sys/kernel/mm/transparent_hugepage/enabled";
-    match std::fs::read_to_string(switch) {
-        Ok(choice) if choice.contains("[never]") => {
-            Some(format!("{switch} says never; write madvise there"))
+    off_by(std::fs::read_to_string(SWITCH).ok().as_deref())
+}
+
+/// Whether what the switch says is a refusal. A kernel without huge pages has no switch.
+#[cfg(target_os = "linux")]
+fn off_by(choice: Option<&str>) -> Option<String> {
+    match choice {
+        Some(choice) if choice.contains("[never]") => {
+            Some(format!("{SWITCH} says never; write madvise there"))
         }
-        Ok(_) => None,
-        Err(_) => Some("this kernel was built without them".to_owned()),
+        Some(_) => None,
+        None => Some("this kernel was built without them".to_owned()),
     }
 }
 
@@ -172,5 +180,32 @@ mod tests {
         let cells = Cells::new(2 * HUGE_PAGE_BYTES / size_of::<Cell>(), &mut huge_pages);
         assert_eq!(cells.start.addr().get() % HUGE_PAGE_BYTES, 0);
         assert_ne!(huge_pages, HugePages::NotAsked);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_switch_that_says_never_is_a_refusal_and_so_is_none() {
+        let never = off_by(Some("always madvise [never]\n")).unwrap();
+        assert!(never.contains(SWITCH) && never.contains("write madvise there"), "{never}");
+        assert!(off_by(None).unwrap().contains("built without"));
+        assert_eq!(off_by(Some("always [madvise] never\n")), None);
+        assert_eq!(off_by(Some("[always] madvise never\n")), None);
+    }
+
+    #[cfg(all(target_os = "linux", not(miri)))]
+    #[test]
+    fn what_the_kernel_refuses_is_told_with_its_reason() {
+        let mut block = vec![0_u8; 2 * HUGE_PAGE_BYTES];
+        // SAFETY: the bytes are one live block; that they begin within a page is what is refused.
+        let refused = unsafe { advise(block.as_mut_ptr().wrapping_add(1), HUGE_PAGE_BYTES) };
+        assert!(refused.unwrap_err().starts_with("the kernel refused them: "));
+    }
+
+    #[test]
+    fn a_table_that_is_refused_them_works_and_keeps_the_reason() {
+        let mut huge_pages = HugePages::Refused("for a test".to_owned());
+        let cells = Cells::new(2 * HUGE_PAGE_BYTES / size_of::<Cell>(), &mut huge_pages);
+        assert!(cells.at(0).load(Ordering::Relaxed).is_null());
+        assert_eq!(huge_pages, HugePages::Refused("for a test".to_owned()));
     }
 }

@@ -104,6 +104,40 @@ fn a_broker_that_is_killed_under_load_is_missed_and_found_again() {
     assert_none_lost(&results, &(0..20_000).collect::<Vec<_>>());
 }
 
+/// A static member whose session ends while nobody can be asked has no name until it has joined
+/// again. Whatever it says without one is taken for another process's word.
+#[test]
+fn a_static_member_outlives_an_outage_longer_than_its_session() {
+    let mut kafka = victim();
+    for guarantee in ["at-least-once", "exactly-once"] {
+        let pipeline = Pipeline::names(&kafka)
+            .set("delivery.guarantee", guarantee)
+            .set("instance", "place-1")
+            .missed_soon()
+            .property("group.instance.id", "place-1");
+        pipeline.create_topics(&kafka, 2);
+        let hotspur = pipeline.run();
+        hotspur.await_assigned();
+        let load = Load::start(&kafka, &pipeline.input, names(0..20_000));
+        kafka.reader(&pipeline.output).await_count(2_000);
+        kafka.kill();
+        hotspur.await_event("group.lost");
+        // Commits that were wanted meanwhile were tried, and tried again.
+        let lost = Instant::now();
+        await_true("some tries", || lost.elapsed() > Duration::from_secs(4));
+        kafka.restart();
+        load.finish();
+        kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
+        let results = kafka.read(&pipeline.output);
+        hotspur.stop();
+        let all = (0..20_000).collect::<Vec<_>>();
+        match guarantee {
+            "exactly-once" => assert_each_once(&results, &all),
+            _ => assert_none_lost(&results, &all),
+        }
+    }
+}
+
 #[test]
 fn a_broker_that_freezes_under_load_holds_the_run_within_its_bounds() {
     let kafka = victim();

@@ -1,4 +1,6 @@
 //! A redis-server of the test's own, in memory, on a port that it keeps when it is restarted.
+//!
+//! `HOTSPUR_TEST_REDIS_SERVER` names another program that takes the same arguments, as Valkey's.
 
 use std::process::Stdio;
 
@@ -97,7 +99,8 @@ impl Redis {
 }
 
 fn launch(port: u16, folder: &TempDir) -> Process {
-    Process::start("redis-server", |command| {
+    let server = std::env::var("HOTSPUR_TEST_REDIS_SERVER");
+    Process::start(server.as_deref().unwrap_or("redis-server"), |command| {
         command
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
             .arg(folder.path())

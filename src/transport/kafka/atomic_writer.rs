@@ -19,7 +19,10 @@ use super::{
     faults,
     fields::{Fields, OwnHeaders},
     metadata,
-    native::{ANY_PARTITION, Event, OK, PartitionList, Queue, Topic, c_name, failure, millis},
+    native::{
+        ANY_PARTITION, Event, GroupMetadata, OK, PartitionList, Queue, Topic, c_name, failure,
+        millis,
+    },
     rights,
 };
 use crate::{
@@ -68,23 +71,14 @@ pub enum NotWritten {
 pub struct AtomicWriter {
     topics: Vec<Topic>,
     names: Vec<String>,
-    group: Group,
+    /// Whose the positions are: a group without members.
+    group: GroupMetadata,
     reports: Box<[*const rd_kafka_message_t]>,
     in_flight: usize,
     refused: Option<Code>,
     id: String,
     events: Queue,
     client: Arc<Client>,
-}
-
-/// Who the offsets in a transaction belong to: a group without members.
-struct Group(*mut rd::rd_kafka_consumer_group_metadata_t);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // SAFETY: owned and destroyed once.
-        unsafe { rd::rd_kafka_consumer_group_metadata_destroy(self.0) }
-    }
 }
 
 impl AtomicWriter {
@@ -119,13 +113,10 @@ impl AtomicWriter {
         let client = Client::start(&settings.for_writing(), &plan).map_err(NotWritten::Trouble)?;
         metadata::reach_unless(&client, &settings.brokers, timeout, stop)
             .map_err(NotWritten::Trouble)?;
-        let group_name = c_name(group);
-        // SAFETY: the name is copied.
-        let group = unsafe { rd::rd_kafka_consumer_group_metadata_new(group_name.as_ptr()) };
         let writer = AtomicWriter {
             topics: Vec::new(),
             names: Vec::new(),
-            group: Group(group),
+            group: GroupMetadata::named(group),
             reports: vec![ptr::null(); REPORTS_MAX].into_boxed_slice(),
             in_flight: 0,
             refused: None,
@@ -203,7 +194,7 @@ impl AtomicWriter {
         for (partition, offset) in positions {
             list.add(&name, *partition, *offset);
         }
-        let (list, group) = (list.handle(), self.group.0);
+        let (list, group) = (list.handle(), self.group.handle());
         self.step("handing a group's offsets to a transaction", |client| {
             let wait = millis(CALL_TIMEOUT);
             // SAFETY: client, list and group are live, and are read during the call only.

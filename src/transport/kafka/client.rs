@@ -144,6 +144,12 @@ impl Client {
         self.trouble(code, text.as_str())
     }
 
+    /// True for a member of a group that has left it behind.
+    pub(super) fn has_lost_assignment(&self) -> bool {
+        // SAFETY: the client is live.
+        unsafe { rd::rd_kafka_assignment_lost(self.handle()) != 0 }
+    }
+
     /// The error after which this client is of no more use; none if it is of use.
     pub(super) fn fatal_code(&self) -> Code {
         // SAFETY: the client is live; no text is wanted.

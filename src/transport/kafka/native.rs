@@ -100,6 +100,46 @@ pub(super) fn c_name(name: &str) -> CString {
     CString::new(name.replace('\0', "")).unwrap_or_default()
 }
 
+/// Whom positions in a transaction are committed for: a group, and which of its members.
+pub(super) struct GroupMetadata(NonNull<rd::rd_kafka_consumer_group_metadata_t>);
+
+impl GroupMetadata {
+    /// A group without members.
+    pub(super) fn named(group: &str) -> GroupMetadata {
+        // SAFETY: the name is copied.
+        GroupMetadata::own(unsafe {
+            rd::rd_kafka_consumer_group_metadata_new(c_name(group).as_ptr())
+        })
+    }
+
+    /// The member that a consumer is at present.
+    pub(super) fn of(consumer: &Client) -> GroupMetadata {
+        // SAFETY: the client is live, and a member of a group, so that there is such an object.
+        GroupMetadata::own(unsafe { rd::rd_kafka_consumer_group_metadata(consumer.handle()) })
+    }
+
+    fn own(metadata: *mut rd::rd_kafka_consumer_group_metadata_t) -> GroupMetadata {
+        GroupMetadata(NonNull::new(metadata).expect("a group has metadata"))
+    }
+
+    /// Below zero where the group has not said yet, or has left the member behind.
+    pub(super) fn generation(&self) -> i32 {
+        // SAFETY: the object is live.
+        unsafe { rd::rd_kafka_consumer_group_metadata_generation_id(self.handle()) }
+    }
+
+    pub(super) fn handle(&self) -> *mut rd::rd_kafka_consumer_group_metadata_t {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for GroupMetadata {
+    fn drop(&mut self) {
+        // SAFETY: owned and destroyed once.
+        unsafe { rd::rd_kafka_consumer_group_metadata_destroy(self.handle()) }
+    }
+}
+
 /// An event queue.
 pub(super) struct Queue {
     handle: NonNull<rd::rd_kafka_queue_t>,

@@ -405,15 +405,12 @@ impl Worker {
         self.commits += 1;
         let (client, ticket) = (self.ground.client.handle(), self.commits as *mut _);
         let what = format_args!("the commit of the group's start");
+        if self.ground.client.has_lost_assignment() {
+            return check(Code::RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST, what);
+        }
+        let queue = self.replies.handle();
         // SAFETY: client, list and queue are live; the list is copied.
-        let code = unsafe {
-            if rd::rd_kafka_assignment_lost(client) != 0 {
-                Code::RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST
-            } else {
-                let queue = self.replies.handle();
-                rd::rd_kafka_commit_queue(client, list.handle(), queue, None, ticket)
-            }
-        };
+        let code = unsafe { rd::rd_kafka_commit_queue(client, list.handle(), queue, None, ticket) };
         check(code, what)?;
         while let Some(reply) = self.replies.next_event(CALL_TIMEOUT) {
             // An answer to a commit that was given up is passed over.

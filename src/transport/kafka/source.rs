@@ -184,8 +184,7 @@ impl KafkaSource {
     }
 
     fn on_revoke(&mut self, event: &Event) {
-        // SAFETY: the client is live.
-        let is_lost = unsafe { rd::rd_kafka_assignment_lost(self.client.handle()) } != 0;
+        let is_lost = self.client.has_lost_assignment();
         let from = self.named.len();
         for place in places(&self.topics, event) {
             self.named.extend(self.assignment.revoke(place, is_lost));

@@ -25,7 +25,7 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 use super::{
     client::Client,
     faults,
-    native::{self, OK, PartitionEntry, PartitionList, Queue, failure, millis},
+    native::{self, GroupMetadata, OK, PartitionEntry, PartitionList, Queue, failure, millis},
     transactional::{CALL_TIMEOUT, Exchange, Recipe, TransactionalProducer, begin},
     wake::Wake,
 };
@@ -185,14 +185,14 @@ impl Worker {
     }
 
     fn commit(&self, positions: &PartitionList) -> Result<(), Trouble> {
-        let group = Group::of(&self.consumer)?;
+        let group = membership(&self.consumer)?;
         let producer = self.producer.handle();
         // SAFETY: clients, list and metadata are live; the errors are ours.
         self.until_decided("positions", || unsafe {
             failure(rd::rd_kafka_send_offsets_to_transaction(
                 producer,
                 positions.handle(),
-                group.0,
+                group.handle(),
                 millis(CALL_TIMEOUT),
             ))
         })?;
@@ -314,7 +314,7 @@ impl Worker {
             match self.try_to_go_back(&mut positions) {
                 Ok(()) => break,
                 // The group has taken all of them from us, and is about to say so.
-                Err(_) if self.is_left_behind() => break,
+                Err(_) if self.consumer.has_lost_assignment() => break,
                 // It is not fetched: the broker does not have where it was.
                 Err(Code::RD_KAFKA_RESP_ERR__STATE) => {
                     let is_it = |it: &&PartitionEntry| it.code() != OK;
@@ -354,11 +354,6 @@ impl Worker {
         positions.entries().iter().try_for_each(|it| check(it.code()))
     }
 
-    fn is_left_behind(&self) -> bool {
-        // SAFETY: the client is live.
-        unsafe { rd::rd_kafka_assignment_lost(self.consumer.handle()) != 0 }
-    }
-
     fn unless_ending(&self) -> Result<(), Trouble> {
         match self.is_ending() {
             true => Err(self.trouble(Code::RD_KAFKA_RESP_ERR__DESTROY, "the run ends")),
@@ -382,31 +377,14 @@ fn check(code: Code) -> Result<(), Code> {
     if code == OK { Ok(()) } else { Err(code) }
 }
 
-/// The group's words for who we are: its name, the member and the generation.
-struct Group(*mut rd::rd_kafka_consumer_group_metadata_t);
-
-impl Group {
-    /// A member that was left behind has no name any more, and a broker would take its positions
-    /// for those of one who needs none.
-    fn of(consumer: &Client) -> Result<Group, Trouble> {
-        // SAFETY: the client is live, and a member of a group, so that there is such an object.
-        let group = Group(unsafe { rd::rd_kafka_consumer_group_metadata(consumer.handle()) });
-        // SAFETY: client and object are live.
-        let (generation, is_lost) = unsafe {
-            let lost = rd::rd_kafka_assignment_lost(consumer.handle()) != 0;
-            (rd::rd_kafka_consumer_group_metadata_generation_id(group.0), lost)
-        };
-        if generation < 0 || is_lost {
-            let code = Code::RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST;
-            return Err(consumer.trouble(code, "the group has left this member behind"));
-        }
-        Ok(group)
+/// The group's words for who we are: its name, the member and the generation. A member that was left
+/// behind has no name any more, and a broker would take its positions for those of one who needs
+/// none.
+fn membership(consumer: &Client) -> Result<GroupMetadata, Trouble> {
+    let group = GroupMetadata::of(consumer);
+    if group.generation() < 0 || consumer.has_lost_assignment() {
+        let code = Code::RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST;
+        return Err(consumer.trouble(code, "the group has left this member behind"));
     }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // SAFETY: owned and destroyed once.
-        unsafe { rd::rd_kafka_consumer_group_metadata_destroy(self.0) }
-    }
+    Ok(group)
 }

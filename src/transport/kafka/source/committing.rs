@@ -48,7 +48,13 @@ impl KafkaSource {
         }
     }
 
+    /// A member that the group has left behind has no name any more: a commit without one, under a
+    /// `group.instance.id`, is taken for a second process of that id, after which librdkafka's
+    /// client is of no more use. Its partitions are lost, as the next event will say.
     fn commit_alone(&self, ticket: u64) -> Code {
+        if self.client.has_lost_assignment() {
+            return Code::RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST;
+        }
         let (client, list) = (self.client.handle(), self.commits.handle());
         // SAFETY: client, list and queue are live; the list is copied.
         unsafe {
