@@ -13,7 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 /// A point in time on this process's clock, in ticks of unknown length.
@@ -54,6 +54,20 @@ impl TscClock {
         let nanos_per_tick = ((u128::from(nanos) << FRACTION_BITS) / u128::from(span)) as u64;
         TscClock { clock, ticks_per_second, nanos_per_tick }
     }
+
+    /// True if ticks are the CPU's own counter; else they are the system's monotonic clock, which
+    /// counts nanoseconds: no counter is that exact.
+    pub fn is_counter(&self) -> bool {
+        self.ticks_per_second != 1_000_000_000
+    }
+
+    /// Where its ticks come from, and how many there are in a second.
+    pub fn describe(&self) -> String {
+        match self.is_counter() {
+            true => format!("TSC at {:.4} GHz", self.ticks_per_second as f64 / 1e9),
+            false => "the system's monotonic clock (no invariant TSC on this host)".to_owned(),
+        }
+    }
 }
 
 impl Default for TscClock {
@@ -77,6 +91,61 @@ impl Clock for TscClock {
     fn ticks(&self, nanos: u64) -> u64 {
         (u128::from(nanos) * u128::from(self.ticks_per_second) / 1_000_000_000) as u64
     }
+}
+
+/// How far the tick clock is from the system's monotonic clock over a stretch of time: what it was
+/// calibrated by, and what it may have drifted from since. Not for the hot thread.
+#[derive(Clone, Debug)]
+pub struct ClockCheck {
+    started: (Ticks, Instant),
+    /// Nanoseconds between the two readings of a sample at the start.
+    width_ns: u64,
+}
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClockError {
+    /// Parts in a million that the tick clock runs fast; negative where it runs slow.
+    pub parts_per_million: f64,
+    /// How exactly that is known, in the same parts.
+    pub known_to: f64,
+    /// Over this stretch of time.
+    pub over: Duration,
+}
+
+impl ClockCheck {
+    /// Begins at the present.
+    pub fn new(clock: &impl Clock) -> ClockCheck {
+        let (width_ns, ticks, instant) = sample_monotonic(clock);
+        ClockCheck { started: (ticks, instant), width_ns }
+    }
+
+    /// Compares both clocks since the start.
+    pub fn error(&self, clock: &impl Clock) -> ClockError {
+        let (width_ns, ticks, instant) = sample_monotonic(clock);
+        let over = instant.duration_since(self.started.1);
+        let nanos = over.as_nanos().max(1) as f64;
+        let ours = clock.nanos(self.started.0, ticks) as f64;
+        ClockError {
+            parts_per_million: (ours - nanos) / nanos * 1e6,
+            known_to: (self.width_ns + width_ns) as f64 / nanos * 1e6,
+            over,
+        }
+    }
+}
+
+/// Of five tries the one whose two readings of the tick clock lay closest together: how far apart
+/// they were in nanoseconds, their middle, and the system's clock in between.
+fn sample_monotonic(clock: &impl Clock) -> (u64, Ticks, Instant) {
+    let sample = |_| {
+        let before = clock.now();
+        let instant = Instant::now();
+        let after = clock.now();
+        let width = after.0 - before.0;
+        (clock.nanos(before, after), Ticks(before.0 + width / 2), instant)
+    };
+    let narrowest = (0..5).map(sample).min_by_key(|(width_ns, ..)| *width_ns);
+    narrowest.unwrap_or_else(|| (0, clock.now(), Instant::now()))
 }
 
 /// A clock that stands still until it is moved; a tick is a nanosecond. Clones share their time.
@@ -173,6 +242,22 @@ mod tests {
         let after = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64;
         let slack = 1_000_000;
         assert!(before - slack <= ours && ours <= after + slack, "{before} {ours} {after}");
+    }
+
+    #[test]
+    fn a_check_tells_how_fast_the_tick_clock_runs() {
+        let clock = TscClock::new();
+        let check = ClockCheck::new(&clock);
+        while check.error(&clock).over < Duration::from_millis(20) {}
+        let error = check.error(&clock);
+        let bound = 500.0 + error.known_to;
+        assert!(error.parts_per_million.abs() < bound, "{error:?}");
+        // A clock that stands still loses all of it.
+        let still = ManualClock::default();
+        let check = ClockCheck::new(&still);
+        while check.error(&still).over < Duration::from_micros(10) {}
+        assert_eq!(check.error(&still).parts_per_million, -1e6);
+        assert!(clock.describe().contains(if clock.is_counter() { "TSC at" } else { "system's" }));
     }
 
     #[test]

@@ -89,6 +89,25 @@ pub const LATENCY_NS_MIN: u64 = 1;
 /// … to one hour; what is outside is counted apart.
 pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 
+/// A histogram log that is longer goes on in another file.
+pub const LOG_FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// The slowest records of an interval, which always leave a line.
+pub const SLOWEST_RECORDS: usize = 10;
+
+/// Records of an interval that leave a line at most, the slowest included.
+pub const SLOW_RECORDS_MAX: usize = 100;
+
+/// Stalls of an interval that are kept.
+pub const STALLS_MAX: usize = 64;
+
+/// Two readings of the hot thread's clock this far apart, in nanoseconds, are a stall: some hundred
+/// times what lies between them else.
+pub const STALL_NS_MIN: u64 = 200_000;
+
+/// Changes of regime that are remembered, to say what the hot thread did while a record was slow.
+pub const REGIMES_REMEMBERED: usize = 64;
+
 /// Significant decimal digits of a recorded value.
 pub const LATENCY_DIGITS: u8 = 3;
 

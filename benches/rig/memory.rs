@@ -141,6 +141,7 @@ fn options(settings: &Settings) -> Options {
         streams_headers: settings.dead_letters.streams_headers,
         commit_interval_ns: settings.delivery.commit_interval.as_nanos() as u64,
         transaction_timeout_ns: 1_000_000_000,
+        slow_ns: 1_000_000,
         publish_interval_ns: 100_000_000,
         drain_timeout_ns: settings.engine.drain_timeout.as_nanos() as u64,
     }

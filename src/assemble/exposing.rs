@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use super::{Machine, StartError};
 use crate::{
     cache::TableStatus,
+    clock::TscClock,
     config::{
         Settings,
         settings::{self, OnStale},
@@ -50,7 +51,8 @@ impl Exposing {
 
     /// What the observer needs to know.
     pub(super) fn setup(&self, settings: &Settings) -> Setup {
-        Setup::new(settings, destinations(settings), self.exposed.clone())
+        let clock = TscClock::new().describe();
+        Setup::new(settings, destinations(settings), clock, self.exposed.clone())
     }
 
     /// The tables are loaded, and the hot thread begins.

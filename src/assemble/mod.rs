@@ -401,6 +401,7 @@ fn options(settings: &Settings) -> Options {
         streams_headers: settings.dead_letters.streams_headers,
         commit_interval_ns: nanos(settings.delivery.commit_interval),
         transaction_timeout_ns: nanos(settings.delivery.transaction_timeout),
+        slow_ns: nanos(settings.latency.slow),
         publish_interval_ns: nanos(settings.observe.interval.min(PUBLISH_EVERY)),
         drain_timeout_ns: nanos(settings.engine.drain_timeout),
     }

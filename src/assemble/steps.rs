@@ -128,6 +128,10 @@ impl Process for Steps {
         self.tables.expect_answers()
     }
 
+    fn table_age_ns(&self, now: Ticks) -> Option<u64> {
+        (0..self.tables.len()).filter_map(|table| self.tables.age_ns(table, now)).max()
+    }
+
     fn count(&mut self, counters: &mut Counters) {
         for (lookups, counted) in self.tables.take_lookups().zip(&mut counters.lookups) {
             let Lookups { hits, misses, stale } = lookups;

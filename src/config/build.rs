@@ -273,7 +273,11 @@ impl Builder<'_> {
     fn latency(&self) -> Latency {
         let unit = self.text("latency.unit");
         let nanos = LATENCY_UNITS.iter().find(|(name, _)| *name == unit).map(|(_, nanos)| *nanos);
-        Latency { origin: self.text("latency.origin"), unit_nanos: nanos.unwrap_or(1) }
+        Latency {
+            origin: self.text("latency.origin"),
+            unit_nanos: nanos.unwrap_or(1),
+            slow: self.duration("latency.slow").unwrap_or_default(),
+        }
     }
 
     fn engine(&self) -> Engine {

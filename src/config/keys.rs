@@ -90,6 +90,7 @@ const fn duration(from: Duration, to: Duration) -> Kind {
     Kind::Duration(from, to)
 }
 
+const MICROSECOND: Duration = Duration::from_micros(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 const TEN_MILLISECONDS: Duration = Duration::from_millis(10);
 const HUNDRED_MILLISECONDS: Duration = Duration::from_millis(100);
@@ -204,6 +205,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("steps[].text", Kind::Templates),
     key("latency.origin", Kind::Expression),
     key("latency.unit", Kind::Choice(&["s", "ms", "us", "ns"])),
+    key("latency.slow", duration(MICROSECOND, HOUR)),
     key("latency.stages", Kind::Choice(&["all"])),
     key("engine.core", Kind::Core),
     key("engine.idle", Kind::Choice(&["auto", "spin", "pause", "yield", "park"])),

@@ -381,6 +381,8 @@ pub struct Latency {
     pub origin: String,
     /// `unit` of a number, in nanoseconds.
     pub unit_nanos: u64,
+    /// `slow`: a record that is as long in transit leaves a line.
+    pub slow: Duration,
 }
 
 /// `[engine]`.

@@ -60,7 +60,6 @@ const UNBUILT: &[Unbuilt] = &[
     whole("steps[].window", "the step window", STEPS),
     whole("steps[].sample", "the step sample", STEPS),
     whole("state", "a topic for the state of steps", OMIT),
-    whole("latency.slow", "telling why a record was slow", OMIT),
     some("latency.stages", &["sampled"], "sampling the stages", "use \"all\""),
     whole("measure", "hotspur measure", OMIT),
 ];

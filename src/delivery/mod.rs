@@ -15,7 +15,7 @@ mod gap;
 mod ledger;
 mod ring;
 
-pub use self::ring::{Cut, Sequence, Stamps};
+pub use self::ring::{Cut, Sequence};
 use self::{
     ledger::Ledger,
     ring::{NO_SLOT, Ring, SlotStage},
@@ -23,6 +23,7 @@ use self::{
 use crate::{
     clock::Ticks,
     limits::PARTITIONS_MAX,
+    measure::Stamps,
     record::{PartitionId, Record},
     transport::Token,
     verdict::{RejectClass, Step},
@@ -62,7 +63,7 @@ pub enum Acknowledged {
     /// Other results of the record are on their way.
     Waiting,
     /// All results are acknowledged: it was emitted.
-    Emitted(Stamps),
+    Emitted(Sequence, Stamps),
     /// Its dead letter is acknowledged: it was rejected.
     Rejected(Sequence, RejectClass, Step),
     /// All results are answered and at least one was refused: send a dead letter now.
@@ -373,7 +374,7 @@ impl Delivery {
         }
         let acknowledged = match slot.rejected {
             Some((class, step)) => Acknowledged::Rejected(sequence, class, step),
-            None => Acknowledged::Emitted(slot.stamps),
+            None => Acknowledged::Emitted(sequence, slot.stamps),
         };
         self.settle(sequence);
         acknowledged

@@ -10,6 +10,7 @@
 
 use crate::{
     clock::Ticks,
+    measure::Stamps,
     record::{Headers, PartitionId, Record},
     verdict::{RejectClass, Step},
 };
@@ -68,21 +69,6 @@ impl Cut {
     }
 }
 
-/// Times of one record that later stages are measured against.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stamps {
-    /// Its response arrived.
-    pub arrived: Ticks,
-    /// It was polled.
-    pub polled: Ticks,
-    /// Its last result was written.
-    pub encoded: Ticks,
-    /// Its last result was handed over.
-    pub sent: Ticks,
-    /// Nanoseconds from its origin to its arrival; negative where the origin's clock is ahead.
-    pub source_ns: Option<i64>,
-}
-
 /// How far a record has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotStage {
@@ -124,13 +110,7 @@ const FREE: Slot = Slot {
     next: NO_SLOT,
     offset: 0,
     timestamp_ms: NO_TIMESTAMP,
-    stamps: Stamps {
-        arrived: Ticks(0),
-        polled: Ticks(0),
-        encoded: Ticks(0),
-        sent: Ticks(0),
-        source_ns: None,
-    },
+    stamps: Stamps::NONE,
     letters_refused: 0,
     rejected: None,
     place: Place { start: 0, at: 0 },
@@ -243,7 +223,7 @@ impl Ring {
             next: NO_SLOT,
             offset: record.offset,
             timestamp_ms: record.timestamp_ms.unwrap_or(NO_TIMESTAMP),
-            stamps: Stamps { arrived: record.arrived, polled, ..Stamps::default() },
+            stamps: Stamps { arrived: record.arrived, polled, ..Stamps::NONE },
             letters_refused: 0,
             rejected: None,
             place,

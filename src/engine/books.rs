@@ -11,7 +11,7 @@ use std::mem;
 use crate::{
     clock::{Clock, Ticks},
     limits::UNCOMMITTED_TIMES_MAX,
-    measure::{Counters, Span, Stage},
+    measure::{Age, Counters, Span, Stage},
     observe::HotSide,
 };
 
@@ -21,6 +21,7 @@ const TIMES_PER_TURN_MAX: usize = 4096;
 /// One emitted record.
 #[derive(Clone, Copy, Debug)]
 struct Emitted {
+    age: Age,
     /// Acknowledged at.
     at: Ticks,
     /// Nanoseconds from its origin until then, if that is known.
@@ -74,9 +75,9 @@ impl Books {
     /// A record was acknowledged. Past the bound its times are not kept; none comes there unless
     /// more were in flight than half of it.
     #[inline]
-    pub(super) fn emitted(&mut self, at: Ticks, end_to_end: Option<u64>) {
+    pub(super) fn emitted(&mut self, age: Age, at: Ticks, end_to_end: Option<u64>) {
         if self.emitted.len() < UNCOMMITTED_TIMES_MAX {
-            self.emitted.push(Emitted { at, end_to_end });
+            self.emitted.push(Emitted { age, at, end_to_end });
         }
     }
 
@@ -101,11 +102,11 @@ impl Books {
         let from = self.committed.len().saturating_sub(TIMES_PER_TURN_MAX);
         let times = self.committed.drain(from..);
         let count = times.len();
-        for Emitted { at, end_to_end } in times {
+        for Emitted { age, at, end_to_end } in times {
             let waited = clock.nanos(at, self.committed_at);
-            hot.record(Stage::Commit, waited);
+            hot.record(age, Stage::Commit, waited);
             if let Some(nanos) = end_to_end {
-                hot.record(Span::EndToEnd, nanos + waited);
+                hot.record(age, Span::EndToEnd, nanos + waited);
             }
         }
         count
@@ -134,7 +135,7 @@ mod tests {
         // Processed while the other waits for its acknowledgement.
         books.decided().polled += 2;
         books.acknowledged().emitted += 3;
-        books.emitted(Ticks(1), Some(7));
+        books.emitted(Age::Live, Ticks(1), Some(7));
         clock.advance(5);
         books.commit(&clock, clock.now(), &mut hot);
         assert_eq!((hot.counters().polled, hot.counters().emitted), (3, 3));

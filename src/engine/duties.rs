@@ -2,6 +2,7 @@
 
 use super::{
     Process,
+    meter::{SlowContext, beat},
     phase::{Cause, Ending, Phase},
     transaction::News,
     turn::Engine,
@@ -9,6 +10,7 @@ use super::{
 use crate::{
     clock::{Clock, Ticks},
     delivery::{Acknowledged, Delivery, Order, Sequence},
+    measure::slow::Doing,
     observe::{Notice, RunState},
     record::PartitionId,
     transport::{Refusal, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet},
@@ -170,11 +172,22 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if self.sink.in_flight() == 0 && now < self.publish_due {
             return 0;
         }
-        let Engine { sink, delivery, meter, clock, answers, .. } = self;
+        let context = self.slow_context(now);
+        let Engine { source, sink, delivery, meter, clock, answers, pulse, .. } = self;
         let count = sink.poll_acks(now, &mut |ack| match ack.result {
             Err(refusal) => answers.push(Answer::Refused(ack.token, refusal)),
             Ok(()) => match delivery.answer(ack.token, true) {
-                Acknowledged::Emitted(stamps) => meter.emitted(clock, &stamps, ack.at),
+                Acknowledged::Emitted(sequence, stamps) => {
+                    let is_slow = meter.emitted(clock, &stamps, ack.at);
+                    if is_slow {
+                        // Settled, but nothing was admitted since: its bytes are still there.
+                        let (topic, number) = source.partition(delivery.partition(sequence));
+                        let record = delivery.record(sequence, topic, number);
+                        let taken = pulse.taken(clock);
+                        let stall = pulse.stall_within(stamps.arrived, ack.at);
+                        meter.slow(clock, (&stamps, ack.at), &record, (taken, stall), &context);
+                    }
+                }
                 Acknowledged::Rejected(sequence, class, step) => {
                     meter.rejected(class, step);
                     answers.push(Answer::Rejected(sequence));
@@ -188,6 +201,16 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         }
         self.answers.clear();
         count
+    }
+
+    /// What is going on, should a record turn out to be slow.
+    fn slow_context(&self, now: Ticks) -> SlowContext {
+        SlowContext {
+            table_age_ns: self.process.table_age_ns(now),
+            in_flight: u32::try_from(self.sink.in_flight()).unwrap_or(u32::MAX),
+            is_committing: self.delivery.commit_under_way(),
+            is_rebalancing: !self.revoking.is_empty(),
+        }
     }
 
     fn hear_answer(&mut self, answer: Answer) {
@@ -210,7 +233,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 break;
             }
             let is_one_of_several = self.transaction.is_used() && self.outbox.is_one_of_several();
-            let Engine { sink, delivery, outbox, meter, clock, .. } = self;
+            let Engine { sink, delivery, outbox, meter, clock, pulse, .. } = self;
             let record = delivery.record(owner, "", 0);
             let output = outbox.results.output(index, &record);
             let destination = output.destination;
@@ -221,7 +244,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                     let is_letter = delivery.rejected(owner).is_some();
                     let stamps = delivery.stamps_mut(owner);
                     stamps.sent = now;
-                    meter.sent(clock, destination, (!is_letter).then_some(stamps.encoded), now);
+                    meter.sent(clock, destination, (!is_letter).then_some(&*stamps), now);
+                    beat(pulse, clock, meter, now, Doing::Sending);
                     outbox.advance();
                     self.transaction.handed_over();
                 }
@@ -411,12 +435,14 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// After a wait: a request to stop is heard in the next turn.
     pub fn after_wait(&mut self) {
+        self.pulse.rest(self.clock.now());
         self.control.after_wait();
     }
 
     pub(super) fn publish(&mut self, now: Ticks) {
         self.publish_due = Ticks(now.0 + self.clock.ticks(self.options.publish_interval_ns));
         self.process.count(self.meter.hot.counters());
+        self.pulse.renew(&self.clock);
         self.publish_breaker(now);
         self.meter.publish(now);
     }

@@ -7,23 +7,54 @@
 use super::{
     Processed,
     books::Books,
+    pulse::Pulse,
     turn::{Attempt, Marks},
 };
 use crate::{
     clock::{Clock, Ticks, WallOffset},
-    delivery::{Order, Stamps},
-    measure::{Counters, Regime, Span, Stage},
+    delivery::Order,
+    measure::{
+        Age, Counters, Regime, SlowRecord, Span, Stage, Stamps,
+        slow::{Doing, Kept, Stall, Taken},
+    },
     observe::{HotSide, Notice, PeerTrouble, labels::place_of},
     record::{Destination, Record},
     transport::Trouble,
     verdict::{RejectClass, Rejection, Sentence, Skip, Step},
 };
 
+/// What is going on while acknowledgements are collected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SlowContext {
+    pub(crate) table_age_ns: Option<u64>,
+    pub(crate) in_flight: u32,
+    pub(crate) is_committing: bool,
+    pub(crate) is_rebalancing: bool,
+}
+
+/// The clock was read; what lay too long before it is told.
+#[inline]
+pub(crate) fn beat(
+    pulse: &mut Pulse,
+    clock: &impl Clock,
+    meter: &mut Meter,
+    now: Ticks,
+    doing: Doing,
+) {
+    if let Some(stall) = pulse.beat(clock, now, doing) {
+        meter.hot.slow().add_stall(stall);
+    }
+}
+
 /// The hot thread's figures.
 #[derive(Debug)]
 pub(crate) struct Meter {
     pub(crate) hot: HotSide,
     wall: WallOffset,
+    /// What is older belongs to the backlog.
+    start: Ticks,
+    /// A transit of so many nanoseconds leaves a line.
+    slow_ns: u64,
     /// Since the figures were last published: which reject classes were told.
     told: [bool; RejectClass::ALL.len()],
     /// Exactly once: what is not committed yet.
@@ -31,9 +62,13 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn new(hot: HotSide, wall: WallOffset, order: Order) -> Meter {
+    pub(crate) fn new(
+        (hot, start): (HotSide, Ticks),
+        wall: WallOffset,
+        (order, slow_ns): (Order, u64),
+    ) -> Meter {
         let books = (order == Order::Together).then(Box::default);
-        Meter { hot, wall, told: [false; RejectClass::ALL.len()], books }
+        Meter { hot, wall, start, slow_ns, told: [false; RejectClass::ALL.len()], books }
     }
 
     /// Exactly once: no more records may be emitted before a commit.
@@ -51,12 +86,12 @@ impl Meter {
 
     /// All that was handed over in it is acknowledged; nothing was processed meanwhile.
     pub(crate) fn transaction_closed(&mut self, clock: &impl Clock, since: Ticks, now: Ticks) {
-        self.hot.record(Span::TransactionStall, clock.nanos(since, now));
+        self.hot.record(Age::Live, Span::TransactionStall, clock.nanos(since, now));
     }
 
     /// It was committed at `now`, which was asked for at `since`.
     pub(crate) fn commit_books(&mut self, clock: &impl Clock, since: Ticks, now: Ticks) {
-        self.hot.record(Span::TransactionCommit, clock.nanos(since, now));
+        self.hot.record(Age::Live, Span::TransactionCommit, clock.nanos(since, now));
         if let Some(books) = &mut self.books {
             books.commit(clock, now, &mut self.hot);
         }
@@ -106,8 +141,8 @@ impl Meter {
     #[inline]
     pub(crate) fn took(&mut self, clock: &impl Clock, stamps: &Stamps, start: Ticks) {
         self.sums().polled += 1;
-        self.hot.record(Stage::Queue, clock.nanos(stamps.arrived, stamps.polled));
-        self.hot.record(Stage::Batch, clock.nanos(stamps.polled, start));
+        self.hot.record(stamps.age, Stage::Queue, clock.nanos(stamps.arrived, stamps.polled));
+        self.hot.record(stamps.age, Stage::Batch, clock.nanos(stamps.polled, start));
     }
 
     /// A record was processed and needs not wait: all stages up to the end of that. Where it had to
@@ -122,70 +157,111 @@ impl Meter {
     ) {
         let Attempt { since, start, .. } = *attempt;
         self.took(clock, stamps, since);
+        let age = stamps.age;
         if start != since {
-            self.hot.record(Stage::Held, clock.nanos(since, start));
+            self.hot.record(age, Stage::Held, clock.nanos(since, start));
         }
         let Marks { parsed, operated, reached, .. } = *marks;
         if reached > 0 {
-            self.hot.record(Stage::Parse, clock.nanos(start, parsed));
+            self.hot.record(age, Stage::Parse, clock.nanos(start, parsed));
         }
         if reached > 1 {
-            self.hot.record(Stage::Operate, clock.nanos(parsed, operated));
+            self.hot.record(age, Stage::Operate, clock.nanos(parsed, operated));
         }
     }
 
-    /// How long a record was on its way to this process.
+    /// How long a record was on its way to this process, and whether it was made before the run.
+    #[inline]
     pub(crate) fn origin(
         &mut self,
         clock: &impl Clock,
         arrived: Ticks,
         processed: &Processed,
-    ) -> Option<i64> {
-        match processed.origin_ns {
-            Some(origin_ns) => {
-                let nanos = self.wall.epoch_nanos(clock, arrived) - origin_ns;
-                self.hot.record_signed(Stage::Source, nanos);
-                Some(nanos)
-            }
-            None => {
-                self.hot.counters().origin_missing += 1;
-                None
-            }
-        }
+    ) -> (Option<i64>, Age) {
+        let Some(origin_ns) = processed.origin_ns else {
+            self.hot.counters().origin_missing += 1;
+            return (None, Age::Live);
+        };
+        let nanos = self.wall.epoch_nanos(clock, arrived) - origin_ns;
+        let since_start = clock.nanos(self.start, arrived);
+        let is_older = u64::try_from(nanos).is_ok_and(|it| it > since_start);
+        let age = if is_older { Age::Backlog } else { Age::Live };
+        self.hot.record_signed(age, Stage::Source, nanos);
+        (Some(nanos), age)
     }
 
-    pub(crate) fn encoded(&mut self, clock: &impl Clock, from: Ticks, to: Ticks) {
-        self.hot.record(Stage::Encode, clock.nanos(from, to));
+    #[inline]
+    pub(crate) fn encoded(&mut self, clock: &impl Clock, age: Age, from: Ticks, to: Ticks) {
+        self.hot.record(age, Stage::Encode, clock.nanos(from, to));
     }
 
+    /// A result was handed over at `to`; of a record that was encoded then, if it is none's letter.
+    #[inline]
     pub(crate) fn sent(
         &mut self,
         clock: &impl Clock,
         destination: Destination,
-        from: Option<Ticks>,
+        of: Option<&Stamps>,
         to: Ticks,
     ) {
         self.sums().results[usize::from(destination.0)] += 1;
-        if let Some(from) = from {
-            self.hot.record(Stage::Send, clock.nanos(from, to));
+        if let Some(stamps) = of {
+            self.hot.record(stamps.age, Stage::Send, clock.nanos(stamps.encoded, to));
         }
     }
 
-    /// All results of a record are acknowledged, the last at `at`.
-    pub(crate) fn emitted(&mut self, clock: &impl Clock, stamps: &Stamps, at: Ticks) {
+    /// All results of a record are acknowledged, the last at `at`. True if it is to leave a line.
+    #[inline]
+    pub(crate) fn emitted(&mut self, clock: &impl Clock, stamps: &Stamps, at: Ticks) -> bool {
         self.acknowledged_sums().emitted += 1;
-        self.hot.record(Stage::Ack, clock.nanos(stamps.sent, at));
-        self.hot.record(Span::Transit, clock.nanos(stamps.arrived, stamps.sent));
-        if let Some(source_ns) = stamps.source_ns.filter(|it| *it >= 0) {
-            let here = clock.nanos(stamps.arrived, at.max(stamps.sent));
-            let nanos = source_ns as u64 + here;
-            match &mut self.books {
-                None => self.hot.record(Span::EndToEnd, nanos),
-                Some(books) => books.emitted(at, Some(nanos)),
-            }
-        } else if let Some(books) = &mut self.books {
-            books.emitted(at, None);
+        debug_assert!(stamps.are_contiguous(), "time falls between stages: {stamps:?}");
+        let age = stamps.age;
+        let transit_ns = clock.nanos(stamps.arrived, stamps.sent);
+        let ack_ns = clock.nanos(stamps.sent, at);
+        let here_ns = transit_ns + ack_ns;
+        self.hot.record(age, Stage::Ack, ack_ns);
+        self.hot.record(age, Span::Transit, transit_ns);
+        let source_ns = stamps.source_ns.and_then(|it| u64::try_from(it).ok());
+        let end_to_end = source_ns.map(|it| it + here_ns);
+        match (&mut self.books, end_to_end) {
+            (Some(books), _) => books.emitted(age, at, end_to_end),
+            (None, Some(nanos)) => self.hot.record(age, Span::EndToEnd, nanos),
+            (None, None) => {}
         }
+        let is_slow = transit_ns >= self.slow_ns || self.hot.slow().is_slowest(here_ns);
+        is_slow && age == Age::Live
+    }
+
+    /// A record leaves a line.
+    #[cold]
+    pub(crate) fn slow(
+        &mut self,
+        clock: &impl Clock,
+        (stamps, at): (&Stamps, Ticks),
+        record: &Record<'_>,
+        (taken, stall): (Taken, Option<Stall>),
+        context: &SlowContext,
+    ) {
+        let transit_ns = clock.nanos(stamps.arrived, stamps.sent);
+        let slow = SlowRecord {
+            transit_ns,
+            here_ns: transit_ns + clock.nanos(stamps.sent, at),
+            stamps: *stamps,
+            acknowledged: at,
+            topic: Kept::of(record.topic.as_bytes()),
+            partition: record.partition_number,
+            offset: record.offset,
+            key: record.key.map(Kept::of),
+            regimes: self.hot.regimes_between(stamps.arrived, stamps.sent),
+            stall,
+            taken,
+            table_age_ns: context.table_age_ns,
+            in_flight: context.in_flight,
+            is_committing: context.is_committing,
+            is_rebalancing: context.is_rebalancing,
+        };
+        let bound_ns = self.slow_ns;
+        self.hot.slow().add(slow, bound_ns);
     }
 
     pub(crate) fn skipped(&mut self, skip: Skip) {

@@ -16,6 +16,7 @@ mod meter;
 mod outbox;
 mod pausing;
 mod phase;
+mod pulse;
 mod retry;
 pub mod runner;
 mod transaction;
@@ -97,6 +98,11 @@ pub trait Process {
     /// some already.
     fn expect_answers(&mut self) -> bool {
         false
+    }
+
+    /// How old the answers of the oldest table may be; `None` without tables, or if nobody knows.
+    fn table_age_ns(&self, _now: Ticks) -> Option<u64> {
+        None
     }
 
     /// What a step is called in dead letters and figures.

@@ -6,10 +6,11 @@ use super::{
     breaker::{Breaker, Sample},
     control::Control,
     duties::Answer,
-    meter::Meter,
+    meter::{Meter, beat},
     outbox::{OUTBOX_BYTES, Outbox},
     pausing::Pauses,
     phase::Phase,
+    pulse::Pulse,
     retry::{self, Retry},
     transaction::Transaction,
     waiting::Waiting,
@@ -18,7 +19,7 @@ use crate::{
     clock::{Clock, Ticks, WallOffset},
     delivery::{Admission, Delivery, Order, Sequence, dead_letter::Letter},
     limits::{CUT_LETTER_BYTES, GATHERED_RESULTS_MAX, PARTITIONS_MAX, SUSPECTS_MAX},
-    measure::Regime,
+    measure::{Regime, slow::Doing},
     observe::HotSide,
     pipeline::Mark,
     record::{Destination, PartitionId, Record},
@@ -52,6 +53,8 @@ pub struct Options {
     pub commit_interval_ns: u64,
     /// Exactly once: nanoseconds that a transaction may wait for its acknowledgements.
     pub transaction_timeout_ns: u64,
+    /// A record that is this long in transit leaves a line that says why, in nanoseconds.
+    pub slow_ns: u64,
     /// Nanoseconds between two publications of figures.
     pub publish_interval_ns: u64,
     /// Nanoseconds that the end of a run, or of a partition's ownership, may take.
@@ -105,6 +108,7 @@ pub struct Engine<C, S, K, P> {
     pub(super) waiting: Waiting,
     pub(super) outbox: Outbox,
     pub(super) meter: Meter,
+    pub(super) pulse: Pulse,
     pub(super) phase: Phase,
     pub(super) owned: Vec<PartitionId>,
     /// Partitions that the group wants back, and when to stop finishing them.
@@ -149,7 +153,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             delivery: Delivery::new(options.order, options.in_flight, options.in_flight_bytes),
             waiting: Waiting::new(options.waiting.min(options.in_flight)),
             outbox: Outbox::with_capacity(2 * OUTBOX_BYTES, entries),
-            meter: Meter::new(hot, wall, options.order),
+            meter: Meter::new((hot, now), wall, (options.order, options.slow_ns)),
+            pulse: Pulse::new(&clock),
             transaction: Transaction::new(options.order),
             phase: Phase::Running,
             owned: Vec::with_capacity(PARTITIONS_MAX),
@@ -214,6 +219,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     /// One duty cycle: bounded work, then a count of it. Zero means idle.
     pub fn turn(&mut self) -> usize {
         let now = self.clock.now();
+        self.beat(now, Doing::Chores);
         self.meter.begin_turn();
         if self.control.stop_requested() || self.has_read_all() {
             self.stop();
@@ -222,10 +228,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if self.has_pause_news() {
             self.review_pauses();
         }
-        let mut work = self.source.serve(now);
-        work += self.hear_source(now);
-        work += self.hear_sink();
-        work += self.collect_acks(now);
+        let mut chores = self.source.serve(now);
+        chores += self.hear_source(now);
+        chores += self.hear_sink();
+        let mut work = self.collect_acks(now);
         work += self.hand_over();
         if self.breaker.holds() {
             self.judge();
@@ -238,12 +244,12 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             work += self.process_ready();
             work += self.hand_over();
         }
-        work += self.keep_promises(now);
+        chores += self.keep_promises(now);
         if now >= self.publish_due {
             self.publish(now);
         }
-        self.meter.end_turn(now, self.regime(work));
-        work
+        self.meter.end_turn(now, self.regime(work, chores));
+        work + chores
     }
 
     /// Results of a turn are handed over before others are made, except while they gather.
@@ -254,9 +260,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         }
     }
 
-    fn regime(&self, work: usize) -> Regime {
+    /// Exactly one, in this order: a turn that did something for records is work, whatever else it
+    /// did.
+    fn regime(&self, work: usize, chores: usize) -> Regime {
         if work > 0 {
             Regime::Working
+        } else if chores > 0 {
+            Regime::Housekeeping
         } else if self.is_paused {
             Regime::Paused
         } else if !self.outbox.is_empty()
@@ -270,12 +280,19 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         }
     }
 
+    #[inline]
+    fn beat(&mut self, now: Ticks, doing: Doing) {
+        let Engine { pulse, clock, meter, .. } = self;
+        beat(pulse, clock, meter, now, doing);
+    }
+
     /// Takes up to a batch from the source, if there is room and the run goes on.
     fn take_records(&mut self) -> usize {
         if self.phase != Phase::Running || !self.delivery.has_room() {
             return 0;
         }
         let polled = self.clock.now();
+        self.beat(polled, Doing::Serving);
         let mut too_large = None;
         let Engine { source, delivery, process, options, .. } = self;
         let taken = source.poll(polled, options.batch, &mut |record| {
@@ -311,8 +328,14 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 break;
             }
             let Some(sequence) = self.delivery.next_ready() else { break };
-            let start = end.unwrap_or_else(|| self.clock.now());
-            end = Some(self.process_first(sequence, start));
+            let start = end.unwrap_or_else(|| {
+                let now = self.clock.now();
+                self.beat(now, Doing::Taking);
+                now
+            });
+            let now = self.process_first(sequence, start);
+            self.beat(now, Doing::Processing);
+            end = Some(now);
             count += 1;
         }
         count
@@ -354,15 +377,16 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             _ => {}
         }
         let Engine { delivery, outbox, meter, clock, breaker, .. } = self;
-        meter.attempted(clock, delivery.stamps(sequence), attempt, &marks);
-        let source_ns = meter.origin(clock, arrived, &processed);
+        let stamps = delivery.stamps_mut(sequence);
+        (stamps.source_ns, stamps.age) = meter.origin(clock, arrived, &processed);
+        meter.attempted(clock, stamps, attempt, &marks);
         let end = match processed.verdict {
             Verdict::Emit => {
                 let now = clock.now();
-                meter.encoded(clock, last, now);
-                let stamps = delivery.stamps_mut(sequence);
+                meter.encoded(clock, stamps.age, last, now);
                 stamps.encoded = now;
-                stamps.source_ns = source_ns;
+                (stamps.since, stamps.start) = (attempt.since, start);
+                (stamps.parsed, stamps.operated) = (marks.parsed, marks.operated);
                 delivery.expect_results(sequence, outbox.claim(sequence));
                 breaker.decide(now, None);
                 now

@@ -25,7 +25,7 @@ pub use core_lock::CoreLock;
 pub use cores::Cores;
 pub use cpu_list::CpuList;
 pub use threads::{ThreadInfo, intruders, threads};
-pub use usage::{ProcessMemory, ThreadUsage};
+pub use usage::{ProcessMemory, ThreadUsage, Waits, current_core};
 
 /// Said wherever something was asked of cores that this system cannot give.
 pub(crate) const NO_AFFINITY: &str = "this system does not keep threads on cores";

@@ -68,6 +68,51 @@ fn cpu_time() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// How long a thread was ready to run and had no core: the second figure of its `schedstat`. The
+/// file stays open, so that a look is one system call and takes no memory.
+#[derive(Debug)]
+pub struct Waits {
+    file: Option<fs::File>,
+}
+
+impl Waits {
+    /// Of the thread that calls, wherever it is asked later.
+    pub fn of_this_thread() -> Waits {
+        Waits { file: fs::File::open("/proc/thread-self/schedstat").ok() }
+    }
+
+    /// Nanoseconds since the thread began; zero where the system does not tell.
+    pub fn nanos(&self) -> u64 {
+        self.file.as_ref().map_or(0, second_number)
+    }
+}
+
+#[cfg(unix)]
+fn second_number(file: &fs::File) -> u64 {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = [0; 128];
+    let len = file.read_at(&mut bytes, 0).unwrap_or(0);
+    let mut words = bytes[..len].split(|byte| *byte == b' ').skip(1);
+    let digits = words.next().unwrap_or_default();
+    digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit.wrapping_sub(b'0')))
+}
+
+#[cfg(not(unix))]
+fn second_number(_file: &fs::File) -> u64 {
+    0
+}
+
+/// The core that the calling thread is on, where the system tells.
+pub fn current_core() -> Option<usize> {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: no arguments, no memory.
+        usize::try_from(unsafe { libc::sched_getcpu() }).ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// Memory of this process that is in RAM, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessMemory {
@@ -104,6 +149,17 @@ mod tests {
         assert_eq!(sum, 64 << 20);
         assert!(used.cpu > Duration::ZERO, "{used:?}");
         assert!(used.minor_faults > 0, "{used:?}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn waiting_for_a_core_is_counted() {
+        let waits = Waits::of_this_thread();
+        let before = waits.nanos();
+        let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        let told: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();
+        assert!((before..=waits.nanos()).contains(&told) || told >= before, "{before} {told}");
+        assert!(current_core().is_some());
     }
 
     #[test]

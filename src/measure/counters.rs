@@ -109,6 +109,8 @@ pub struct Counters {
     pub lookups: [[u64; 3]; TABLES_MAX],
     /// Records without a usable origin time.
     pub origin_missing: u64,
+    /// How far ahead of this machine's clock an origin lay at most, in nanoseconds.
+    pub skew_ns_max: u64,
     /// Commits that were confirmed.
     pub commits: u64,
     /// Commits that failed.
@@ -132,6 +134,7 @@ impl Counters {
         refused: 0,
         lookups: [[0; 3]; TABLES_MAX],
         origin_missing: 0,
+        skew_ns_max: 0,
         commits: 0,
         commits_failed: 0,
         rebalances: 0,
@@ -151,6 +154,7 @@ impl Counters {
             refused,
             lookups,
             origin_missing,
+            skew_ns_max,
             commits,
             commits_failed,
             rebalances,
@@ -167,6 +171,7 @@ impl Counters {
         let mine = self.lookups.as_flattened_mut().iter_mut();
         mine.zip(lookups.as_flattened()).for_each(|(mine, theirs)| *mine += theirs);
         self.origin_missing += origin_missing;
+        self.skew_ns_max = self.skew_ns_max.max(*skew_ns_max);
         self.commits += commits;
         self.commits_failed += commits_failed;
         self.rebalances += rebalances;

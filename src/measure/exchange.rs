@@ -11,7 +11,9 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::{
     clock::Ticks,
-    measure::{Counters, Interval, Regime, RegimeClock, RegimeTicks, Span, tally::Tally},
+    measure::{
+        Age, Counters, Interval, Regime, RegimeClock, RegimeTicks, SlowBook, Span, tally::Tally,
+    },
 };
 
 /// Intervals in circulation.
@@ -25,6 +27,7 @@ struct Written {
     tally: Tally,
     counters: Counters,
     regimes: RegimeTicks,
+    slow: SlowBook,
     start: Ticks,
     end: Ticks,
 }
@@ -33,20 +36,24 @@ impl Written {
     fn new() -> Box<Written> {
         let (start, end) = (Ticks(0), Ticks(0));
         let (counters, regimes) = (Counters::ZERO, RegimeTicks::default());
-        Box::new(Written { tally: Tally::new(), counters, regimes, start, end })
+        let slow = SlowBook::new();
+        Box::new(Written { tally: Tally::new(), counters, regimes, slow, start, end })
     }
 
     fn read_into(&self, interval: &mut Interval) {
         interval.clear();
-        self.tally.add_to(&mut interval.histograms);
+        self.tally.add_to(Age::Live, &mut interval.histograms);
+        self.tally.add_to(Age::Backlog, &mut interval.backlog);
         interval.counters.clone_from(&self.counters);
         interval.regimes = self.regimes;
+        interval.slow.clone_from(&self.slow);
         (interval.start, interval.end) = (self.start, self.end);
     }
 
     fn clear(&mut self) {
         self.tally.clear();
         self.counters.clear();
+        self.slow.clear();
         self.regimes = RegimeTicks::default();
         (self.start, self.end) = (Ticks(0), Ticks(0));
     }
@@ -80,20 +87,31 @@ pub struct Recorder {
 impl Recorder {
     /// Adds one latency.
     #[inline]
-    pub fn record(&mut self, span: Span, nanos: u64) {
-        self.written.tally.record(span, nanos);
+    pub fn record(&mut self, age: Age, span: Span, nanos: u64) {
+        self.written.tally.record(age, span, nanos);
     }
 
     /// Adds one latency that began on another machine's clock.
     #[inline]
-    pub fn record_signed(&mut self, span: Span, nanos: i64) {
-        self.written.tally.record_signed(span, nanos);
+    pub fn record_signed(&mut self, age: Age, span: Span, nanos: i64) {
+        self.written.tally.record_signed(age, span, nanos);
     }
 
     /// The counters, to add to.
     #[inline]
     pub fn counters(&mut self) -> &mut Counters {
         &mut self.written.counters
+    }
+
+    /// The slow records and stalls, to add to.
+    #[inline]
+    pub fn slow(&mut self) -> &mut SlowBook {
+        &mut self.written.slow
+    }
+
+    /// What a stretch of time was spent on, up to the present regime.
+    pub fn regimes_between(&self, from: Ticks, to: Ticks) -> RegimeTicks {
+        self.regimes.between(from, to)
     }
 
     /// Goes over to another regime.
@@ -184,8 +202,8 @@ mod tests {
                 for record in 1..=RECORDS {
                     let regime = Regime::ALL[record as usize % Regime::COUNT];
                     recorder.switch(Ticks(record * 3), regime);
-                    recorder.record(Span::Transit, record);
-                    recorder.record_signed(Stage::Source.into(), -1);
+                    recorder.record(Age::Live, Span::Transit, record);
+                    recorder.record_signed(Age::Live, Stage::Source.into(), -1);
                     recorder.counters().polled += 1;
                     recorder.publish(Ticks(record * 3));
                 }

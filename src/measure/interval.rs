@@ -2,7 +2,7 @@
 
 use crate::{
     clock::Ticks,
-    measure::{Counters, Histograms, RegimeTicks, Span, Stage},
+    measure::{Age, Counters, Histograms, RegimeTicks, SlowBook, Span, Stage},
 };
 
 /// Histograms, counters and regimes of a stretch of time.
@@ -10,10 +10,14 @@ use crate::{
 pub struct Interval {
     /// Latencies by span.
     pub histograms: Histograms,
+    /// The same of records that are older than the run.
+    pub backlog: Histograms,
     /// Sums.
     pub counters: Counters,
     /// Time by regime.
     pub regimes: RegimeTicks,
+    /// Slow records and stalls; of a single interval only, a sum of several keeps none.
+    pub slow: SlowBook,
     /// When it began.
     pub start: Ticks,
     /// When it ended.
@@ -25,8 +29,10 @@ impl Interval {
     pub fn new() -> Interval {
         Interval {
             histograms: Histograms::new(),
+            backlog: Histograms::new(),
             counters: Counters::ZERO,
             regimes: RegimeTicks::default(),
+            slow: SlowBook::new(),
             start: Ticks(0),
             end: Ticks(0),
         }
@@ -35,6 +41,7 @@ impl Interval {
     /// Adds a later one, which makes this one longer.
     pub fn add(&mut self, later: &Interval) {
         self.histograms.add(&later.histograms);
+        self.backlog.add(&later.backlog);
         self.counters.add(&later.counters);
         self.regimes.add(&later.regimes);
         self.end = self.end.max(later.end);
@@ -43,9 +50,19 @@ impl Interval {
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.histograms.clear();
+        self.backlog.clear();
         self.counters.clear();
         self.regimes = RegimeTicks::default();
+        self.slow.clear();
         (self.start, self.end) = (Ticks(0), Ticks(0));
+    }
+
+    /// Latencies of an age.
+    pub fn of(&self, age: Age) -> &Histograms {
+        match age {
+            Age::Live => &self.histograms,
+            Age::Backlog => &self.backlog,
+        }
     }
 
     /// Records whose origin time lay ahead of this machine's clock.

@@ -13,6 +13,8 @@ pub mod exchange;
 pub mod histograms;
 pub mod interval;
 pub mod regime;
+pub mod slow;
+pub mod stamps;
 mod tally;
 
 pub use counters::{Counters, Grid};
@@ -20,6 +22,8 @@ pub use exchange::{Collector, Recorder, exchange};
 pub use histograms::Histograms;
 pub use interval::Interval;
 pub use regime::{Regime, RegimeClock, RegimeTicks};
+pub use slow::{SlowBook, SlowRecord};
+pub use stamps::Stamps;
 
 /// A part of a record's path. Stages are contiguous: the end of one is the start of the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +86,33 @@ impl Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Whether a record was made while this run was there to take it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Age {
+    /// It was, or nobody knows when it was made.
+    #[default]
+    Live,
+    /// It is older than the run: how long it lay there is not latency.
+    Backlog,
+}
+
+impl Age {
+    /// How many there are.
+    pub const COUNT: usize = 2;
+
+    /// Both.
+    pub const ALL: [Age; Age::COUNT] = [Age::Live, Age::Backlog];
+
+    /// What stands before a span's name in tables and file tags.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Age::Live => "",
+            Age::Backlog => "backlog.",
+        }
     }
 }
 

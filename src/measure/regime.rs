@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::clock::Ticks;
+use crate::{clock::Ticks, limits::REGIMES_REMEMBERED};
 
 /// What the hot thread is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,24 +80,35 @@ impl RegimeTicks {
         self.of(regime) as f64 / self.total().max(1) as f64
     }
 
+    /// How near the thread is to having no time left: the part of working in working and idle, 0 to
+    /// 1. Near 1 records begin to wait for each other. 0 where there was neither.
+    pub fn saturation(&self) -> f64 {
+        let (working, idle) = (self.of(Regime::Working), self.of(Regime::Idle));
+        working as f64 / (working + idle).max(1) as f64
+    }
+
     /// Adds what another one counted.
     pub fn add(&mut self, other: &RegimeTicks) {
         self.ticks.iter_mut().zip(other.ticks).for_each(|(mine, theirs)| *mine += theirs);
     }
 }
 
-/// Accumulates ticks, exclusively and exhaustively.
+/// Accumulates ticks, exclusively and exhaustively, and remembers the last changes.
 #[derive(Clone, Copy, Debug)]
 pub struct RegimeClock {
     current: Regime,
     since: Ticks,
     spent: RegimeTicks,
+    /// When a regime began, and which; the youngest stands before `next`.
+    changes: [(Ticks, Regime); REGIMES_REMEMBERED],
+    next: usize,
 }
 
 impl RegimeClock {
     /// Starts in `regime`.
     pub fn new(now: Ticks, regime: Regime) -> RegimeClock {
-        RegimeClock { current: regime, since: now, spent: RegimeTicks::default() }
+        let changes = [(now, regime); REGIMES_REMEMBERED];
+        RegimeClock { current: regime, since: now, spent: RegimeTicks::default(), changes, next: 0 }
     }
 
     /// Gives the time since the last call to the regime that was, and goes over to `regime`. A
@@ -106,7 +117,29 @@ impl RegimeClock {
     pub fn switch(&mut self, now: Ticks, regime: Regime) {
         self.spent.ticks[self.current as usize] += now.0.saturating_sub(self.since.0);
         self.since = self.since.max(now);
-        self.current = regime;
+        if self.current != regime {
+            self.current = regime;
+            self.changes[self.next] = (now, regime);
+            self.next = (self.next + 1) % REGIMES_REMEMBERED;
+        }
+    }
+
+    /// What the time between two points was spent on. What lies before the last changes that are
+    /// remembered is given to the oldest of them.
+    pub fn between(&self, from: Ticks, to: Ticks) -> RegimeTicks {
+        let mut spent = RegimeTicks::default();
+        let mut end = to;
+        for step in 1..=REGIMES_REMEMBERED {
+            let index = (self.next + REGIMES_REMEMBERED - step) % REGIMES_REMEMBERED;
+            let (began, regime) = self.changes[index];
+            let began = if step == REGIMES_REMEMBERED { from } else { began.max(from) };
+            spent.ticks[regime as usize] += end.0.saturating_sub(began.0);
+            end = end.min(began);
+            if end <= from {
+                break;
+            }
+        }
+        spent
     }
 
     /// The regime that time is given to at present.
@@ -151,6 +184,24 @@ mod tests {
             prop_assert_eq!(sum.total(), now.0 - start.0);
             prop_assert_eq!(Regime::ALL.map(|regime| sum.of(regime)), expected);
         }
+    }
+
+    #[test]
+    fn a_stretch_of_time_is_told_apart_by_what_was_done_in_it() {
+        let mut clock = RegimeClock::new(Ticks(0), Regime::Idle);
+        clock.switch(Ticks(100), Regime::Working);
+        clock.switch(Ticks(130), Regime::Working);
+        clock.switch(Ticks(150), Regime::Backpressured);
+        let spent = clock.between(Ticks(90), Ticks(170));
+        let of = |regime| spent.of(regime);
+        assert_eq!([Regime::Idle, Regime::Working, Regime::Backpressured].map(of), [10, 50, 20]);
+        assert_eq!(spent.total(), 80);
+        assert_eq!(clock.between(Ticks(110), Ticks(120)).of(Regime::Working), 10);
+        for turn in 0..1_000_u64 {
+            let regime = if turn % 2 == 0 { Regime::Idle } else { Regime::Working };
+            clock.switch(Ticks(200 + turn), regime);
+        }
+        assert_eq!(clock.between(Ticks(0), Ticks(1_200)).total(), 1_200);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use crate::{
     limits::{LATENCY_DIGITS, LATENCY_NS_MAX, LATENCY_NS_MIN},
-    measure::{Histograms, Span},
+    measure::{Age, Histograms, Span},
 };
 
 /// Cells of equal width below the first doubling, as three decimal digits need them.
@@ -36,21 +36,29 @@ const fn value_of(cell: usize) -> u64 {
     (cell - (doublings << HALF_CELLS_BITS)) << doublings
 }
 
+/// Spans, once for live records and once for those of the backlog.
+const ROWS: usize = Age::COUNT * Span::COUNT;
+
 /// Counts of all spans.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     cells: Box<[u64]>,
-    above: [u64; Span::COUNT],
-    negative: [u64; Span::COUNT],
+    above: [u64; ROWS],
+    negative: [u64; ROWS],
+}
+
+#[inline]
+const fn row_of(age: Age, span: Span) -> usize {
+    age as usize * Span::COUNT + span.index()
 }
 
 impl Tally {
     /// Takes all memory and touches it.
     pub(super) fn new() -> Tally {
         let mut tally = Tally {
-            cells: vec![0; Span::COUNT * CELLS].into_boxed_slice(),
-            above: [0; Span::COUNT],
-            negative: [0; Span::COUNT],
+            cells: vec![0; ROWS * CELLS].into_boxed_slice(),
+            above: [0; ROWS],
+            negative: [0; ROWS],
         };
         // Fresh zeroed memory is not there before it is written.
         std::hint::black_box(&mut tally).clear();
@@ -59,31 +67,32 @@ impl Tally {
 
     /// Adds one value.
     #[inline]
-    pub(super) fn record(&mut self, span: Span, nanos: u64) {
+    pub(super) fn record(&mut self, age: Age, span: Span, nanos: u64) {
         if nanos > LATENCY_NS_MAX {
-            self.above[span.index()] += 1;
+            self.above[row_of(age, span)] += 1;
         } else {
-            self.cells[span.index() * CELLS + cell_of(nanos)] += 1;
+            self.cells[row_of(age, span) * CELLS + cell_of(nanos)] += 1;
         }
     }
 
     /// Adds one value that another machine's clock can have made negative.
     #[inline]
-    pub(super) fn record_signed(&mut self, span: Span, nanos: i64) {
+    pub(super) fn record_signed(&mut self, age: Age, span: Span, nanos: i64) {
         match u64::try_from(nanos) {
-            Ok(nanos) => self.record(span, nanos),
-            Err(_) => self.negative[span.index()] += 1,
+            Ok(nanos) => self.record(age, span, nanos),
+            Err(_) => self.negative[row_of(age, span)] += 1,
         }
     }
 
-    /// Adds all values to histograms.
-    pub(super) fn add_to(&self, histograms: &mut Histograms) {
-        for (span, cells) in Span::ALL.into_iter().zip(self.cells.chunks_exact(CELLS)) {
+    /// Adds all values of an age to histograms.
+    pub(super) fn add_to(&self, age: Age, histograms: &mut Histograms) {
+        for span in Span::ALL {
+            let row = row_of(age, span);
+            let cells = &self.cells[row * CELLS..(row + 1) * CELLS];
             for (cell, count) in cells.iter().enumerate().filter(|(_, count)| **count > 0) {
                 histograms.record_n(span, value_of(cell), *count);
             }
-            let (above, negative) = (self.above[span.index()], self.negative[span.index()]);
-            histograms.count_outside(span, above, negative);
+            histograms.count_outside(span, self.above[row], self.negative[row]);
         }
     }
 
@@ -109,20 +118,26 @@ mod tests {
         let values = (0..50_000).map(|_| random.random::<u64>() >> random.random_range(0..64));
         for (number, value) in edges.chain(values).enumerate() {
             let span = Span::ALL[number % Span::COUNT];
-            tally.record(span, value);
+            tally.record(Age::Live, span, value);
             naive.record(span, value);
-            tally.record_signed(span, value as i64);
+            tally.record_signed(Age::Live, span, value as i64);
             naive.record_signed(span, value as i64);
         }
-        tally.add_to(&mut made);
+        tally.record(Age::Backlog, Span::Transit, 5);
+        tally.add_to(Age::Live, &mut made);
         for span in Span::ALL {
             assert_eq!(made.of(span), naive.of(span), "{span}");
             let outside = |it: &Histograms| (it.below(span), it.above(span), it.negative(span));
             assert_eq!(outside(&made), outside(&naive), "{span}");
         }
+        let mut backlog = Histograms::new();
+        tally.add_to(Age::Backlog, &mut backlog);
+        let counts: u64 = Span::ALL.map(|span| backlog.of(span).len()).iter().sum();
+        assert_eq!((counts, backlog.of(Span::Transit).max()), (1, 5));
         tally.clear();
         let mut empty = Histograms::new();
-        tally.add_to(&mut empty);
+        tally.add_to(Age::Live, &mut empty);
+        tally.add_to(Age::Backlog, &mut empty);
         assert!(Span::ALL.iter().all(|span| empty.of(*span).is_empty()));
     }
 

@@ -10,11 +10,13 @@ use std::{
 };
 
 use crate::{
-    measure::{Counters, Regime},
+    clock::Clock,
+    measure::{Counters, Regime, SlowBook, Stage},
     observe::{
         Labels, Notice, PauseCause, Switch,
         exposition::{Exposition, Format, Kind},
         readiness::Readiness,
+        slow::{self, Teller, cause::Cause},
     },
     verdict::{RejectClass, SkipClass},
 };
@@ -82,6 +84,10 @@ struct State {
     /// Seconds in each regime, in the order of `Regime::ALL`.
     regimes: [f64; Regime::COUNT],
     skewed: u64,
+    /// Slow records by the stage that took most of their time, and stalls by what they are put
+    /// down to.
+    slow: [u64; Stage::ALL.len()],
+    stalls: [u64; Cause::COUNT],
     heard: Instant,
     readiness: Readiness,
     /// Errors by peer and code.
@@ -97,6 +103,8 @@ impl Exposed {
             counters: Counters::ZERO,
             regimes: [0.0; Regime::COUNT],
             skewed: 0,
+            slow: [0; Stage::ALL.len()],
+            stalls: [0; Cause::COUNT],
             heard: Instant::now(),
             readiness: Readiness::default(),
             errors: BTreeMap::new(),
@@ -139,6 +147,18 @@ impl Exposed {
         let mut state = self.state();
         state.counters.clone_from(counters);
         (state.regimes, state.skewed, state.heard) = (regimes, skewed, Instant::now());
+    }
+
+    /// Takes the slow records and stalls of an interval in.
+    pub(super) fn count_slow<C: Clock>(&self, teller: &Teller<'_, C>, book: &SlowBook) {
+        let mut state = self.state();
+        for record in book.records() {
+            state.slow[slow::longest(teller.clock, record).0 as usize] += 1;
+        }
+        for stall in book.stalls() {
+            state.stalls[teller.cause_of(stall) as usize] += 1;
+        }
+        state.stalls[Cause::Unknown as usize] += book.stalls_left_out;
     }
 
     /// The group has answered.
@@ -187,6 +207,7 @@ impl Exposed {
         for (regime, seconds) in Regime::ALL.iter().zip(state.regimes) {
             duty.sample(&[("regime", regime.name())], seconds);
         }
+        slow_text(&mut text, &state);
         self.pauses(&mut text);
         let tables: Vec<TableFigures> = state.tables.iter().map(|table| table()).collect();
         tables_text(&mut text, &tables, counters);
@@ -251,6 +272,19 @@ impl Exposed {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn slow_text(text: &mut Exposition, state: &State) {
+    let help = "Records that left a line, by the stage that took most of their time.";
+    let family = text.family(Kind::Counter, "hotspur_slow_records", help);
+    for (stage, count) in Stage::ALL.iter().zip(state.slow) {
+        family.sample(&[("stage", stage.name())], count);
+    }
+    let help = "Times that the hot thread stood still, by what that is put down to.";
+    let family = text.family(Kind::Counter, "hotspur_stalls", help);
+    for (cause, count) in Cause::ALL.iter().zip(state.stalls) {
+        family.sample(&[("cause", cause.name())], count);
     }
 }
 

@@ -6,7 +6,7 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::{
     clock::Ticks,
-    measure::{self, Counters, Recorder, Regime, Span},
+    measure::{self, Age, Collector, Counters, Recorder, Regime, RegimeTicks, SlowBook, Span},
     observe::{Notice, RejectSample},
     record::Record,
     verdict::Rejection,
@@ -30,16 +30,27 @@ impl HotSide {
         HotSide::new(measure::exchange(now).0, Arc::new(ArrayQueue::new(1)))
     }
 
+    /// One whose intervals somebody takes by hand, for tests; nobody hears its notices.
+    pub fn collected(now: Ticks) -> (HotSide, Collector) {
+        let (recorder, collector) = measure::exchange(now);
+        (HotSide::new(recorder, Arc::new(ArrayQueue::new(1))), collector)
+    }
+
     /// Adds one latency.
     #[inline]
-    pub fn record(&mut self, span: impl Into<Span>, nanos: u64) {
-        self.recorder.record(span.into(), nanos);
+    pub fn record(&mut self, age: Age, span: impl Into<Span>, nanos: u64) {
+        self.recorder.record(age, span.into(), nanos);
     }
 
     /// Adds one latency that began on another machine's clock; a negative one counts as skew.
     #[inline]
-    pub fn record_signed(&mut self, span: impl Into<Span>, nanos: i64) {
-        self.recorder.record_signed(span.into(), nanos);
+    pub fn record_signed(&mut self, age: Age, span: impl Into<Span>, nanos: i64) {
+        self.recorder.record_signed(age, span.into(), nanos);
+        if nanos < 0 {
+            let ahead = nanos.unsigned_abs();
+            let counters = self.recorder.counters();
+            counters.skew_ns_max = counters.skew_ns_max.max(ahead);
+        }
     }
 
     /// The counters, to add to.
@@ -69,6 +80,17 @@ impl HotSide {
     /// The regime that time is given to at present.
     pub fn regime(&self) -> Regime {
         self.recorder.regime()
+    }
+
+    /// The slow records and stalls of the interval, to add to.
+    #[inline]
+    pub fn slow(&mut self) -> &mut SlowBook {
+        self.recorder.slow()
+    }
+
+    /// What a stretch of time was spent on.
+    pub fn regimes_between(&self, from: Ticks, to: Ticks) -> RegimeTicks {
+        self.recorder.regimes_between(from, to)
     }
 
     /// Leaves a notice, or counts it where there is no room.

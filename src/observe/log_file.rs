@@ -17,7 +17,7 @@ use hdrhistogram::serialization::{
     interval_log::{IntervalLogWriterBuilder, Tag},
 };
 
-use crate::measure::{Histograms, Span};
+use crate::measure::{Age, Interval, Span};
 
 const LEGEND: &str = "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\
                       \"Interval_Compressed_Histogram\"\n";
@@ -27,13 +27,14 @@ const LEGEND: &str = "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\
 pub struct LogFile {
     file: File,
     lines: Vec<u8>,
+    bytes: u64,
 }
 
 impl LogFile {
     /// Makes the file and writes its head. Times in it count from `started`.
     pub fn create(path: &Path, started: SystemTime, about: &str) -> io::Result<LogFile> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        let mut log = LogFile { file, lines: Vec::new() };
+        let mut log = LogFile { file, lines: Vec::new(), bytes: 0 };
         IntervalLogWriterBuilder::new()
             .add_comment(&format!("[Logged with {about}]"))
             .add_comment("[Histogram log format version 1.3]")
@@ -49,19 +50,21 @@ impl LogFile {
     /// Appends an interval that began `since_start` after the start and took `length`.
     pub fn append(
         &mut self,
-        histograms: &Histograms,
+        interval: &Interval,
         since_start: Duration,
         length: Duration,
     ) -> io::Result<()> {
         let mut serializer = V2DeflateSerializer::new();
         let mut writer =
             IntervalLogWriterBuilder::new().begin_log_with(&mut self.lines, &mut serializer)?;
-        for span in Span::ALL {
-            let histogram = histograms.of(span);
-            if histogram.is_empty() && span != Span::EndToEnd {
+        for (age, span) in Age::ALL.into_iter().flat_map(|age| Span::ALL.map(|span| (age, span))) {
+            let histogram = interval.of(age).of(span);
+            let is_untagged = (age, span) == (Age::Live, Span::EndToEnd);
+            if histogram.is_empty() && !is_untagged {
                 continue;
             }
-            let tag = if span == Span::EndToEnd { None } else { Tag::new(span.name()) };
+            let tag = format!("{}{span}", age.prefix());
+            let tag = if is_untagged { None } else { Tag::new(&tag) };
             writer
                 .write_histogram(histogram, since_start, length, tag)
                 .map_err(|error| io::Error::other(error.to_string()))?;
@@ -69,8 +72,14 @@ impl LogFile {
         self.flush()
     }
 
+    /// How long it is.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// A failed write leaves nothing behind that the next one would repeat.
     fn flush(&mut self) -> io::Result<()> {
+        self.bytes += self.lines.len() as u64;
         let written = self.file.write_all(&self.lines).and_then(|()| self.file.sync_data());
         self.lines.clear();
         written
@@ -115,23 +124,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.hlog");
         let mut log = LogFile::create(&path, UNIX_EPOCH + START, "a test").unwrap();
-        let mut histograms = Histograms::new();
+        let mut interval = Interval::new();
+        let histograms = &mut interval.histograms;
         for value in 0..50_000_u64 {
             histograms.record(Span::EndToEnd, value * 977 % 40_000_003);
             histograms.record(Span::Transit, value % 3_000);
         }
         histograms.record(Stage::Parse.into(), 0);
-        log.append(&histograms, Duration::ZERO, Duration::from_secs(1)).unwrap();
-        log.append(&Histograms::new(), Duration::from_secs(1), Duration::from_millis(500)).unwrap();
+        interval.backlog.record(Span::EndToEnd, 86_400);
+        log.append(&interval, Duration::ZERO, Duration::from_secs(1)).unwrap();
+        log.append(&Interval::new(), Duration::from_secs(1), Duration::from_millis(500)).unwrap();
 
         let text = std::fs::read(&path).unwrap();
         let found = read_back(&text);
-        assert_eq!(found.keys().collect::<Vec<_>>(), ["", "parse", "transit"]);
+        let tags = ["", "backlog.end_to_end", "parse", "transit"];
+        assert_eq!(found.keys().collect::<Vec<_>>(), tags);
         assert_eq!(found[""].len(), 2, "an empty interval is still an interval");
         assert_eq!(found[""][1].0, Duration::from_secs(1));
         assert!(found[""][1].1.is_empty());
         for (tag, span) in [("", Span::EndToEnd), ("transit", Span::Transit)] {
-            let (read, ours) = (&found[tag][0].1, histograms.of(span));
+            let (read, ours) = (&found[tag][0].1, interval.histograms.of(span));
             for quantile in [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0] {
                 let expected = ours.value_at_quantile(quantile);
                 assert_eq!(read.value_at_quantile(quantile), expected, "{tag} {quantile}");

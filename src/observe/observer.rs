@@ -5,29 +5,30 @@
 //! again with the next interval: they never end a run.
 
 use std::{
-    io,
     panic::resume_unwind,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 
 use crossbeam_queue::ArrayQueue;
 
 use crate::{
-    clock::{Clock, Ticks, WallOffset},
-    config::settings::Settings,
+    clock::{Clock, ClockCheck, ClockError, Ticks, WallOffset},
+    config::settings::{KeyDisplay, Settings},
     limits::NOTICES_MAX,
-    measure::{Collector, Interval, Regime, Span, exchange},
+    measure::{Collector, Interval, Regime, exchange},
     observe::{
-        Exposed, HotSide, Labels, Notice, ObserveError, PeerTrouble, Summary, announcer::Announcer,
-        distribution, log_file::LogFile, stem::stem,
+        Exposed, HotSide, Labels, Notice, ObserveError, Summary,
+        announcer::Announcer,
+        files::Files,
+        slow::{Teller, cause::Witness},
+        stem::stem,
     },
-    verdict::Sentence,
 };
 
 /// How often the thread looks for notices and intervals.
@@ -35,6 +36,9 @@ const WAKE_EVERY: Duration = Duration::from_millis(20);
 
 /// How often wall time is compared with the tick clock.
 const WALL_EVERY: Duration = Duration::from_secs(1);
+
+/// Waking this much later is no accident of scheduling.
+const WAKE_SLACK: Duration = Duration::from_millis(5);
 
 const THREAD_NAME: &str = "hotspur-observe";
 
@@ -49,6 +53,10 @@ pub struct Setup {
     pub out: Option<PathBuf>,
     /// Length of an interval in the log.
     pub interval: Duration,
+    /// How record keys stand in slow records.
+    pub keys: KeyDisplay,
+    /// Where the clock's ticks come from, in words.
+    pub clock: String,
     /// Names of steps and destinations.
     pub labels: Labels,
     /// Where the sums go for whoever asks.
@@ -57,8 +65,15 @@ pub struct Setup {
 
 impl Setup {
     /// As configured; destinations are the topics by number.
-    pub fn new(settings: &Settings, destinations: Vec<String>, exposed: Arc<Exposed>) -> Setup {
+    pub fn new(
+        settings: &Settings,
+        destinations: Vec<String>,
+        clock: String,
+        exposed: Arc<Exposed>,
+    ) -> Setup {
         Setup {
+            keys: settings.observe.keys,
+            clock,
             name: settings.name.clone(),
             instance: settings.instance.clone(),
             out: settings.observe.out.clone(),
@@ -91,7 +106,7 @@ impl Observer {
                 if seen.write.swap(false, Ordering::AcqRel) {
                     watch.write_distributions();
                 }
-                thread::park_timeout(WAKE_EVERY);
+                watch.sleep();
             }
             watch.finish()
         };
@@ -155,15 +170,10 @@ struct Watch<C> {
     total: Interval,
     files: Option<Files>,
     exposed: Arc<Exposed>,
-}
-
-/// The folder, what the files in it begin with, and the log.
-#[derive(Debug)]
-struct Files {
-    folder: PathBuf,
-    stem: String,
-    log: LogFile,
-    written: Vec<PathBuf>,
+    keys: KeyDisplay,
+    witness: Witness,
+    clock_words: String,
+    clock_check: ClockCheck,
 }
 
 impl<C: Clock> Watch<C> {
@@ -188,6 +198,10 @@ impl<C: Clock> Watch<C> {
             announcer: Announcer::new(setup.labels.clone()),
             labels: setup.labels,
             notices: notices.clone(),
+            keys: setup.keys,
+            witness: Witness::default(),
+            clock_words: setup.clock,
+            clock_check: ClockCheck::new(&clock),
             clock,
             wall,
             start,
@@ -215,6 +229,17 @@ impl<C: Clock> Watch<C> {
         }
     }
 
+    /// Until there may be something to do. Waking late is remembered: it tells a process that stood
+    /// still from a thread that did.
+    fn sleep(&mut self) {
+        let before = self.clock.now();
+        thread::park_timeout(WAKE_EVERY);
+        let (now, due) = (self.clock.now(), before.0 + self.clock.ticks(nanos_of(WAKE_EVERY)));
+        if now.0 > due + self.clock.ticks(nanos_of(WAKE_SLACK)) {
+            self.witness.note(Ticks(due), now);
+        }
+    }
+
     fn announce(&mut self, now: Ticks) {
         let now = self.since_start(now);
         while let Some(notice) = self.notices.pop() {
@@ -226,19 +251,21 @@ impl<C: Clock> Watch<C> {
 
     fn collect(&mut self, now: Ticks) {
         let now = self.since_start(now);
-        let Watch { collector, clock, start, announcer, total, files, exposed, .. } = self;
+        let Watch { collector, clock, wall, start, announcer, total, files, exposed, .. } = self;
+        let teller = Teller { clock, wall: &*wall, keys: self.keys, witness: &self.witness };
         let mut see = |interval: &Interval| {
             total.add(interval);
             let seconds = |ticks| clock.nanos(Ticks(0), Ticks(ticks)) as f64 / 1e9;
             let regimes = Regime::ALL.map(|regime| seconds(total.regimes.of(regime)));
             exposed.count(&total.counters, regimes, total.skewed());
+            exposed.count_slow(&teller, &interval.slow);
             announcer.count(now, &interval.counters);
-            let Some(Files { log, .. }) = files else { return };
+            let Some(files) = files else { return };
             let since_start = Duration::from_nanos(clock.nanos(*start, interval.start));
             let length = Duration::from_nanos(clock.nanos(interval.start, interval.end));
-            if let Err(error) = log.append(&interval.histograms, since_start, length) {
-                announcer.hear(now, &unwritable(".hlog", &error));
-            }
+            let mut tell = |notice: Notice| announcer.hear(now, &notice);
+            files.append_interval(interval, (since_start, length), &mut tell);
+            files.append_slow(&teller, &interval.slow, &mut tell);
         };
         while collector.collect(&mut see) {}
     }
@@ -246,18 +273,7 @@ impl<C: Clock> Watch<C> {
     fn write_distributions(&mut self) {
         let now = self.since_start(self.clock.now());
         let Some(files) = &mut self.files else { return };
-        for span in Span::ALL {
-            let histogram = self.total.histograms.of(span);
-            if histogram.is_empty() {
-                continue;
-            }
-            let path = files.path(&format!("{span}.hgrm"));
-            match distribution::write_file(&path, histogram) {
-                Ok(()) if files.written.contains(&path) => {}
-                Ok(()) => files.written.push(path),
-                Err(error) => self.announcer.hear(now, &unwritable(".hgrm", &error)),
-            }
-        }
+        files.write_distributions(&self.total, &mut |notice| self.announcer.hear(now, &notice));
     }
 
     fn finish(mut self) -> Summary {
@@ -267,9 +283,10 @@ impl<C: Clock> Watch<C> {
         self.write_distributions();
         Summary {
             took: Duration::from_nanos(self.clock.nanos(self.total.start, self.total.end)),
+            clock: clock_line(&self.clock_words, &self.clock_check.error(&self.clock)),
             total: self.total,
             labels: self.labels,
-            files: self.files.map_or_else(Vec::new, |files| files.written),
+            files: self.files.map_or_else(Vec::new, Files::into_written),
         }
     }
 
@@ -278,28 +295,13 @@ impl<C: Clock> Watch<C> {
     }
 }
 
-impl Files {
-    fn create(folder: &Path, stem: String, epoch_nanos: i64) -> Result<Files, ObserveError> {
-        let failed =
-            |path: &Path, source| ObserveError::File { path: path.display().to_string(), source };
-        std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-        let path = folder.join(format!("{stem}.hlog"));
-        let started = UNIX_EPOCH + Duration::from_nanos(epoch_nanos.max(0).cast_unsigned());
-        let about = concat!("hotspur ", env!("CARGO_PKG_VERSION"));
-        let log = LogFile::create(&path, started, about).map_err(|error| failed(&path, error))?;
-        Ok(Files { folder: folder.to_owned(), stem, log, written: vec![path] })
-    }
-
-    fn path(&self, rest: &str) -> PathBuf {
-        self.folder.join(format!("{}.{rest}", self.stem))
-    }
-}
-
-fn unwritable(code: &'static str, error: &io::Error) -> Notice {
-    let text = Sentence::format(format_args!(
-        "histograms cannot be written to observe.out, the run goes on without: {error}"
-    ));
-    Notice::Trouble(PeerTrouble { peer: "files", code, text, heals: true })
+fn clock_line(words: &str, error: &ClockError) -> String {
+    let ClockError { parts_per_million, known_to, over } = error;
+    let seconds = over.as_secs_f64();
+    format!(
+        "{words}; against the monotonic clock off by {parts_per_million:+.1} ± {known_to:.1} ppm \
+         over {seconds:.1} s"
+    )
 }
 
 fn nanos_of(duration: Duration) -> u64 {
@@ -308,10 +310,12 @@ fn nanos_of(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::{
         clock::{ManualClock, TscClock},
-        measure::Stage,
+        measure::{Age, Span, Stage},
         observe::{Facts, RunState},
     };
 
@@ -319,7 +323,8 @@ mod tests {
         let interval = Duration::from_secs(1);
         let (name, instance) = ("orders".to_owned(), "web/1".to_owned());
         let exposed = Arc::new(Exposed::new(Facts::default()));
-        Setup { name, instance, out, interval, labels: Labels::default(), exposed }
+        let (keys, clock) = (KeyDisplay::Hash, "a clock for tests".to_owned());
+        Setup { name, instance, out, interval, keys, clock, labels: Labels::default(), exposed }
     }
 
     fn names_in(folder: &Path) -> Vec<String> {
@@ -339,7 +344,7 @@ mod tests {
         let (mut hot, mut watch) =
             Watch::new(setup(Some(out.clone())), clock.clone(), wall).unwrap();
 
-        hot.record(Stage::Parse, 100);
+        hot.record(Age::Live, Stage::Parse, 100);
         watch.turn(clock.now());
         assert!(!hot.publish(clock.now()), "no interval is due yet");
         clock.advance(2_500_000_000);
@@ -347,8 +352,8 @@ mod tests {
         watch.turn(clock.now());
         clock.advance(1_000);
         assert!(hot.publish(clock.now()));
-        hot.record(Stage::Parse, 200);
-        hot.record(Span::EndToEnd, 5_000);
+        hot.record(Age::Live, Stage::Parse, 200);
+        hot.record(Age::Live, Span::EndToEnd, 5_000);
         watch.turn(clock.now());
         assert_eq!(watch.total.histograms.of(Stage::Parse.into()).len(), 1);
         clock.advance(499_000_000);
@@ -363,9 +368,10 @@ mod tests {
         assert_eq!(summary.total.regimes.of(Regime::Idle), 2_500_000_000);
         assert_eq!(summary.total.histograms.of(Stage::Parse.into()).len(), 2);
         let stem = "orders-web_1-20261121T053700.123Z";
-        let expected = ["end_to_end.hgrm", "hlog", "parse.hgrm"].map(|it| format!("{stem}.{it}"));
+        let expected = ["end_to_end.hgrm", "hlog", "parse.hgrm", "slow.jsonl"]
+            .map(|it| format!("{stem}.{it}"));
         assert_eq!(names_in(&out), expected);
-        assert_eq!(summary.files.len(), 3);
+        assert_eq!(summary.files.len(), 4);
         let log = std::fs::read_to_string(&summary.files[0]).unwrap();
         let lines: Vec<_> = log.lines().filter(|line| !line.starts_with(['#', '"'])).collect();
         assert_eq!(lines.len(), 4, "{log}");
@@ -380,7 +386,7 @@ mod tests {
         let wall = WallOffset::new(&clock);
         let (mut hot, handle) = Observer::start(setup(None), clock.clone(), wall).unwrap();
         for value in 0..1_000 {
-            hot.record(Span::Transit, value);
+            hot.record(Age::Live, Span::Transit, value);
             hot.counters().polled += 1;
             hot.publish(clock.now());
         }

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use hdrhistogram::Histogram;
 
 use crate::{
-    measure::{Interval, Regime, Span},
+    measure::{Age, Interval, Regime, Span},
     observe::Labels,
     verdict::{RejectClass, SkipClass},
 };
@@ -25,6 +25,8 @@ pub struct Summary {
     pub total: Interval,
     /// How long it took.
     pub took: Duration,
+    /// The clock, and how far it was off.
+    pub clock: String,
     /// Names of steps and destinations.
     pub labels: Labels,
     /// The files that were written.
@@ -49,10 +51,10 @@ impl Summary {
             write!(f, "{name:>VALUE_WIDTH$}")?;
         }
         writeln!(f, "{:>VALUE_WIDTH$}", "max")?;
-        for span in Span::ALL {
-            let histogram = self.total.histograms.of(span);
-            if !histogram.is_empty() || span == Span::EndToEnd {
-                latency_row(f, span, histogram)?;
+        for (age, span) in Age::ALL.into_iter().flat_map(|age| Span::ALL.map(|span| (age, span))) {
+            let histogram = self.total.of(age).of(span);
+            if !histogram.is_empty() || (age, span) == (Age::Live, Span::EndToEnd) {
+                latency_row(f, &format!("{}{span}", age.prefix()), histogram)?;
             }
         }
         Ok(())
@@ -85,13 +87,18 @@ impl Summary {
 
     /// What should be zero, where it is not.
     fn oddities(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (counters, histograms) = (&self.total.counters, &self.total.histograms);
-        let above = Span::ALL.map(|span| histograms.above(span)).iter().sum();
+        let counters = &self.total.counters;
+        let ahead = format!(
+            "records from ahead of this machine's clock, by {} at most: so far the clocks differ",
+            readable(counters.skew_ns_max)
+        );
+        let above = |age| Span::ALL.map(|span| self.total.of(age).above(span)).iter().sum::<u64>();
+        let above = above(Age::Live) + above(Age::Backlog);
         let rows = [
             ("refused", counters.refused, "results that the broker would not take"),
             ("commits", counters.commits_failed, "failed; what no later one covered comes again"),
             ("no origin", counters.origin_missing, "records without a time to count from"),
-            ("skewed", self.total.skewed(), "records from ahead of this machine's clock"),
+            ("skewed", self.total.skewed(), &ahead),
             ("past an hour", above, "latencies, in no histogram"),
             ("not logged", counters.notices_lost, "notices; the log could not keep up"),
         ];
@@ -106,12 +113,16 @@ impl Summary {
             .filter(|regime| regimes.of(*regime) > 0)
             .map(|regime| format!("{regime} {:.1} %", regimes.share(regime) * 100.0))
             .collect();
-        writeln!(f, "{:<SPAN_WIDTH$}  {}", "hot thread", shares.join(", "))
+        writeln!(f, "{:<SPAN_WIDTH$}  {}", "hot thread", shares.join(", "))?;
+        let saturation = regimes.saturation() * 100.0;
+        let saturation = format!("{saturation:.1} % (working of working and idle)");
+        writeln!(f, "{:<SPAN_WIDTH$}  {saturation}", "saturation")?;
+        writeln!(f, "{:<SPAN_WIDTH$}  {}", "clock", self.clock)
     }
 }
 
-fn latency_row(f: &mut fmt::Formatter<'_>, span: Span, of: &Histogram<u64>) -> fmt::Result {
-    write!(f, "{:<SPAN_WIDTH$}{:>COUNT_WIDTH$}", span.name(), grouped(of.len()))?;
+fn latency_row(f: &mut fmt::Formatter<'_>, name: &str, of: &Histogram<u64>) -> fmt::Result {
+    write!(f, "{name:<SPAN_WIDTH$}{:>COUNT_WIDTH$}", grouped(of.len()))?;
     for (_, quantile) in QUANTILES {
         write!(f, "{:>VALUE_WIDTH$}", value(of, of.value_at_quantile(quantile)))?;
     }
@@ -211,7 +222,7 @@ mod tests {
             destinations: vec!["processed".to_owned(), "orders.dead".to_owned()],
         };
         let took = Duration::from_secs(10);
-        let summary = Summary { total, took, labels, files: Vec::new() };
+        let summary = Summary { total, took, clock: "TSC".to_owned(), labels, files: Vec::new() };
         let expected = "\
 latency                     count       p50       p90       p99     p99.9    p99.99       max
 parse                      10,000   5.00 us   9.01 us   9.90 us   9.99 us   10.0 us   10.0 us
@@ -222,6 +233,8 @@ emitted                     9,998  processed 9,998, orders.dead 1
 skipped                         1  table_miss 1
 dead-lettered                   1  not_json 1
 hot thread          idle 75.0 %, working 25.0 %
+saturation          25.0 % (working of working and idle)
+clock               TSC
 ";
         assert_eq!(summary.to_string(), expected);
     }
@@ -232,7 +245,8 @@ hot thread          idle 75.0 %, working 25.0 %
         total.histograms.record_signed(Stage::Source.into(), -5);
         total.counters.refused = 2;
         let (took, labels) = (Duration::ZERO, Labels::default());
-        let text = Summary { total, took, labels, files: Vec::new() }.to_string();
+        let text =
+            Summary { total, took, clock: "TSC".to_owned(), labels, files: Vec::new() }.to_string();
         assert!(text.contains("\nskewed "), "{text}");
         assert!(text.contains("\nrefused "), "{text}");
         assert!(!text.contains("no origin"), "{text}");

@@ -26,15 +26,14 @@ fn a_run_leaves_its_latencies_as_table_and_files() {
     let pipeline = Pipeline::names(kafka).set("name", "left").set("instance", "behind");
     pipeline.create_topics(kafka, 1);
     let names: Vec<_> = (0..RECORDS).map(|it| Message::new(name(it))).collect();
+    // As many that are older than the run as that come during it.
     kafka.produce(&pipeline.input, &names);
-    let ended = pipeline.run_to_end(kafka).stop();
+    let hotspur = pipeline.run_to_end(kafka);
+    kafka.produce(&pipeline.input, &names);
+    kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
+    let ended = hotspur.stop();
 
-    for word in STAGES.iter().chain(&TOTALS) {
-        let line = ended.output.lines().find(|line| line.split_whitespace().next() == Some(word));
-        let line = line.unwrap_or_else(|| panic!("no line for {word} in:\n{}", ended.output));
-        assert!(line.split_whitespace().any(|it| it == "1,000"), "{line}");
-    }
-    for heading in ["p50", "p90", "p99", "p99.9", "p99.99", "max"] {
+    for heading in ["p50", "p90", "p99", "p99.9", "p99.99", "max", "saturation", "ppm"] {
         assert!(ended.output.contains(heading), "no {heading} in:\n{}", ended.output);
     }
     let logs = pipeline.files_out(".hlog");
@@ -43,17 +42,45 @@ fn a_run_leaves_its_latencies_as_table_and_files() {
     assert!(stem.starts_with("left-behind-2") && stem.ends_with('Z'), "{stem}");
     let log = fs::read(&logs[0]).expect("a readable log");
     assert_eq!(values_in(&log, None), RECORDS);
-    for stage in STAGES.iter().chain(&["transit"]) {
-        assert_eq!(values_in(&log, Some(stage)), RECORDS, "{stage}");
-    }
-    for stage in STAGES.iter().chain(&TOTALS) {
-        let files = pipeline.files_out(&format!("{stem}.{stage}.hgrm"));
-        assert_eq!(files.len(), 1, "{stage}");
+    let spans = STAGES.iter().chain(&TOTALS);
+    for span in spans.flat_map(|span| [span.to_string(), format!("backlog.{span}")]) {
+        let is_row = |line: &&str| line.split_whitespace().next() == Some(span.as_str());
+        let line = ended.output.lines().find(is_row);
+        let line = line.unwrap_or_else(|| panic!("no line for {span} in:\n{}", ended.output));
+        assert!(line.split_whitespace().any(|it| it == "1,000"), "{line}");
+        if span != "end_to_end" {
+            assert_eq!(values_in(&log, Some(&span)), RECORDS, "{span}");
+        }
+        let files = pipeline.files_out(&format!("{stem}.{span}.hgrm"));
+        assert_eq!(files.len(), 1, "{span}");
         let text = fs::read_to_string(&files[0]).expect("a readable distribution");
         assert!(text.contains("#[Unit: us]"), "{text}");
         assert!(text.contains("Percentile"), "{text}");
         let total = text.lines().find(|line| line.contains("Total count"));
         assert!(total.is_some_and(|line| line.ends_with(" 1000]")), "{text}");
+    }
+    assert_slow_records(&pipeline.files_out(&format!("{stem}.slow.jsonl")));
+}
+
+/// The ten slowest of each interval leave a line, and each says where its time went and why.
+fn assert_slow_records(files: &[std::path::PathBuf]) {
+    assert_eq!(files.len(), 1);
+    let text = fs::read_to_string(&files[0]).expect("a readable file");
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(lines.len() >= 10, "{text}");
+    for line in lines.iter().filter(|it| it["left_out"].is_null()) {
+        let stages = line["stages"].as_object().expect("stages");
+        let number = |name: &str| stages[name].as_u64().expect("nanoseconds");
+        let in_transit: u64 = STAGES[1..7].iter().chain(&["held"]).map(|it| number(it)).sum();
+        let transit = line["transit_ns"].as_u64().expect("nanoseconds");
+        // Each is rounded down by itself.
+        assert!(transit.abs_diff(in_transit) <= 8, "{line}");
+        for field in ["ts", "topic", "cause", "verdict", "slowest_stage"] {
+            assert!(line[field].as_str().is_some_and(|it| !it.is_empty()), "{field} in {line}");
+        }
+        assert!(line["offset"].is_i64() && line["partition"].is_i64(), "{line}");
+        assert!(line["lately"]["within_ns"].is_u64(), "{line}");
     }
 }
 

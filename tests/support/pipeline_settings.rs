@@ -45,7 +45,11 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
         },
         tables: tables.iter().map(|name| table(name)).collect(),
         steps: operators.into_iter().enumerate().map(step).collect(),
-        latency: Latency { origin: "record.timestamp".to_owned(), unit_nanos: 1_000_000 },
+        latency: Latency {
+            origin: "record.timestamp".to_owned(),
+            unit_nanos: 1_000_000,
+            slow: Duration::from_millis(1),
+        },
         engine: Engine {
             core: Core::None,
             idle: Idle::Park,

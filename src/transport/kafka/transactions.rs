@@ -377,9 +377,9 @@ fn check(code: Code) -> Result<(), Code> {
     if code == OK { Ok(()) } else { Err(code) }
 }
 
-/// The group's words for who we are: its name, the member and the generation. A member that was left
-/// behind has no name any more, and a broker would take its positions for those of one who needs
-/// none.
+/// The group's words for who we are: its name, the member and the generation. A member that was
+/// left behind has no name any more, and a broker would take its positions for those of one who
+/// needs none.
 fn membership(consumer: &Client) -> Result<GroupMetadata, Trouble> {
     let group = GroupMetadata::of(consumer);
     if group.generation() < 0 || consumer.has_lost_assignment() {
