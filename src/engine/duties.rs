@@ -210,6 +210,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             in_flight: u32::try_from(self.sink.in_flight()).unwrap_or(u32::MAX),
             is_committing: self.delivery.commit_under_way(),
             is_rebalancing: !self.revoking.is_empty(),
+            was_table_old: self.pauses.is_of_table(),
         }
     }
 

@@ -30,6 +30,7 @@ pub(crate) struct SlowContext {
     pub(crate) in_flight: u32,
     pub(crate) is_committing: bool,
     pub(crate) is_rebalancing: bool,
+    pub(crate) was_table_old: bool,
 }
 
 /// The clock was read; what lay too long before it is told.
@@ -259,6 +260,7 @@ impl Meter {
             in_flight: context.in_flight,
             is_committing: context.is_committing,
             is_rebalancing: context.is_rebalancing,
+            was_table_old: context.was_table_old,
         };
         let bound_ns = self.slow_ns;
         self.hot.slow().add(slow, bound_ns);

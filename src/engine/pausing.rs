@@ -25,9 +25,16 @@ use crate::{
 pub(super) struct Pauses {
     asked: Asked,
     holds: [bool; PauseCause::ALL.len()],
+    /// The last pause, be it over, is or was a table's.
+    is_of_table: bool,
 }
 
 impl Pauses {
+    /// True if the last time that nothing was processed was because of a table.
+    pub(super) fn is_of_table(&self) -> bool {
+        self.is_of_table
+    }
+
     fn has(&self, cause: PauseCause) -> bool {
         self.holds[cause as usize]
     }
@@ -67,7 +74,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.breaker.close();
         }
         let holds = [asked.is_paused(), self.process.is_paused(), self.breaker.is_open()];
-        self.pauses = Pauses { asked, holds };
+        let is_of_table = match holds.contains(&true) {
+            true => holds[PauseCause::Table as usize],
+            false => before.is_of_table,
+        };
+        self.pauses = Pauses { asked, holds, is_of_table };
         self.is_paused = holds.contains(&true);
         for cause in PauseCause::ALL {
             match (before.has(cause), self.pauses.has(cause)) {

@@ -134,6 +134,8 @@ pub struct SlowRecord {
     pub is_committing: bool,
     /// The group was changing.
     pub is_rebalancing: bool,
+    /// The last time that nothing was processed was because a table was too old.
+    pub was_table_old: bool,
 }
 
 /// The slow records and stalls of an interval.
@@ -254,6 +256,7 @@ pub(crate) mod tests {
             in_flight: 0,
             is_committing: false,
             is_rebalancing: false,
+            was_table_old: false,
         }
     }
 

@@ -35,6 +35,7 @@ mod replay;
 mod replay_kills;
 mod replay_trouble;
 mod security;
+mod slow;
 mod stops;
 mod table_files;
 mod table_kinds;

@@ -225,19 +225,11 @@ fn stalled(cause: Cause, stall_ns: u64, stall: &Stall) -> String {
 }
 
 fn paused(record: &SlowRecord, took: &str) -> Verdict {
-    match record.table_age_ns {
-        Some(age) => Verdict {
-            cause: Cause::Table,
-            sentence: format!(
-                "nothing was processed for {took}; the oldest table's answers are {} old",
-                readable(age)
-            ),
-        },
-        None => {
-            let sentence = format!("nothing was processed for {took}: the run was paused");
-            Verdict { cause: Cause::Paused, sentence }
-        }
-    }
+    let (cause, why) = match record.was_table_old {
+        true => (Cause::Table, "a table was too old"),
+        false => (Cause::Paused, "the run was paused"),
+    };
+    Verdict { cause, sentence: format!("nothing was processed for {took}: {why}") }
 }
 
 fn by_stage(record: &SlowRecord, stage: Stage, took: &str) -> Verdict {
@@ -365,10 +357,10 @@ mod tests {
             slow.regimes = spent(regime);
             assert_eq!(of(&slow, &awake).0, expected, "{regime}");
         }
-        slow.table_age_ns = Some(6_000_000_000);
+        slow.was_table_old = true;
         let (cause, sentence) = of(&slow, &awake);
         assert_eq!(cause, Cause::Table);
-        assert!(sentence.ends_with("the oldest table's answers are 6.00 s old"), "{sentence}");
+        assert!(sentence.ends_with("a table was too old"), "{sentence}");
         slow = queued();
         slow.taken = Taken { waited_ns: 6 * MS, within_ns: 40 * MS, ..Taken::default() };
         assert_eq!(of(&slow, &awake).0, Cause::Preempted);

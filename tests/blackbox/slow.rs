@@ -1,0 +1,163 @@
+//! Records are made slow on purpose, and their lines say by what.
+
+use std::{
+    fs, io, thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::{
+    payload::{name, order},
+    support::{
+        await_true, clients::Load, hotspur::Hotspur, kafka::Kafka, message::Message,
+        pipeline::Pipeline, redis::Redis,
+    },
+};
+
+/// How long something is held up.
+const HELD_UP: Duration = Duration::from_millis(60);
+
+fn names(count: u64) -> Vec<Message> {
+    (0..count).map(|it| Message::new(name(it)).key(it.to_string())).collect()
+}
+
+/// All lines of slow records so far.
+fn lines(pipeline: &Pipeline) -> Vec<Value> {
+    let files = pipeline.files_out(".slow.jsonl");
+    let text: String = files.iter().filter_map(|it| fs::read_to_string(it).ok()).collect();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// Does it again and again until a line gives that cause. One try may hit a moment in which no
+/// record was on its way.
+#[track_caller]
+fn await_cause(pipeline: &Pipeline, cause: &str, mut hold_up: impl FnMut()) -> Value {
+    let mut found = None;
+    await_true(format_args!("a line about {cause}"), || {
+        hold_up();
+        let before = Instant::now();
+        while found.is_none() && before.elapsed() < Duration::from_millis(1_500) {
+            found = lines(pipeline).into_iter().find(|it| it["cause"] == cause);
+            thread::park_timeout(Duration::from_millis(20));
+        }
+        found.is_some()
+    });
+    found.expect("it was awaited")
+}
+
+fn let_pass(time: Duration) {
+    let start = Instant::now();
+    await_true("some time", || start.elapsed() >= time);
+}
+
+fn stop_for_a_while(hotspur: &Hotspur) {
+    hotspur.signal("STOP");
+    let_pass(HELD_UP);
+    hotspur.signal("CONT");
+}
+
+/// Takes the core from whoever is on it: a thread that goes before all others, or, without the
+/// right to that, many.
+fn occupy(core: usize) {
+    let hog = move |threads_time: Duration| {
+        core_affinity::set_for_current(core_affinity::CoreId { id: core });
+        let is_first = go_first().is_ok();
+        let start = Instant::now();
+        let time = if is_first { HELD_UP } else { threads_time };
+        while start.elapsed() < time {
+            std::hint::spin_loop();
+        }
+        is_first
+    };
+    let is_first = thread::spawn(move || hog(Duration::ZERO)).join().expect("a thread ends");
+    if !is_first {
+        let hogs: Vec<_> =
+            (0..24).map(|_| thread::spawn(move || hog(Duration::from_millis(400)))).collect();
+        hogs.into_iter().for_each(|it| drop(it.join().expect("a thread ends")));
+    }
+}
+
+fn go_first() -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 10 };
+    // SAFETY: the structure is passed for the calling thread and lives through the call.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[test]
+fn a_process_that_is_stopped_is_told_from_a_thread_that_is_held_off_its_core() {
+    let kafka = Kafka::shared();
+    let core = core_affinity::get_core_ids().expect("cores")[0].id;
+    let pipeline = Pipeline::names(kafka)
+        .set("engine.core", core as i64)
+        .set("engine.idle", "spin")
+        .set("observe.interval", "200ms");
+    pipeline.create_topics(kafka, 1);
+    let hotspur = pipeline.run();
+    hotspur.await_assigned();
+    let load = Load::start(kafka, &pipeline.input, names(200_000));
+    kafka.reader(&pipeline.output).await_count(500);
+    let stopped = await_cause(&pipeline, "stopped", || stop_for_a_while(&hotspur));
+    assert!(stopped["verdict"].as_str().unwrap().contains("process stood still"), "{stopped}");
+    let held_off = await_cause(&pipeline, "preempted", || occupy(core));
+    let verdict = held_off["verdict"].as_str().unwrap();
+    assert!(verdict.contains("took the core") || verdict.contains("for a core"), "{held_off}");
+    assert!(held_off["lately"].is_object() && held_off["stages"].is_object(), "{held_off}");
+    hotspur.kill();
+    drop(load);
+}
+
+#[test]
+fn records_that_wait_for_a_frozen_table_say_so() {
+    let (kafka, redis) = (Kafka::shared(), Redis::start());
+    redis.set("user:user1", "gold");
+    let pipeline = Pipeline::orders(kafka, &redis)
+        .set("source.kafka.start", "earliest")
+        .set("tables.users.max_staleness", "500ms")
+        .set("tables.users.on_stale", "pause")
+        .set("observe.interval", "200ms");
+    pipeline.create_topics(kafka, 1);
+    let hotspur = pipeline.run();
+    hotspur.await_assigned();
+    redis.freeze();
+    hotspur.await_event("run.paused");
+    let orders: Vec<_> = (0..20).map(|it| Message::new(order(it, "user1", it))).collect();
+    kafka.produce(&pipeline.input, &orders);
+    let_pass(Duration::from_millis(300));
+    redis.thaw();
+    let line = await_cause(&pipeline, "table", || {});
+    assert!(line["verdict"].as_str().unwrap().contains("a table was too old"), "{line}");
+    assert!(line["regimes"]["paused"].as_f64().unwrap() > 0.5, "{line}");
+    hotspur.stop();
+}
+
+#[test]
+fn records_that_wait_for_the_broker_say_so() {
+    let kafka = Kafka::start();
+    let pipeline = Pipeline::names(&kafka)
+        .set("limits.in_flight", 64)
+        .set("limits.batch", 64)
+        .set("observe.interval", "200ms");
+    pipeline.create_topics(&kafka, 1);
+    let hotspur = pipeline.run();
+    hotspur.await_assigned();
+    kafka.produce(&pipeline.input, &names(100));
+    // Every record waits for its acknowledgement, which is most of its time.
+    let line = await_cause(&pipeline, "broker", || {});
+    assert_eq!(line["slowest_stage"], "ack", "{line}");
+    let load = Load::start(&kafka, &pipeline.input, names(20_000));
+    kafka.reader(&pipeline.output).await_count(1_000);
+    // What was fetched before and finds no room waits in the client's queue.
+    let line = await_cause(&pipeline, "producer", || {
+        kafka.freeze();
+        let_pass(Duration::from_millis(500));
+        kafka.thaw();
+    });
+    let verdict = line["verdict"].as_str().unwrap();
+    assert!(verdict.contains("no room") || verdict.contains("producer"), "{line}");
+    hotspur.kill();
+    drop(load);
+}
