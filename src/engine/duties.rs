@@ -442,7 +442,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     pub(super) fn publish(&mut self, now: Ticks) {
         self.publish_due = Ticks(now.0 + self.clock.ticks(self.options.publish_interval_ns));
-        self.process.count(self.meter.hot.counters());
+        let counters = self.meter.hot.counters();
+        counters.in_flight_records = self.delivery.in_flight() as u64;
+        counters.in_flight_bytes = self.delivery.in_flight_bytes() as u64;
+        self.process.count(counters);
         self.pulse.renew(&self.clock);
         self.publish_breaker(now);
         self.meter.publish(now);

@@ -111,6 +111,10 @@ pub struct Counters {
     pub origin_missing: u64,
     /// How far ahead of this machine's clock an origin lay at most, in nanoseconds.
     pub skew_ns_max: u64,
+    /// Records that are in flight now: taken, and not settled.
+    pub in_flight_records: u64,
+    /// Bytes of theirs.
+    pub in_flight_bytes: u64,
     /// Commits that were confirmed.
     pub commits: u64,
     /// Commits that failed.
@@ -135,13 +139,16 @@ impl Counters {
         lookups: [[0; 3]; TABLES_MAX],
         origin_missing: 0,
         skew_ns_max: 0,
+        in_flight_records: 0,
+        in_flight_bytes: 0,
         commits: 0,
         commits_failed: 0,
         rebalances: 0,
         notices_lost: 0,
     };
 
-    /// Adds all that another set counted. Taking it apart by name makes a forgotten field an error.
+    /// Adds all that a later set counted; of what is so now the later counts. Taking it apart by
+    /// name makes a forgotten field an error.
     pub fn add(&mut self, other: &Counters) {
         let Counters {
             turns,
@@ -155,6 +162,8 @@ impl Counters {
             lookups,
             origin_missing,
             skew_ns_max,
+            in_flight_records,
+            in_flight_bytes,
             commits,
             commits_failed,
             rebalances,
@@ -172,6 +181,7 @@ impl Counters {
         mine.zip(lookups.as_flattened()).for_each(|(mine, theirs)| *mine += theirs);
         self.origin_missing += origin_missing;
         self.skew_ns_max = self.skew_ns_max.max(*skew_ns_max);
+        (self.in_flight_records, self.in_flight_bytes) = (*in_flight_records, *in_flight_bytes);
         self.commits += commits;
         self.commits_failed += commits_failed;
         self.rebalances += rebalances;

@@ -11,10 +11,11 @@ use std::{
 
 use crate::{
     clock::Clock,
-    measure::{Counters, Regime, SlowBook, Stage},
+    measure::{Counters, Interval, Regime, SlowBook, Stage},
     observe::{
         Labels, Notice, PauseCause, Switch,
         exposition::{Exposition, Format, Kind},
+        latency_metrics::LatencyMetrics,
         readiness::Readiness,
         slow::{self, Teller, cause::Cause},
     },
@@ -84,6 +85,9 @@ struct State {
     /// Seconds in each regime, in the order of `Regime::ALL`.
     regimes: [f64; Regime::COUNT],
     skewed: u64,
+    /// Of the last interval.
+    saturation: f64,
+    latencies: LatencyMetrics,
     /// Slow records by the stage that took most of their time, and stalls by what they are put
     /// down to.
     slow: [u64; Stage::ALL.len()],
@@ -103,6 +107,8 @@ impl Exposed {
             counters: Counters::ZERO,
             regimes: [0.0; Regime::COUNT],
             skewed: 0,
+            saturation: 0.0,
+            latencies: LatencyMetrics::default(),
             slow: [0; Stage::ALL.len()],
             stalls: [0; Cause::COUNT],
             heard: Instant::now(),
@@ -142,11 +148,19 @@ impl Exposed {
         }
     }
 
-    /// Takes the sums of the run so far in.
-    pub(super) fn count(&self, counters: &Counters, regimes: [f64; Regime::COUNT], skewed: u64) {
+    /// Takes an interval in, and the sums of the run so far.
+    pub(super) fn count(
+        &self,
+        interval: &Interval,
+        total: &Interval,
+        regimes: [f64; Regime::COUNT],
+    ) {
         let mut state = self.state();
-        state.counters.clone_from(counters);
-        (state.regimes, state.skewed, state.heard) = (regimes, skewed, Instant::now());
+        let now = Instant::now();
+        state.counters.clone_from(&total.counters);
+        state.latencies.add(&interval.histograms, now);
+        state.saturation = interval.regimes.saturation();
+        (state.regimes, state.skewed, state.heard) = (regimes, total.skewed(), now);
     }
 
     /// Takes the slow records and stalls of an interval in.
@@ -207,6 +221,19 @@ impl Exposed {
         for (regime, seconds) in Regime::ALL.iter().zip(state.regimes) {
             duty.sample(&[("regime", regime.name())], seconds);
         }
+        let help = "Working of working and idle in the last interval: near 1 records wait.";
+        text.family(Kind::Gauge, "hotspur_saturation_ratio", help).sample(&[], state.saturation);
+        let help = "How far ahead of this machine's clock an origin lay at most.";
+        let ahead = counters.skew_ns_max as f64 / 1e9;
+        text.family(Kind::Gauge, "hotspur_skew_max_seconds", help).sample(&[], ahead);
+        let help = "Records taken and not settled, and bytes of them.";
+        let in_flight = [counters.in_flight_records, counters.in_flight_bytes];
+        for (name, figure) in
+            ["hotspur_in_flight_records", "hotspur_in_flight_bytes"].iter().zip(in_flight)
+        {
+            text.family(Kind::Gauge, name, help).sample(&[], figure);
+        }
+        state.latencies.write(&mut text, Instant::now());
         slow_text(&mut text, &state);
         self.pauses(&mut text);
         let tables: Vec<TableFigures> = state.tables.iter().map(|table| table()).collect();
@@ -404,9 +431,10 @@ mod tests {
     fn tables_and_records_are_counted() {
         let exposed = Exposed::new(Facts { name: "orders".to_owned(), ..Facts::default() });
         exposed.started(vec![Box::new(|| table(Some(Duration::from_millis(250))))]);
-        let mut counters = Counters { polled: 7, emitted: 4, ..Counters::ZERO };
-        counters.lookups[0] = [4, 2, 1];
-        exposed.count(&counters, [0.5; Regime::COUNT], 0);
+        let mut interval = Interval::new();
+        interval.counters = Counters { polled: 7, emitted: 4, ..Counters::ZERO };
+        interval.counters.lookups[0] = [4, 2, 1];
+        exposed.count(&interval, &interval, [0.5; Regime::COUNT]);
         let text = exposed.metrics(Format::Text);
         for line in [
             "hotspur_polled_records_total 7",

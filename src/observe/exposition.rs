@@ -38,6 +38,8 @@ pub enum Kind {
     Counter,
     /// Samples are named as the family.
     Gauge,
+    /// Samples are named with `_bucket`, `_sum` and `_count` behind the family; see `sample_of`.
+    Histogram,
 }
 
 /// A text under way.
@@ -60,6 +62,7 @@ impl Exposition {
         let (word, suffix) = match kind {
             Kind::Counter => ("counter", "_total"),
             Kind::Gauge => ("gauge", ""),
+            Kind::Histogram => ("histogram", ""),
         };
         (self.name, self.suffix) = (name, suffix);
         let behind = if self.format == Format::Text { suffix } else { "" };
@@ -71,8 +74,18 @@ impl Exposition {
 
     /// A sample of the family.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) -> &mut Exposition {
+        self.sample_of(self.suffix, labels, value)
+    }
+
+    /// A sample with that behind the family's name.
+    pub fn sample_of(
+        &mut self,
+        suffix: &str,
+        labels: &[(&str, &str)],
+        value: impl Display,
+    ) -> &mut Exposition {
         self.text.push_str(self.name);
-        self.text.push_str(self.suffix);
+        self.text.push_str(suffix);
         for (index, (name, value)) in labels.iter().enumerate() {
             self.text.push(if index == 0 { '{' } else { ',' });
             self.text.push_str(name);

@@ -17,6 +17,7 @@ pub mod exposition;
 mod files;
 pub mod hot_side;
 pub mod labels;
+mod latency_metrics;
 pub mod log_file;
 pub mod notice;
 pub mod observer;

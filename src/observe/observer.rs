@@ -257,7 +257,7 @@ impl<C: Clock> Watch<C> {
             total.add(interval);
             let seconds = |ticks| clock.nanos(Ticks(0), Ticks(ticks)) as f64 / 1e9;
             let regimes = Regime::ALL.map(|regime| seconds(total.regimes.of(regime)));
-            exposed.count(&total.counters, regimes, total.skewed());
+            exposed.count(interval, total, regimes);
             exposed.count_slow(&teller, &interval.slow);
             announcer.count(now, &interval.counters);
             let Some(files) = files else { return };

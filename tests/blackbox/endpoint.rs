@@ -1,5 +1,13 @@
 //! The HTTP endpoint of a run: metrics that count what happened, readiness that says why not.
 
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
 use crate::support::{
     await_true, http::get, kafka::Kafka, message::Message, pipeline::Pipeline, redis::Redis,
 };
@@ -43,6 +51,48 @@ fn metrics_count_records_and_lookups() {
     assert!(text.contains(skipped) && text.contains("hotspur_table_age_seconds"), "{text}");
     assert_eq!(get(&address, "/").0, 404);
     hotspur.stop().counts().assert_balanced();
+    assert_prometheus_reads(&text);
+    assert_observers_know_the_names(&text);
+}
+
+/// Prometheus's own parser, and its rules for names and help.
+fn assert_prometheus_reads(text: &str) {
+    let mut command = Command::new("promtool");
+    let child = command.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = child.spawn().expect("promtool, which scripts/setup installs");
+    child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("promtool reads");
+    let output = child.wait_with_output().expect("promtool ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{text}");
+}
+
+/// The rules and the dashboard that are shipped speak of metrics that there are.
+fn assert_observers_know_the_names(text: &str) {
+    // Samples, and families, which for histograms are no samples' names.
+    let names: BTreeSet<&str> = text
+        .lines()
+        .map(|line| line.strip_prefix("# TYPE ").unwrap_or(line))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tuning/observe");
+    let rules = folder.join("alerts.yaml");
+    let mut command = Command::new("promtool");
+    let checked = command.args(["check", "rules"]).arg(&rules).output().expect("promtool runs");
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let dashboard = fs::read_to_string(folder.join("dashboard.json")).expect("a dashboard");
+    serde_json::from_str::<serde_json::Value>(&dashboard).expect("JSON");
+    let rules = fs::read_to_string(rules).expect("rules");
+    let mut known = 0;
+    for told in [dashboard, rules] {
+        let is_in_name = |it: char| it.is_ascii_alphanumeric() || it == '_';
+        for (at, _) in told.match_indices("hotspur_") {
+            let rest = &told[at..];
+            let name = &rest[..rest.find(|it| !is_in_name(it)).unwrap_or(rest.len())];
+            assert!(names.contains(name), "there is no metric {name}");
+            known += 1;
+        }
+    }
+    assert!(known > 30, "{known} names");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Records are made slow on purpose, and their lines say by what.
 
 use std::{
-    fs, io, thread,
+    fs,
+    process::{Child, Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -57,33 +59,21 @@ fn stop_for_a_while(hotspur: &Hotspur) {
     hotspur.signal("CONT");
 }
 
-/// Takes the core from whoever is on it: a thread that goes before all others, or, without the
-/// right to that, many.
+/// Takes the core from whoever is on it: a process that goes before all others, or, without the
+/// right to that, many. All end by themselves.
 fn occupy(core: usize) {
-    let hog = move |threads_time: Duration| {
-        core_affinity::set_for_current(core_affinity::CoreId { id: core });
-        let is_first = go_first().is_ok();
-        let start = Instant::now();
-        let time = if is_first { HELD_UP } else { threads_time };
-        while start.elapsed() < time {
-            std::hint::spin_loop();
-        }
-        is_first
+    let hog = |seconds: &str, last: &[&str]| {
+        let mut command = Command::new("timeout");
+        // Who ends it stands on no core in particular, and waits for nobody of that rank.
+        command.args([seconds, "taskset", "--cpu-list", &core.to_string()]).args(last);
+        command.args(["sh", "-c", "while :; do :; done"]);
+        command.stderr(Stdio::null()).spawn().expect("util-linux is there")
     };
-    let is_first = thread::spawn(move || hog(Duration::ZERO)).join().expect("a thread ends");
-    if !is_first {
-        let hogs: Vec<_> =
-            (0..24).map(|_| thread::spawn(move || hog(Duration::from_millis(400)))).collect();
-        hogs.into_iter().for_each(|it| drop(it.join().expect("a thread ends")));
-    }
-}
-
-fn go_first() -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 10 };
-    // SAFETY: the structure is passed for the calling thread and lives through the call.
-    match unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    // What `timeout` says of a process whose time was over.
+    let was_there = |mut it: Child| it.wait().is_ok_and(|status| status.code() == Some(124));
+    if !was_there(hog("0.06", &["chrt", "--fifo", "10"])) {
+        let hogs: Vec<_> = (0..24).map(|_| hog("0.4", &[])).collect();
+        assert!(hogs.into_iter().all(was_there), "the core cannot be taken");
     }
 }
 
