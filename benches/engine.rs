@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hotspur::host::ThreadUsage;
+use hotspur::{host::ThreadUsage, measure::Stages};
 
 use memory::Case;
 use primitives::{Costs, Primitives, Work};
@@ -38,6 +38,9 @@ static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 /// What the engine may cost, as a multiple of its primitives.
 const RATIO_MAX: f64 = 1.5;
+
+/// What measuring may cost, as a multiple of its clock readings and histogram records.
+const MEASURING_MAX: f64 = 1.3;
 
 /// Entries of the orders' table.
 const KEYS: u64 = 1_000_000;
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         cases.retain(|(case, _)| words.iter().any(|word| case.name.contains(word.as_str())));
     }
     let mut kept = show_speed(&cases, &plan);
+    kept &= show_measuring(&cases, &plan);
     kept &= show_allocations(&plan);
     kept &= show_usage(&cases, &plan);
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -111,6 +115,47 @@ fn show_speed(cases: &[(Case, Work)], plan: &Plan) -> bool {
         );
     }
     println!("\nAt most {RATIO_MAX} is promised.\n");
+    kept
+}
+
+/// What measuring costs: all stages, and one record's in 64, against none at all.
+fn show_measuring(cases: &[(Case, Work)], plan: &Plan) -> bool {
+    println!("## What measuring costs, in nanoseconds a record\n");
+    println!(
+        "All stages: four readings of the clock a record and one a batch, ten histogram records. \
+         Alone: the same readings and records by themselves, in the same rounds, through the \
+         `hdrhistogram` crate.\n"
+    );
+    println!("| pipeline | nothing | all stages cost | sampled cost | alone | all, of alone |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    let mut kept = true;
+    for (case, work) in cases {
+        let records = case.records(plan.prepared);
+        let make = |stages| case.engine_that_measures(stages, records.clone());
+        let mut engines = [Stages::Off, Stages::All, Stages::Sampled].map(make);
+        let tables = case.tables(&case.settings());
+        let mut primitives = Primitives::new(*work, &records, &tables);
+        engines.iter_mut().for_each(|engine| memory::run(engine, plan.round));
+        let mut rounds = Vec::new();
+        for _ in 0..plan.rounds {
+            let [off, all, sampled] = engines
+                .each_mut()
+                .map(|engine| cpu_nanos(|| memory::run(engine, plan.round)).0 / plan.round as f64);
+            let (total, costs) = cpu_nanos(|| primitives.run(plan.round));
+            let alone = costs.scaled_to(total / plan.round as f64).stamps;
+            rounds.push([off, all - off, sampled - off, alone, (all - off) / alone]);
+        }
+        let [off, all, sampled, alone, ratio] =
+            [0, 1, 2, 3, 4].map(|at| median(rounds.iter().map(|round| round[at])));
+        let is_kept = ratio <= MEASURING_MAX && sampled < all / 2.0;
+        kept &= is_kept;
+        println!(
+            "| {} | {off:.0} | {all:.0} | {sampled:.0} | {alone:.0} | {ratio:.2}{} |",
+            case.name,
+            verdict(is_kept)
+        );
+    }
+    println!("\nAt most {MEASURING_MAX} is promised, and sampled less than half of all.\n");
     kept
 }
 

@@ -89,6 +89,9 @@ pub const LATENCY_NS_MIN: u64 = 1;
 /// … to one hour; what is outside is counted apart.
 pub const LATENCY_NS_MAX: u64 = 3_600_000_000_000;
 
+/// With `latency.stages = "sampled"` one record in so many has its stages measured; a power of two.
+pub const SAMPLED_ONE_IN: u64 = 64;
+
 /// A histogram log that is longer goes on in another file.
 pub const LOG_FILE_BYTES_MAX: u64 = 64 << 20;
 

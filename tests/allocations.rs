@@ -123,6 +123,7 @@ fn records_that_are_tried_again_cost_no_allocation() {
         streams_headers: false,
         commit_interval_ns: 1_000_000,
         transaction_timeout_ns: 1_000_000_000,
+        stages: hotspur::measure::Stages::All,
         slow_ns: 1_000_000,
         publish_interval_ns: 1_000_000_000,
         drain_timeout_ns: 1_000_000_000,

@@ -96,6 +96,7 @@ fn engine(tables: Tables, records: Vec<(Vec<u8>, Vec<u8>)>, control: Control) ->
         streams_headers: false,
         commit_interval_ns: hour_ns,
         transaction_timeout_ns: 1_000_000_000,
+        stages: hotspur::measure::Stages::All,
         slow_ns: 1_000_000,
         publish_interval_ns: hour_ns,
         drain_timeout_ns: hour_ns,

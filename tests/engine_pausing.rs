@@ -140,6 +140,7 @@ fn connect(
         commit_interval_ns: 10,
         transaction_timeout_ns: 1_000_000_000,
         retry: Retry::NEVER,
+        stages: hotspur::measure::Stages::All,
         slow_ns: 1_000_000,
         publish_interval_ns: 10,
         drain_timeout_ns: 1_000_000,

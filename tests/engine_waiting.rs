@@ -55,6 +55,7 @@ impl Rig {
             streams_headers: false,
             commit_interval_ns: 10,
             transaction_timeout_ns: 1_000_000_000,
+            stages: hotspur::measure::Stages::All,
             slow_ns: 1_000_000,
             publish_interval_ns: 1_000_000,
             drain_timeout_ns: 1_000_000,

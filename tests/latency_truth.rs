@@ -9,7 +9,8 @@ use hotspur::{
     clock::{Clock, ManualClock, Ticks, WallOffset},
     delivery::Order,
     engine::{Chance, Engine, Options, Process, Retry, control::Control},
-    measure::{Age, Interval, Regime, Span, Stage},
+    limits::SAMPLED_ONE_IN,
+    measure::{Age, Interval, Regime, Span, Stage, Stages},
     observe::HotSide,
     pipeline::{
         Mark, Processed, Results,
@@ -200,6 +201,10 @@ impl Process for LateProcess {
 
 /// What a run of so many records with these delays measured.
 fn measured(delays: Delays, order: Order) -> Interval {
+    measured_as(Stages::All, delays, order)
+}
+
+fn measured_as(stages: Stages, delays: Delays, order: Order) -> Interval {
     let clock = ManualClock::default();
     clock.advance(START);
     let (hot, mut collector) = HotSide::collected(clock.now());
@@ -222,6 +227,7 @@ fn measured(delays: Delays, order: Order) -> Interval {
         streams_headers: false,
         commit_interval_ns: 0,
         transaction_timeout_ns: u64::MAX >> 1,
+        stages,
         slow_ns: u64::MAX,
         publish_interval_ns: u64::MAX >> 1,
         drain_timeout_ns: u64::MAX >> 1,
@@ -307,6 +313,24 @@ fn all_at_once_they_add_up() {
     let sum: u64 = Stage::ALL.map(|it| *delays.of(it)).iter().sum();
     let end_to_end = common(&interval, Span::EndToEnd).unwrap();
     assert!(is_near(end_to_end, sum), "{end_to_end} for {sum}");
+}
+
+#[test]
+fn sampled_stages_are_some_and_the_totals_are_all() {
+    let delays = Delays { queue: 5_000, parse: 700, send: 900, ..Delays::default() };
+    let interval = measured_as(Stages::Sampled, delays, Order::ProcessThenCommit);
+    let of = |span: Span| interval.of(Age::Live).of(span);
+    for stage in [Stage::Queue, Stage::Batch, Stage::Parse, Stage::Operate, Stage::Ack] {
+        assert_eq!(of(stage.into()).len(), RECORDS.div_ceil(SAMPLED_ONE_IN), "{stage}");
+    }
+    assert!(is_near(of(Stage::Parse.into()).max(), 700));
+    for total in [Span::Transit, Span::EndToEnd] {
+        assert_eq!(of(total).len(), RECORDS);
+        assert!(is_near(of(total).min(), 6_600) && is_near(of(total).max(), 6_600), "{total}");
+    }
+    let off = measured_as(Stages::Off, delays, Order::ProcessThenCommit);
+    assert!(Span::ALL.iter().all(|it| off.of(Age::Live).of(*it).is_empty()));
+    assert_eq!(off.counters.emitted, RECORDS);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use hotspur::{
     delivery::Order,
     engine::{Engine, Options, breaker::Rule, control::Control},
     loadgen::{Payload, write_key},
+    measure::Stages,
     observe::HotSide,
     record::Destination,
     transport::memory::{Discard, Replay},
@@ -81,14 +82,30 @@ impl Case {
 
     /// An engine that has been given its partition, and no record yet.
     pub(crate) fn engine(&self, records: Vec<KeyAndValue>) -> MemoryEngine {
+        self.engine_that_measures(Stages::All, records)
+    }
+
+    /// The same with fewer stages measured, or none.
+    pub(crate) fn engine_that_measures(
+        &self,
+        stages: Stages,
+        records: Vec<KeyAndValue>,
+    ) -> MemoryEngine {
         let settings = self.settings();
         let clock = TscClock::new();
         let pipeline = assemble::compile(&settings).expect("a shipped pipeline compiles");
         let steps = Steps::new(pipeline, self.tables(&settings));
         let parts = (Replay::new(records, 0), Discard::new(2 * settings.limits.batch));
         let (wall, hot) = (since_start(&clock), HotSide::detached(clock.now()));
-        Engine::new((clock, wall), parts, steps, hot, Control::none(), options(&settings))
-            .with_breaker(Some(NEVER))
+        Engine::new(
+            (clock, wall),
+            parts,
+            steps,
+            hot,
+            Control::none(),
+            Options { stages, ..options(&settings) },
+        )
+        .with_breaker(Some(NEVER))
     }
 }
 
@@ -141,6 +158,7 @@ fn options(settings: &Settings) -> Options {
         streams_headers: settings.dead_letters.streams_headers,
         commit_interval_ns: settings.delivery.commit_interval.as_nanos() as u64,
         transaction_timeout_ns: 1_000_000_000,
+        stages: Stages::All,
         slow_ns: 1_000_000,
         publish_interval_ns: 100_000_000,
         drain_timeout_ns: settings.engine.drain_timeout.as_nanos() as u64,

@@ -50,6 +50,7 @@ use crate::{
     },
     host::{self, CoreChoice, Cores, CpuList, HostError, Housekeeping, NO_AFFINITY, ThreadUsage},
     limits::RETRIED_WAITING_MAX,
+    measure::Stages,
     observe::{ObserveError, Observer, ObserverHandle, Summary},
     pipeline::Pipeline,
     record::Destination,
@@ -401,6 +402,10 @@ fn options(settings: &Settings) -> Options {
         streams_headers: settings.dead_letters.streams_headers,
         commit_interval_ns: nanos(settings.delivery.commit_interval),
         transaction_timeout_ns: nanos(settings.delivery.transaction_timeout),
+        stages: match settings.latency.are_stages_sampled {
+            true => Stages::Sampled,
+            false => Stages::All,
+        },
         slow_ns: nanos(settings.latency.slow),
         publish_interval_ns: nanos(settings.observe.interval.min(PUBLISH_EVERY)),
         drain_timeout_ns: nanos(settings.engine.drain_timeout),

@@ -277,6 +277,7 @@ impl Builder<'_> {
             origin: self.text("latency.origin"),
             unit_nanos: nanos.unwrap_or(1),
             slow: self.duration("latency.slow").unwrap_or_default(),
+            are_stages_sampled: self.text("latency.stages") == "sampled",
         }
     }
 

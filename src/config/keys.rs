@@ -206,7 +206,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("latency.origin", Kind::Expression),
     key("latency.unit", Kind::Choice(&["s", "ms", "us", "ns"])),
     key("latency.slow", duration(MICROSECOND, HOUR)),
-    key("latency.stages", Kind::Choice(&["all"])),
+    key("latency.stages", Kind::Choice(&["all", "sampled"])),
     key("engine.core", Kind::Core),
     key("engine.idle", Kind::Choice(&["auto", "spin", "pause", "yield", "park"])),
     key("engine.housekeeping_cores", Kind::Cores),

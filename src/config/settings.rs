@@ -383,6 +383,8 @@ pub struct Latency {
     pub unit_nanos: u64,
     /// `slow`: a record that is as long in transit leaves a line.
     pub slow: Duration,
+    /// `stages`: only some records have them measured.
+    pub are_stages_sampled: bool,
 }
 
 /// `[engine]`.

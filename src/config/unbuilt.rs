@@ -60,7 +60,6 @@ const UNBUILT: &[Unbuilt] = &[
     whole("steps[].window", "the step window", STEPS),
     whole("steps[].sample", "the step sample", STEPS),
     whole("state", "a topic for the state of steps", OMIT),
-    some("latency.stages", &["sampled"], "sampling the stages", "use \"all\""),
     whole("measure", "hotspur measure", OMIT),
 ];
 
@@ -118,8 +117,8 @@ mod tests {
 
     #[test]
     fn refusals_are_sentences() {
-        let message = value("latency.stages", "sampled").unwrap().message();
-        assert_eq!(message, "sampling the stages is not built yet");
+        let message = value("sink.kafka.partition", "event.number").unwrap().message();
+        assert_eq!(message, "an expression for the partition is not built yet");
         assert!(value("latency.stages", "twice").is_none());
         assert!(key("steps[].window").is_some() && key("steps[].lookup").is_none());
     }

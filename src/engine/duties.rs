@@ -241,7 +241,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             let token = delivery.token(owner);
             match sink.send(&output, token) {
                 Ok(()) => {
-                    let now = clock.now();
+                    let stamps = delivery.stamps(owner);
+                    let now = if meter.is_off() { stamps.encoded } else { clock.now() };
                     let is_letter = delivery.rejected(owner).is_some();
                     let stamps = delivery.stamps_mut(owner);
                     stamps.sent = now;

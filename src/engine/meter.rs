@@ -8,13 +8,14 @@ use super::{
     Processed,
     books::Books,
     pulse::Pulse,
-    turn::{Attempt, Marks},
+    turn::{Attempt, Marks, Options},
 };
 use crate::{
     clock::{Clock, Ticks, WallOffset},
     delivery::Order,
+    limits::SAMPLED_ONE_IN,
     measure::{
-        Age, Counters, Regime, SlowRecord, Span, Stage, Stamps,
+        Age, Counters, Regime, SlowRecord, Span, Stage, Stages, Stamps,
         slow::{Doing, Kept, Stall, Taken},
     },
     observe::{HotSide, Notice, PeerTrouble, labels::place_of},
@@ -56,6 +57,9 @@ pub(crate) struct Meter {
     start: Ticks,
     /// A transit of so many nanoseconds leaves a line.
     slow_ns: u64,
+    stages: Stages,
+    /// Records so far: each of a certain number is sampled.
+    seen: u64,
     /// Since the figures were last published: which reject classes were told.
     told: [bool; RejectClass::ALL.len()],
     /// Exactly once: what is not committed yet.
@@ -66,10 +70,28 @@ impl Meter {
     pub(crate) fn new(
         (hot, start): (HotSide, Ticks),
         wall: WallOffset,
-        (order, slow_ns): (Order, u64),
+        options: &Options,
     ) -> Meter {
-        let books = (order == Order::Together).then(Box::default);
-        Meter { hot, wall, start, slow_ns, told: [false; RejectClass::ALL.len()], books }
+        let Options { slow_ns, stages, .. } = *options;
+        let books = (options.order == Order::Together).then(Box::default);
+        let told = [false; RejectClass::ALL.len()];
+        Meter { hot, wall, start, slow_ns, stages, seen: 0, told, books }
+    }
+
+    /// Whether the stages of the record that is next are measured.
+    #[inline]
+    pub(crate) fn samples_next(&self) -> bool {
+        match self.stages {
+            Stages::All => true,
+            Stages::Sampled => self.seen.is_multiple_of(SAMPLED_ONE_IN),
+            Stages::Off => false,
+        }
+    }
+
+    /// True if the clock need not be read for a hand-over.
+    #[inline]
+    pub(crate) fn is_off(&self) -> bool {
+        self.stages == Stages::Off
     }
 
     /// Exactly once: no more records may be emitted before a commit.
@@ -142,6 +164,10 @@ impl Meter {
     #[inline]
     pub(crate) fn took(&mut self, clock: &impl Clock, stamps: &Stamps, start: Ticks) {
         self.sums().polled += 1;
+        self.seen += 1;
+        if !stamps.is_sampled {
+            return;
+        }
         self.hot.record(stamps.age, Stage::Queue, clock.nanos(stamps.arrived, stamps.polled));
         self.hot.record(stamps.age, Stage::Batch, clock.nanos(stamps.polled, start));
     }
@@ -158,6 +184,9 @@ impl Meter {
     ) {
         let Attempt { since, start, .. } = *attempt;
         self.took(clock, stamps, since);
+        if !stamps.is_sampled {
+            return;
+        }
         let age = stamps.age;
         if start != since {
             self.hot.record(age, Stage::Held, clock.nanos(since, start));
@@ -176,7 +205,7 @@ impl Meter {
     pub(crate) fn origin(
         &mut self,
         clock: &impl Clock,
-        arrived: Ticks,
+        (arrived, is_sampled): (Ticks, bool),
         processed: &Processed,
     ) -> (Option<i64>, Age) {
         let Some(origin_ns) = processed.origin_ns else {
@@ -187,13 +216,17 @@ impl Meter {
         let since_start = clock.nanos(self.start, arrived);
         let is_older = u64::try_from(nanos).is_ok_and(|it| it > since_start);
         let age = if is_older { Age::Backlog } else { Age::Live };
-        self.hot.record_signed(age, Stage::Source, nanos);
+        if is_sampled {
+            self.hot.record_signed(age, Stage::Source, nanos);
+        }
         (Some(nanos), age)
     }
 
     #[inline]
-    pub(crate) fn encoded(&mut self, clock: &impl Clock, age: Age, from: Ticks, to: Ticks) {
-        self.hot.record(age, Stage::Encode, clock.nanos(from, to));
+    pub(crate) fn encoded(&mut self, clock: &impl Clock, of: &Stamps, from: Ticks, to: Ticks) {
+        if of.is_sampled {
+            self.hot.record(of.age, Stage::Encode, clock.nanos(from, to));
+        }
     }
 
     /// A result was handed over at `to`; of a record that was encoded then, if it is none's letter.
@@ -206,7 +239,7 @@ impl Meter {
         to: Ticks,
     ) {
         self.sums().results[usize::from(destination.0)] += 1;
-        if let Some(stamps) = of {
+        if let Some(stamps) = of.filter(|it| it.is_sampled) {
             self.hot.record(stamps.age, Stage::Send, clock.nanos(stamps.encoded, to));
         }
     }
@@ -215,12 +248,17 @@ impl Meter {
     #[inline]
     pub(crate) fn emitted(&mut self, clock: &impl Clock, stamps: &Stamps, at: Ticks) -> bool {
         self.acknowledged_sums().emitted += 1;
+        if self.stages == Stages::Off {
+            return false;
+        }
         debug_assert!(stamps.are_contiguous(), "time falls between stages: {stamps:?}");
         let age = stamps.age;
         let transit_ns = clock.nanos(stamps.arrived, stamps.sent);
         let ack_ns = clock.nanos(stamps.sent, at);
         let here_ns = transit_ns + ack_ns;
-        self.hot.record(age, Stage::Ack, ack_ns);
+        if stamps.is_sampled {
+            self.hot.record(age, Stage::Ack, ack_ns);
+        }
         self.hot.record(age, Span::Transit, transit_ns);
         let source_ns = stamps.source_ns.and_then(|it| u64::try_from(it).ok());
         let end_to_end = source_ns.map(|it| it + here_ns);

@@ -19,7 +19,7 @@ use crate::{
     clock::{Clock, Ticks, WallOffset},
     delivery::{Admission, Delivery, Order, Sequence, dead_letter::Letter},
     limits::{CUT_LETTER_BYTES, GATHERED_RESULTS_MAX, PARTITIONS_MAX, SUSPECTS_MAX},
-    measure::{Regime, slow::Doing},
+    measure::{Regime, Stages, slow::Doing},
     observe::HotSide,
     pipeline::Mark,
     record::{Destination, PartitionId, Record},
@@ -53,6 +53,8 @@ pub struct Options {
     pub commit_interval_ns: u64,
     /// Exactly once: nanoseconds that a transaction may wait for its acknowledgements.
     pub transaction_timeout_ns: u64,
+    /// Of which records the stages are measured.
+    pub stages: Stages,
     /// A record that is this long in transit leaves a line that says why, in nanoseconds.
     pub slow_ns: u64,
     /// Nanoseconds between two publications of figures.
@@ -153,7 +155,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             delivery: Delivery::new(options.order, options.in_flight, options.in_flight_bytes),
             waiting: Waiting::new(options.waiting.min(options.in_flight)),
             outbox: Outbox::with_capacity(2 * OUTBOX_BYTES, entries),
-            meter: Meter::new((hot, now), wall, (options.order, options.slow_ns)),
+            meter: Meter::new((hot, now), wall, &options),
             pulse: Pulse::new(&clock),
             transaction: Transaction::new(options.order),
             phase: Phase::Running,
@@ -328,17 +330,26 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 break;
             }
             let Some(sequence) = self.delivery.next_ready() else { break };
-            let start = end.unwrap_or_else(|| {
-                let now = self.clock.now();
-                self.beat(now, Doing::Taking);
-                now
-            });
+            let start = match end {
+                Some(end) if !self.is_read_anew() => end,
+                _ => {
+                    let now = self.clock.now();
+                    self.beat(now, Doing::Taking);
+                    now
+                }
+            };
             let now = self.process_first(sequence, start);
             self.beat(now, Doing::Processing);
             end = Some(now);
             count += 1;
         }
         count
+    }
+
+    /// The end of the record before was not read, and this one's stages are measured.
+    #[inline]
+    fn is_read_anew(&self) -> bool {
+        self.options.stages == Stages::Sampled && self.meter.samples_next()
     }
 
     /// Processes one record; returns when that ended, and what it has to wait for. The attempts
@@ -359,12 +370,14 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
             return (self.reject_finally(sequence, rejection), None);
         }
-        let Engine { source, delivery, process, outbox, clock, .. } = self;
+        let Engine { source, delivery, process, outbox, clock, meter, .. } = self;
         let (topic, partition_number) = source.partition(delivery.partition(sequence));
         let record = delivery.record(sequence, topic, partition_number);
         let arrived = record.arrived;
         let mut marks = Marks { parsed: start, operated: start, reached: 0, last: start };
-        let mut mark = |mark: Mark| marks.note(mark, clock.now());
+        let is_sampled = meter.samples_next();
+        let read = || if is_sampled { clock.now() } else { start };
+        let mut mark = |mark: Mark| marks.note(mark, read());
         let results = &mut outbox.results;
         let chance = Chance { now: start, is_last: AGAIN && is_late };
         let processed = process.process(&record, chance, &mut mark, results);
@@ -378,12 +391,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         }
         let Engine { delivery, outbox, meter, clock, breaker, .. } = self;
         let stamps = delivery.stamps_mut(sequence);
-        (stamps.source_ns, stamps.age) = meter.origin(clock, arrived, &processed);
+        stamps.is_sampled = is_sampled;
+        (stamps.source_ns, stamps.age) = meter.origin(clock, (arrived, is_sampled), &processed);
         meter.attempted(clock, stamps, attempt, &marks);
         let end = match processed.verdict {
             Verdict::Emit => {
-                let now = clock.now();
-                meter.encoded(clock, stamps.age, last, now);
+                let now = if is_sampled { clock.now() } else { start };
+                meter.encoded(clock, stamps, last, now);
                 stamps.encoded = now;
                 (stamps.since, stamps.start) = (attempt.since, start);
                 (stamps.parsed, stamps.operated) = (marks.parsed, marks.operated);

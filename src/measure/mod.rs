@@ -116,6 +116,18 @@ impl Age {
     }
 }
 
+/// Of which records the stages are measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stages {
+    /// Of each: four readings of the clock.
+    #[default]
+    All,
+    /// Of one in `limits::SAMPLED_ONE_IN`; of the others the totals, for one reading.
+    Sampled,
+    /// Of none, and no totals either: to find out what measuring costs.
+    Off,
+}
+
 /// What has a histogram: a stage, one of the two totals, or a part of a transaction's cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Span {

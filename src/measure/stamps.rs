@@ -25,6 +25,8 @@ pub struct Stamps {
     pub source_ns: Option<i64>,
     /// Whether it was made before the run.
     pub age: Age,
+    /// Its stages are measured, and not only the totals.
+    pub is_sampled: bool,
 }
 
 impl Stamps {
@@ -40,6 +42,7 @@ impl Stamps {
         sent: Ticks(0),
         source_ns: None,
         age: Age::Live,
+        is_sampled: true,
     };
 
     /// True if each stage ends where the next begins and none ends before it began: then their sum

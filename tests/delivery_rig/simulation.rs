@@ -111,6 +111,7 @@ impl Simulation {
             streams_headers: false,
             commit_interval_ns: 10,
             transaction_timeout_ns: self.random.random_range(100..=2_000),
+            stages: hotspur::measure::Stages::All,
             slow_ns: 1_000_000,
             publish_interval_ns: 1_000_000,
             drain_timeout_ns: if self.with_losses { 1_000 } else { 1_000_000_000 },

@@ -359,6 +359,7 @@ fn options(order: Order) -> Options {
         commit_interval_ns: 1_000_000,
         transaction_timeout_ns: TRANSACTION_TIMEOUT.as_nanos() as u64,
         retry: Retry::NEVER,
+        stages: hotspur::measure::Stages::All,
         slow_ns: 1_000_000,
         publish_interval_ns: 1_000_000_000,
         drain_timeout_ns: 20_000_000_000,

@@ -49,6 +49,7 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
             origin: "record.timestamp".to_owned(),
             unit_nanos: 1_000_000,
             slow: Duration::from_millis(1),
+            are_stages_sampled: false,
         },
         engine: Engine {
             core: Core::None,
