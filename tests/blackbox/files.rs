@@ -10,7 +10,7 @@ use hdrhistogram::serialization::{
 
 use crate::{
     payload::name,
-    support::{await_true, kafka::Kafka, message::Message, pipeline::Pipeline},
+    support::{await_true, clients::Load, kafka::Kafka, message::Message, pipeline::Pipeline},
 };
 
 const RECORDS: u64 = 1_000;
@@ -99,6 +99,29 @@ fn files_are_written_when_asked_for_while_the_run_goes_on() {
     kafka.produce(&pipeline.input, &[Message::new(name(1))]);
     kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
     assert_eq!(hotspur.stop().counts().emitted, 2);
+}
+
+#[test]
+fn a_kill_costs_the_log_no_more_than_its_last_interval() {
+    let kafka = Kafka::shared();
+    let pipeline = Pipeline::names(kafka).set("observe.interval", "200ms");
+    pipeline.create_topics(kafka, 1);
+    let hotspur = pipeline.run();
+    hotspur.await_assigned();
+    let names: Vec<_> = (0..50_000).map(|it| Message::new(name(it))).collect();
+    let load = Load::start(kafka, &pipeline.input, names);
+    let log = || fs::read(&pipeline.files_out(".hlog")[0]).expect("a readable log");
+    let is_interval = |line: &&str| line.starts_with(|it: char| it.is_ascii_digit());
+    let intervals = |log: &[u8]| String::from_utf8_lossy(log).lines().filter(is_interval).count();
+    await_true("some intervals", || intervals(&log()) >= 5);
+    let before = log();
+    hotspur.kill();
+    let after = log();
+    assert!(after.starts_with(&before), "what was written stays");
+    let whole = after.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    assert!(values_in(&after[..whole], None) > 0);
+    assert!(intervals(&after[..whole]) >= 5);
+    drop(load);
 }
 
 /// How many values the intervals of that tag hold; those without a tag for `None`.
