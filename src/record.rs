@@ -6,6 +6,11 @@
 
 use crate::clock::Ticks;
 
+/// The header that `measure` stamps: when the record was due, in nanoseconds since the epoch. The
+/// only one under Hotspur's own prefix that travels on to results: it says nothing of what became
+/// of a record, and whoever reads a result can tell by it which record that was, and how old.
+pub const DUE_HEADER: &[u8] = b"hotspur.due";
+
 /// A partition of some topic, as a small number that the source hands out; dense, below
 /// `limits::PARTITIONS_MAX`, and given to another partition only after the source let go of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

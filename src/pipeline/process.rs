@@ -18,14 +18,14 @@ use crate::{
         hash, origin,
         results::{Entry, Part},
     },
-    record::{Destination, Headers, Record},
+    record::{DUE_HEADER, Destination, Headers, Record},
     verdict::{Awaited, RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
 };
 
 /// Where results go, unless a step says otherwise; `assemble` numbers the sinks so.
 pub const SINK: Destination = Destination(0);
 
-/// Headers of this prefix are Hotspur's own and do not travel on.
+/// Headers of this prefix are Hotspur's own and do not travel on, except a measurement's stamp.
 const OWN_HEADERS: &[u8] = b"hotspur.";
 
 /// Room that each write starts with.
@@ -394,7 +394,7 @@ fn key_of(record: &Record<'_>) -> Part {
 
 #[inline]
 fn results_push(plan: &Plan, record: &Record<'_>, results: &mut Results, key: Part, value: Part) {
-    let own = |(name, _): (&[u8], _)| name.starts_with(OWN_HEADERS);
+    let own = |(name, _): (&[u8], _)| name.starts_with(OWN_HEADERS) && name != DUE_HEADER;
     let headers = if record.headers.into_iter().any(own) {
         results.append(|out| {
             for (name, value) in record.headers.filter(|header| !own(*header)) {
