@@ -33,6 +33,7 @@ pub(crate) fn prepared(
         zipf: Some(ZIPF),
         headers: Vec::new(),
         seed: 1,
+        stamps_due: false,
     };
     let mut load = Load::new(settings, wall).expect("a load that can be made");
     let mut kept = Kept { records: Vec::new(), taken: Discard::new(ROOM) };

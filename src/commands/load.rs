@@ -24,6 +24,14 @@ pub struct Arguments {
     #[arg(long = "for", value_name = "D", requires = "rate", conflicts_with = "count",
         value_parser = units::parse_duration)]
     pub duration: Option<Duration>,
+    /// What they are
+    #[command(flatten)]
+    pub contents: Contents,
+}
+
+/// What generated records say.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Contents {
     /// What they say: names, orders, or lines of a file
     #[arg(long, value_name = "names|orders|@FILE", default_value = "orders")]
     pub payload: String,
@@ -89,8 +97,19 @@ impl Arguments {
             }
             _ => return Err(Failure::usage("load wants --count, or --rate and --for")),
         };
+        self.contents.load(count, pace)
+    }
+}
+
+impl Contents {
+    /// A load of such records.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such payload.
+    pub(super) fn load(&self, count: u64, pace: Pace) -> Result<LoadSettings, Failure> {
         if self.payload == "weather" {
-            return Err(Failure::not_built("`hotspur load --payload weather`"));
+            return Err(Failure::not_built("`--payload weather`"));
         }
         Ok(LoadSettings {
             count,
@@ -100,11 +119,12 @@ impl Arguments {
             zipf: (self.zipf > 0.0).then_some(self.zipf),
             headers: self.headers.clone(),
             seed: self.seed,
+            stamps_due: false,
         })
     }
 }
 
-fn usage(error: loadgen::LoadError) -> Failure {
+pub(super) fn usage(error: loadgen::LoadError) -> Failure {
     Failure::usage(error.to_string())
 }
 

@@ -11,17 +11,19 @@ use thiserror::Error;
 
 use crate::{
     clock::WallOffset,
-    record::{Destination, Headers, Output},
+    record::{DUE_HEADER, Destination, Headers, Output},
 };
 
+pub mod judge;
 pub mod keys;
 pub mod payload;
 pub mod runner;
 pub mod schedule;
 
+pub use judge::{Arrivals, Judge, SentKeys};
 pub use keys::{KEY_PREFIX, KeyChooser, write_key};
 pub use payload::Payload;
-pub use runner::{LoadReport, run};
+pub use runner::{LoadReport, run, run_from};
 pub use schedule::Schedule;
 
 /// What a load cannot be made of.
@@ -78,6 +80,9 @@ pub struct LoadSettings {
     pub headers: Vec<(String, String)>,
     /// Of the random numbers.
     pub seed: u64,
+    /// Each record also has the header `hotspur.due`. The clock must count from the epoch then, and
+    /// is not compared with wall time on the way: the times are those of the schedule, exactly.
+    pub stamps_due: bool,
 }
 
 /// Records in order, each written into memory that is used again for the next.
@@ -88,6 +93,9 @@ pub struct Load {
     payload: Payload,
     chooser: KeyChooser,
     headers: Vec<u8>,
+    /// Bytes of headers that all records share.
+    headers_shared: usize,
+    stamps_due: bool,
     wall: WallOffset,
     key: Vec<u8>,
     value: Vec<u8>,
@@ -109,15 +117,24 @@ impl Load {
             pace: settings.pace,
             payload: settings.payload,
             chooser,
+            headers_shared: headers.len(),
             headers,
+            stamps_due: settings.stamps_due,
             wall,
             key: Vec::with_capacity(64),
             value: Vec::with_capacity(4096),
         })
     }
 
-    /// Writes record `number`, from 0, that is due at `due_ms` since the epoch.
-    fn compose(&mut self, number: u64, due_ms: i64) {
+    /// Writes record `number`, from 0, that is due that many nanoseconds after the epoch.
+    fn compose(&mut self, number: u64, due_nanos: i64) {
+        let due_ms = due_nanos.div_euclid(1_000_000);
+        if self.stamps_due {
+            self.headers.truncate(self.headers_shared);
+            let mut digits = itoa::Buffer::new();
+            let due = digits.format(due_nanos).as_bytes();
+            Headers::push(&mut self.headers, DUE_HEADER, Some(due));
+        }
         let key = self.chooser.next_key();
         self.key.clear();
         write_key(&mut self.key, key);
@@ -151,6 +168,7 @@ mod tests {
             zipf: Some(0.99),
             headers: vec![("origin".to_owned(), "a test".to_owned())],
             seed: 7,
+            stamps_due: false,
         }
     }
 
@@ -173,12 +191,30 @@ mod tests {
 
     #[test]
     fn after_the_first_records_no_memory_is_taken() {
-        let mut load = Load::new(settings(1, Pace::Unpaced), WallOffset::fixed(0)).unwrap();
-        let before = (load.key.as_ptr(), load.value.as_ptr());
-        for number in 0..10_000 {
+        let settings = LoadSettings { stamps_due: true, ..settings(1, Pace::Unpaced) };
+        let mut load = Load::new(settings, WallOffset::fixed(0)).unwrap();
+        load.compose(0, i64::MAX);
+        let places = |load: &Load| (load.key.as_ptr(), load.value.as_ptr(), load.headers.as_ptr());
+        let before = places(&load);
+        for number in 1..10_000 {
             load.compose(number, i64::MAX);
         }
-        assert_eq!((load.key.as_ptr(), load.value.as_ptr()), before);
+        assert_eq!(places(&load), before);
+    }
+
+    #[test]
+    fn a_stamp_is_a_header_behind_the_others_and_stands_once() {
+        let settings = LoadSettings { stamps_due: true, ..settings(2, Pace::Unpaced) };
+        let mut load = Load::new(settings, WallOffset::fixed(0)).unwrap();
+        for due in [1_795_239_420_123_456_789, 1_795_239_420_124_456_789_i64] {
+            load.compose(0, due);
+            let headers: Vec<_> = load.composed().headers.collect();
+            let due = due.to_string();
+            assert_eq!(
+                headers,
+                [(&b"origin"[..], Some(&b"a test"[..])), (DUE_HEADER, Some(due.as_bytes())),]
+            );
+        }
     }
 
     #[test]

@@ -57,8 +57,19 @@ pub fn run(
     clock: &impl Clock,
     stop: &AtomicBool,
 ) -> LoadReport {
-    let mut world = RealWorld { wall: load.wall.clone() };
-    run_in(&mut world, load, sink, clock, stop)
+    run_from(clock.now(), load, sink, clock, stop)
+}
+
+/// The same; the first record is due at `start`, which may lie ahead.
+pub fn run_from(
+    start: Ticks,
+    load: &mut Load,
+    sink: &mut impl Sink,
+    clock: &impl Clock,
+    stop: &AtomicBool,
+) -> LoadReport {
+    let mut world = RealWorld { wall: (!load.stamps_due).then(|| load.wall.clone()) };
+    run_in(&mut world, start, load, sink, clock, stop)
 }
 
 /// What the loop does to the world beside sending.
@@ -71,7 +82,8 @@ trait World {
 }
 
 struct RealWorld {
-    wall: WallOffset,
+    /// None where times are those of the clock itself.
+    wall: Option<WallOffset>,
 }
 
 impl World for RealWorld {
@@ -80,18 +92,20 @@ impl World for RealWorld {
     }
 
     fn second_passed(&mut self, clock: &impl Clock) {
-        self.wall.refresh(clock);
+        if let Some(wall) = &self.wall {
+            wall.refresh(clock);
+        }
     }
 }
 
 fn run_in(
     world: &mut impl World,
+    start: Ticks,
     load: &mut Load,
     sink: &mut impl Sink,
     clock: &impl Clock,
     stop: &AtomicBool,
 ) -> LoadReport {
-    let start = clock.now();
     let mut run = Run::new(load, sink, clock, start);
     let mut next_second = Ticks(start.0 + clock.ticks(NANOS_PER_SECOND));
     while run.next < run.load.count && !stop.load(Ordering::Relaxed) && !run.is_hopeless() {
@@ -190,8 +204,8 @@ impl<'a, S: Sink, C: Clock> Run<'a, S, C> {
         let now = self.clock.now();
         if !self.is_composed {
             let due = self.schedule.as_ref().map_or(now, |it| it.due(self.clock, self.next));
-            let due_ms = self.load.wall.epoch_nanos(self.clock, due).div_euclid(1_000_000);
-            self.load.compose(self.next, due_ms);
+            let due_nanos = self.load.wall.epoch_nanos(self.clock, due);
+            self.load.compose(self.next, due_nanos);
             self.is_composed = true;
         }
         match self.sink.send(&self.load.composed(), Token(self.next)) {
@@ -379,7 +393,8 @@ mod tests {
         let stop = &AtomicBool::new(false);
         let (wakes_late, seconds) = (60_000, 0);
         let mut world = TestWorld { clock: clock.clone(), wakes_late, seconds, stop, stop_at };
-        let report = run_in(&mut world, &mut load, &mut sink, &clock, stop);
+        let start = clock.now();
+        let report = run_in(&mut world, start, &mut load, &mut sink, &clock, stop);
         Outcome { report, taken: sink.taken, seconds: world.seconds }
     }
 

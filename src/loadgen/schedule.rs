@@ -37,6 +37,14 @@ impl Schedule {
         u64::try_from(nanos).unwrap_or(u64::MAX)
     }
 
+    /// The record that is due that long after the start, if one is: of rates up to one record a
+    /// nanosecond each has a time of its own, so that the time tells the record.
+    pub fn number_at(&self, nanos: u64) -> Option<u64> {
+        let number = (u128::from(nanos) * u128::from(self.rate)).div_ceil(NANOS_PER_SECOND);
+        let number = u64::try_from(number).ok()?;
+        (self.due_nanos(number) == nanos).then_some(number)
+    }
+
     /// When record `number` is due.
     pub fn due(&self, clock: &impl Clock, number: u64) -> Ticks {
         Ticks(self.start.0.saturating_add(clock.ticks(self.due_nanos(number))))
@@ -82,6 +90,20 @@ mod tests {
             prop_assert!(schedule.due_count(&clock, due) > number);
             if number > 0 {
                 prop_assert!(schedule.due_count(&clock, Ticks(due.0 - 1)) <= number);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_time_tells_the_record(
+            rate in 1_u64..=1_000_000_000, number in 0_u64..1_000_000_000
+        ) {
+            let schedule = Schedule::new(rate, Ticks(0));
+            let due = schedule.due_nanos(number);
+            prop_assert_eq!(schedule.number_at(due), Some(number));
+            if let Some(other) = schedule.number_at(due + 1) {
+                prop_assert_eq!(schedule.due_nanos(other), due + 1);
             }
         }
     }

@@ -188,6 +188,7 @@ fn send(
         zipf: None,
         headers: Vec::new(),
         seed: 1,
+        stamps_due: false,
     };
     let load = Load::new(orders, WallOffset::new(&clock));
     let mut load = load.map_err(|it| Failure::usage(it.to_string()))?;
