@@ -6,6 +6,8 @@ mod gaps;
 mod member;
 #[path = "kafka_transport/rebalances.rs"]
 mod rebalances;
+#[path = "kafka_transport/tail.rs"]
+mod tail;
 #[path = "kafka_transport/trouble.rs"]
 mod trouble;
 

@@ -5,8 +5,9 @@
 //! of its objects), `client` with `interceptor`, `source` with `membership`, `assignment`, `start`,
 //! `bounds`, `lookup`, `gap`, `offsets`, `ends`, `lent` and `arrivals`, then `sink` with
 //! `producer`, `fields`, `resend` and `acknowledgements`; `transactional`, `transactions` and
-//! `outage` are of both. `admin` and `rights` are for before a run, `reader`, `atomic_writer` and
-//! `groups` for commands that look at topics and copy records, `embedded` for demos and tests.
+//! `outage` are of both. `admin` and `rights` are for before a run, `reader`, `tail`,
+//! `atomic_writer` and `groups` for commands that look at topics and copy records, `embedded` for
+//! demos and tests.
 //!
 //! What this does not do: the newer group protocol, subscriptions by pattern.
 
@@ -40,6 +41,7 @@ mod rights;
 mod sink;
 mod source;
 mod start;
+mod tail;
 mod transactional;
 mod transactions;
 mod wake;
@@ -51,4 +53,5 @@ pub use embedded::{EmbeddedKafka, Request, RequestError};
 pub use reader::{Span, TopicReader};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
+pub use tail::TopicTail;
 pub use transactional::TransactionalProducer;

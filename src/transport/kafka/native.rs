@@ -209,6 +209,13 @@ impl Queue {
         usize::try_from(taken).unwrap_or_default()
     }
 
+    /// The next message, waiting at most `timeout` for it.
+    pub(super) fn next_message(&self, timeout: Duration) -> Option<Message> {
+        // SAFETY: the handle is live; the message is ours, and the queue holds the client.
+        let message = unsafe { rd::rd_kafka_consume_queue(self.handle(), millis(timeout)) };
+        NonNull::new(message).map(Message)
+    }
+
     /// Writes eight bytes to `descriptor` whenever something comes into the empty queue.
     pub(super) fn signal_to(&self, descriptor: RawFd) {
         let one = 1u64.to_ne_bytes();

@@ -249,12 +249,12 @@ impl TopicReader {
     }
 }
 
-fn reading_trouble(client: &Client, topic: &str, code: Code, text: &str) -> Trouble {
+pub(super) fn reading_trouble(client: &Client, topic: &str, code: Code, text: &str) -> Trouble {
     let text = Sentence::format(format_args!("reading topic {topic:?}: {text}"));
     faults::trouble_with(client.peer(), Right::Read, code, text.as_str())
 }
 
-fn span(
+pub(super) fn span(
     client: &Arc<Client>,
     topic: &str,
     partition: i32,
