@@ -50,7 +50,7 @@ use crate::{
     },
     host::{self, CoreChoice, Cores, CpuList, HostError, Housekeeping, NO_AFFINITY, ThreadUsage},
     limits::RETRIED_WAITING_MAX,
-    measure::Stages,
+    measure::{Interval, Stages},
     observe::{ObserveError, Observer, ObserverHandle, Summary},
     pipeline::Pipeline,
     record::Destination,
@@ -276,6 +276,11 @@ impl Running {
             let renewed = tables.filter(|(table, renew)| renew(table).is_ok_and(|it| it));
             renewed.map(|(table, _)| table.name.clone()).collect()
         }
+    }
+
+    /// All that was measured up to now. `None` if the hot thread has ended.
+    pub fn snapshot(&self) -> Option<Box<Interval>> {
+        self.observer.snapshot()
     }
 
     /// True once the group has answered.

@@ -12,9 +12,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use hdrhistogram::serialization::{
-    V2DeflateSerializer,
-    interval_log::{IntervalLogWriterBuilder, Tag},
+use hdrhistogram::{
+    Histogram,
+    serialization::{
+        V2DeflateSerializer,
+        interval_log::{IntervalLogWriterBuilder, Tag},
+    },
 };
 
 use crate::measure::{Age, Interval, Span};
@@ -33,12 +36,22 @@ pub struct LogFile {
 impl LogFile {
     /// Makes the file and writes its head. Times in it count from `started`.
     pub fn create(path: &Path, started: SystemTime, about: &str) -> io::Result<LogFile> {
+        LogFile::create_of(path, started, about, Span::EndToEnd.name())
+    }
+
+    /// The same, where the lines without a tag are something else.
+    pub fn create_of(
+        path: &Path,
+        started: SystemTime,
+        about: &str,
+        untagged: &str,
+    ) -> io::Result<LogFile> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
         let mut log = LogFile { file, lines: Vec::new(), bytes: 0 };
         IntervalLogWriterBuilder::new()
             .add_comment(&format!("[Logged with {about}]"))
             .add_comment("[Histogram log format version 1.3]")
-            .add_comment("[Values in nanoseconds; untagged lines are end_to_end]")
+            .add_comment(&format!("[Values in nanoseconds; untagged lines are {untagged}]"))
             .with_start_time(started)
             .with_base_time(started)
             .begin_log_with(&mut log.lines, &mut V2DeflateSerializer::new())?;
@@ -54,19 +67,35 @@ impl LogFile {
         since_start: Duration,
         length: Duration,
     ) -> io::Result<()> {
+        let all = Age::ALL.into_iter().flat_map(|age| Span::ALL.map(|span| (age, span)));
+        let tag = |age: Age, span: Span| format!("{}{span}", age.prefix());
+        let tagged: Vec<_> =
+            all.map(|(age, span)| (tag(age, span), interval.of(age).of(span))).collect();
+        let untagged = tag(Age::Live, Span::EndToEnd);
+        let lines: Vec<_> = tagged
+            .iter()
+            .map(|(tag, histogram)| ((*tag != untagged).then_some(tag.as_str()), *histogram))
+            .collect();
+        self.append_tagged(&lines, since_start, length)
+    }
+
+    /// The same of tags and histograms; an empty one is left out, unless it has no tag.
+    pub fn append_tagged(
+        &mut self,
+        lines: &[(Option<&str>, &Histogram<u64>)],
+        since_start: Duration,
+        length: Duration,
+    ) -> io::Result<()> {
         let mut serializer = V2DeflateSerializer::new();
         let mut writer =
             IntervalLogWriterBuilder::new().begin_log_with(&mut self.lines, &mut serializer)?;
-        for (age, span) in Age::ALL.into_iter().flat_map(|age| Span::ALL.map(|span| (age, span))) {
-            let histogram = interval.of(age).of(span);
-            let is_untagged = (age, span) == (Age::Live, Span::EndToEnd);
-            if histogram.is_empty() && !is_untagged {
+        for (tag, histogram) in lines {
+            if histogram.is_empty() && tag.is_some() {
                 continue;
             }
-            let tag = format!("{}{span}", age.prefix());
-            let tag = if is_untagged { None } else { Tag::new(&tag) };
+            let tag = tag.and_then(Tag::new);
             writer
-                .write_histogram(histogram, since_start, length, tag)
+                .write_histogram(*histogram, since_start, length, tag)
                 .map_err(|error| io::Error::other(error.to_string()))?;
         }
         self.flush()
@@ -90,12 +119,9 @@ impl LogFile {
 mod tests {
     use super::*;
     use base64::{Engine as _, engine::general_purpose::STANDARD};
-    use hdrhistogram::{
-        Histogram,
-        serialization::{
-            Deserializer,
-            interval_log::{IntervalLogIterator, LogEntry},
-        },
+    use hdrhistogram::serialization::{
+        Deserializer,
+        interval_log::{IntervalLogIterator, LogEntry},
     };
     use std::{collections::BTreeMap, time::UNIX_EPOCH};
 

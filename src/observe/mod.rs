@@ -24,6 +24,7 @@ pub mod observer;
 mod readiness;
 pub mod requests;
 pub mod slow;
+mod snapshot;
 pub mod stem;
 pub mod summary;
 pub mod switch;

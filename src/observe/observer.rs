@@ -27,6 +27,7 @@ use crate::{
         announcer::Announcer,
         files::Files,
         slow::{Teller, cause::Witness},
+        snapshot::{Question, Questions},
         stem::stem,
     },
 };
@@ -100,8 +101,11 @@ impl Observer {
         let signals = Arc::new(Signals::default());
         let seen = signals.clone();
         let run = move || {
+            let mut asked: Option<Question> = None;
             while !seen.stop.load(Ordering::Acquire) {
+                asked = asked.or_else(|| seen.questions.next(watch.clock.now()));
                 watch.turn(watch.clock.now());
+                asked = asked.and_then(|it| watch.answer(it));
                 seen.assigned.store(watch.exposed.is_assigned(), Ordering::Release);
                 if seen.write.swap(false, Ordering::AcqRel) {
                     watch.write_distributions();
@@ -121,6 +125,7 @@ struct Signals {
     stop: AtomicBool,
     write: AtomicBool,
     assigned: AtomicBool,
+    questions: Questions,
 }
 
 /// The running observer.
@@ -138,6 +143,12 @@ impl ObserverHandle {
             signals.write.store(true, Ordering::Release);
             thread.unpark();
         }
+    }
+
+    /// All that was measured from the start up to now at least; waits until the hot thread has
+    /// handed it over. `None` if it does not, because it has ended.
+    pub fn snapshot(&self) -> Option<Box<Interval>> {
+        self.signals.questions.ask(|| self.thread.thread().unpark())
     }
 
     /// True once the group has answered, with partitions or without.
@@ -238,6 +249,16 @@ impl<C: Clock> Watch<C> {
         if now.0 > due + self.clock.ticks(nanos_of(WAKE_SLACK)) {
             self.witness.note(Ticks(due), now);
         }
+    }
+
+    /// Answers with the sum, once it holds what is asked for; till then the question stays.
+    fn answer(&mut self, question: Question) -> Option<Question> {
+        if self.total.end < question.at {
+            self.collector.request();
+            return Some(question);
+        }
+        question.answer(&self.total);
+        None
     }
 
     fn announce(&mut self, now: Ticks) {
@@ -396,6 +417,30 @@ mod tests {
         assert_eq!(summary.total.counters.polled, 1_000);
         assert_eq!(summary.total.histograms.of(Span::Transit).len(), 1_000);
         assert!(summary.files.is_empty());
+    }
+
+    #[test]
+    fn a_snapshot_holds_all_up_to_when_it_was_asked_for() {
+        let clock = TscClock::new();
+        let wall = WallOffset::new(&clock);
+        let (mut hot, handle) = Observer::start(setup(None), clock.clone(), wall).unwrap();
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let publishing = scope.spawn(|| {
+                hot.counters().polled += 7;
+                while !done.load(Ordering::Acquire) {
+                    hot.publish(clock.now());
+                    thread::yield_now();
+                }
+                hot
+            });
+            for _ in 0..2 {
+                assert_eq!(handle.snapshot().map(|it| it.counters.polled), Some(7));
+            }
+            done.store(true, Ordering::Release);
+            publishing.join().expect("the hot side goes on").finish(clock.now());
+        });
+        assert_eq!(handle.finish().total.counters.polled, 7);
     }
 
     #[test]

@@ -46,11 +46,7 @@ impl fmt::Display for Summary {
 
 impl Summary {
     fn latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:<SPAN_WIDTH$}{:>COUNT_WIDTH$}", "latency", "count")?;
-        for (name, _) in QUANTILES {
-            write!(f, "{name:>VALUE_WIDTH$}")?;
-        }
-        writeln!(f, "{:>VALUE_WIDTH$}", "max")?;
+        latency_head(f)?;
         for (age, span) in Age::ALL.into_iter().flat_map(|age| Span::ALL.map(|span| (age, span))) {
             let histogram = self.total.of(age).of(span);
             if !histogram.is_empty() || (age, span) == (Age::Live, Span::EndToEnd) {
@@ -121,7 +117,17 @@ impl Summary {
     }
 }
 
-fn latency_row(f: &mut fmt::Formatter<'_>, name: &str, of: &Histogram<u64>) -> fmt::Result {
+/// The head of a table of latencies.
+pub fn latency_head(f: &mut impl fmt::Write) -> fmt::Result {
+    write!(f, "{:<SPAN_WIDTH$}{:>COUNT_WIDTH$}", "latency", "count")?;
+    for (name, _) in QUANTILES {
+        write!(f, "{name:>VALUE_WIDTH$}")?;
+    }
+    writeln!(f, "{:>VALUE_WIDTH$}", "max")
+}
+
+/// A row of it; values are nanoseconds.
+pub fn latency_row(f: &mut impl fmt::Write, name: &str, of: &Histogram<u64>) -> fmt::Result {
     write!(f, "{name:<SPAN_WIDTH$}{:>COUNT_WIDTH$}", grouped(of.len()))?;
     for (_, quantile) in QUANTILES {
         write!(f, "{:>VALUE_WIDTH$}", value(of, of.value_at_quantile(quantile)))?;
@@ -129,7 +135,8 @@ fn latency_row(f: &mut fmt::Formatter<'_>, name: &str, of: &Histogram<u64>) -> f
     writeln!(f, "{:>VALUE_WIDTH$}", value(of, of.max()))
 }
 
-fn count_row(f: &mut fmt::Formatter<'_>, name: &str, count: u64, more: &str) -> fmt::Result {
+/// A count under the same columns, and what there is to say about it.
+pub fn count_row(f: &mut impl fmt::Write, name: &str, count: u64, more: &str) -> fmt::Result {
     let row = format!("{name:<SPAN_WIDTH$}{:>COUNT_WIDTH$}  {more}", grouped(count));
     writeln!(f, "{}", row.trim_end())
 }
