@@ -16,10 +16,11 @@ use super::{
     problem::Problem,
     properties,
     range::Range,
+    requirement::Requirement,
     settings::{
         Breaker, Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink,
-        KafkaSource, KeyDisplay, Latency, Limits, Log, Observe, OnGap, Settings, SinkPartition,
-        Start, Tombstones,
+        KafkaSource, KeyDisplay, Latency, Limits, Log, Measure, Observe, OnGap, Settings,
+        SinkPartition, Start, Tombstones,
     },
     values::Typed,
     walk::{Effective, Walked},
@@ -123,6 +124,7 @@ impl Builder<'_> {
             limits: self.limits(),
             observe: self.observe(),
             log: self.log(),
+            measure: self.measure(),
             name,
             instance,
             source,
@@ -328,6 +330,15 @@ impl Builder<'_> {
                 _ => KeyDisplay::Hash,
             },
         }
+    }
+
+    fn measure(&self) -> Measure {
+        let texts = match self.typed("measure.require") {
+            Some(Typed::Texts(texts)) => texts.as_slice(),
+            _ => &[],
+        };
+        let parsed = texts.iter().map(|text| Requirement::parse(text));
+        Measure { require: parsed.filter_map(Result::ok).collect() }
     }
 
     fn log(&self) -> Log {

@@ -60,6 +60,10 @@ pub(crate) enum Kind {
     Listen,
     /// `skip`, `reject`, `null` or `{ default = … }`.
     OnMiss,
+    /// What `measure` is to find, any number of them.
+    Requirements,
+    /// One of these.
+    Requirement,
 }
 
 impl Kind {
@@ -222,6 +226,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("observe.interval", duration(HUNDRED_MILLISECONDS, MINUTE)),
     key("observe.token", Kind::Secret),
     key("observe.keys", Kind::Choice(&["plain", "hash", "off"])),
+    key("measure.require", Kind::Requirements),
     key("log.level", Kind::Choice(&["error", "warn", "info", "debug", "trace"])),
     key("log.format", Kind::Choice(&["auto", "text", "json"])),
 ];

@@ -24,6 +24,7 @@ pub mod profiles;
 mod properties;
 pub mod range;
 pub mod report;
+pub mod requirement;
 mod retry;
 pub mod schema;
 mod secrets;

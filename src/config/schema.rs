@@ -15,6 +15,8 @@ use super::{
 const NAME: &str = "^[A-Za-z0-9._-]+$";
 const DURATION: &str = r"^([0-9]+(\.[0-9]+)?(ns|us|ms|s|m|h|d))+$";
 const LISTEN: &str = r"^(off|.+:[0-9]+)$";
+const REQUIREMENT: &str =
+    r"^\s*([a-z_]+\.(p[0-9.]+|mean|max)\s*<=?.+|(loss|duplicates|reordered)\s*=\s*0|rate\s*>=.+)$";
 const SIZE: &str = "^[0-9]+ ?(B|KiB|MiB|GiB)$";
 const SUBSTITUTED: &str = r"\$\{";
 
@@ -151,6 +153,11 @@ fn kind(kind: Kind) -> Value {
             text("^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$"),
         ] }),
         Kind::Listen => json!({ "type": "string", "pattern": LISTEN }),
+        Kind::Requirements => json!({
+            "type": "array",
+            "items": or_substituted(text(REQUIREMENT)),
+        }),
+        Kind::Requirement => text(REQUIREMENT),
         Kind::OnMiss => json!({ "anyOf": [
             { "enum": ["skip", "reject", "null"] },
             { "type": "object", "required": ["default"], "maxProperties": 1 },

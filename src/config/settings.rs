@@ -15,6 +15,7 @@ use super::{
     keys::table,
     librdkafka::{self, Scope},
     range::Range,
+    requirement::Requirement,
 };
 
 /// Everything a run needs to know.
@@ -48,6 +49,8 @@ pub struct Settings {
     pub observe: Observe,
     /// `[log]`.
     pub log: Log,
+    /// `[measure]`.
+    pub measure: Measure,
 }
 
 /// How one Kafka client reaches its cluster: librdkafka properties, `bootstrap.servers` included.
@@ -467,6 +470,13 @@ pub enum KeyDisplay {
     Hash,
     /// Not at all.
     Off,
+}
+
+/// `[measure]`.
+#[derive(Clone, Debug, Default)]
+pub struct Measure {
+    /// `require`.
+    pub require: Vec<Requirement>,
 }
 
 /// `[log]`.

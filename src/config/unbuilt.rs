@@ -60,7 +60,6 @@ const UNBUILT: &[Unbuilt] = &[
     whole("steps[].window", "the step window", STEPS),
     whole("steps[].sample", "the step sample", STEPS),
     whole("state", "a topic for the state of steps", OMIT),
-    whole("measure", "hotspur measure", OMIT),
 ];
 
 /// A refusal: what to say and what to do instead.

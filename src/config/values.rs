@@ -6,6 +6,7 @@ use super::{
     hints,
     keys::Kind,
     range,
+    requirement::Requirement,
     settings::{Core, OnMiss, Start},
     tree::{Node, Value},
     units,
@@ -70,6 +71,8 @@ pub(crate) fn parse(kind: Kind, node: &Node) -> Result<Typed, Wrong> {
         Kind::Cores => parse_cores(node).map(Typed::Cores),
         Kind::OnMiss => parse_on_miss(node).map(Typed::OnMiss),
         Kind::Listen => parse_listen(node).map(Typed::Listen),
+        Kind::Requirements => Err(expected("a list of requirements, such as [\"loss = 0\"]", node)),
+        Kind::Requirement => parse_requirement(node),
     }
 }
 
@@ -189,6 +192,14 @@ fn collect_templates(
         }
     }
     Ok(())
+}
+
+fn parse_requirement(node: &Node) -> Result<Typed, Wrong> {
+    let text = text(node, "a requirement in quotes, such as \"loss = 0\"")?;
+    match Requirement::parse(text) {
+        Ok(requirement) => Ok(Typed::Text(requirement.text)),
+        Err(error) => Err(Wrong { message: error.sentence(), hint: error.hint }),
+    }
 }
 
 fn parse_boolean(node: &Node) -> Result<bool, Wrong> {

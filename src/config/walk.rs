@@ -150,20 +150,46 @@ impl Walker<'_> {
             return self.properties(scope, path, children);
         }
         self.effective(path, node);
+        if let (Kind::Requirements, Value::List(items)) = (key.kind, &node.value) {
+            return self.requirements(key, path, items);
+        }
+        if let Some(typed) = self.typed(key, path, node) {
+            self.walked.values.insert(path.to_owned(), typed);
+        }
+    }
+
+    /// The value, or `None` where it was told what is wrong with it.
+    fn typed(&mut self, key: &Key, path: &str, node: &Node) -> Option<Typed> {
         let resolved = match self.resolve(key, node) {
             Ok(resolved) => resolved,
-            Err(message) => return self.tell(Problem::error(path, message), &node.place, true),
+            Err(message) => {
+                self.tell(Problem::error(path, message), &node.place, true);
+                return None;
+            }
         };
         match values::parse(key.kind, resolved.as_ref().unwrap_or(node)) {
-            Ok(typed) => {
-                self.walked.values.insert(path.to_owned(), typed);
-            }
+            Ok(typed) => Some(typed),
             Err(wrong) => {
                 // What a variable or a file held is never shown.
                 let wrong = resolved.map_or(Some(wrong), |_| values::parse(key.kind, node).err());
                 self.wrong(key, path, node, wrong);
+                None
             }
         }
+    }
+
+    /// Each is a value of its own, so that what is wrong with it is told at its place.
+    fn requirements(&mut self, key: &Key, path: &str, items: &[Node]) {
+        let item_key = Key { kind: Kind::Requirement, ..*key };
+        let mut texts = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            if let Some(Typed::Text(text)) =
+                self.typed(&item_key, &format!("{path}[{index}]"), item)
+            {
+                texts.push(text);
+            }
+        }
+        self.walked.values.insert(path.to_owned(), Typed::Texts(texts));
     }
 
     fn wrong(&mut self, key: &Key, path: &str, node: &Node, wrong: Option<Wrong>) {

@@ -7,8 +7,8 @@ use hotspur::config::{
     range::Range,
     settings::{
         Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink, KafkaSource,
-        KeyDisplay, Latency, Limits, Log, Observe, OnGap, Operator, Retry, SinkPartition, Start,
-        Step, Table, TablePlace, Tombstones,
+        KeyDisplay, Latency, Limits, Log, Measure, Observe, OnGap, Operator, Retry, SinkPartition,
+        Start, Step, Table, TablePlace, Tombstones,
     },
 };
 
@@ -73,6 +73,7 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
             keys: KeyDisplay::Hash,
         },
         log: Log { level: "info".to_owned(), json: None },
+        measure: Measure::default(),
     }
 }
 
