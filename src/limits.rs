@@ -83,6 +83,12 @@ pub const REPLAY_BATCH_LETTERS: usize = 500;
 /// Bytes of their copies, about: one letter may be larger.
 pub const REPLAY_BATCH_BYTES: usize = 8 << 20;
 
+/// Levels of a ramp of `measure`.
+pub const RAMP_LEVELS_MAX: usize = 64;
+
+/// Records of one level of `measure` that are told apart.
+pub const MEASURED_RECORDS_MAX: u64 = 1 << 30;
+
 /// Values are recorded from one nanosecond …
 pub const LATENCY_NS_MIN: u64 = 1;
 

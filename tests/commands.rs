@@ -87,17 +87,43 @@ fn nobody() -> String {
 #[test]
 fn every_command_that_is_planned_says_that_it_is_not_built() {
     let folder = Folder::empty();
-    for command in ["test", "measure", "report", "doctor", "jitter", "graph", "top", "tap"] {
+    for command in ["test", "report", "doctor", "jitter", "graph", "top", "tap"] {
         let sentence = format!("`hotspur {command}` is not built yet");
         folder.run(&[command, "--some", "thing"]).is(2, &[&sentence]);
     }
-    for what in ["cases", "slow", "measure", "try"] {
+    for what in ["cases", "slow", "try"] {
         folder.run(&["schema", what]).is(2, &["is not built yet"]);
     }
     folder.run(&["init", "weather"]).is(2, &["`hotspur init weather` is not built yet"]);
     let folder = folder.with("hotspur.toml", ORDERS);
     folder.run(&["load", "--count", "1", "--payload", "weather"]).is(2, &["is not built yet"]);
     folder.run(&["try", "--deny", "held"]).is(2, &["is not built yet"]);
+}
+
+#[test]
+fn a_measurement_that_cannot_be_is_refused_before_anything_is_reached() {
+    let folder = Folder::empty().with("hotspur.toml", ORDERS);
+    let measure = |more: &[&str]| {
+        let words = ["measure", "--for", "1s"];
+        folder.run(&[&words[..], more].concat())
+    };
+    let one = ["--rate", "1k", "--require"];
+    let with = |requirement| measure(&[&one[..], &[requirement]].concat());
+    with("prase.p99 < 1ms").is(2, &["\"prase.p99 < 1ms\", at character 1", "mean \"parse\"?"]);
+    with("parse.p99 < 1").is(2, &["at character 13", "a number without a unit"]);
+    with("loss = 1").is(2, &["only 0 can be required", "write \"loss = 0\""]);
+    with("rate > 5").is(2, &["takes >=, not >"]);
+    let elsewhere = ["--external", "--rate", "1k", "--require", "transit.p99 < 1ms"];
+    measure(&elsewhere).is(2, &["\"transit.p99 < 1ms\" cannot be told"]);
+    measure(&["--rate", "5k..1k"]).is(2, &["a ramp rises"]);
+    measure(&["--rate", "1k", "--levels", "3"]).is(2, &["--levels is of a ramp"]);
+    measure(&["--rate", "1k..2k", "--levels", "1"]).is(2, &["--levels"]);
+    measure(&["--rate", "1G"]).is(2, &["a rate is records per second"]);
+    measure(&["--rate", "2000M"]).is(2, &["too many to be told apart"]);
+    measure(&["--rate", "1k", "--payload", "weather"]).is(2, &["is not built yet"]);
+    folder.run(&["measure", "--rate", "1k"]).is(2, &["--for"]);
+    folder.run(&["schema", "measure"]).is(0, &["\"received\"", "\"achieved\""]);
+    folder.run(&["measure", "--help"]).is(0, &["The knee of a ramp", "95 % of it"]);
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub mod init;
 mod letters;
 pub mod load;
 pub mod logging;
+pub mod measure;
 pub mod profiles;
 mod progress;
 pub mod remote;
@@ -92,8 +93,8 @@ pub enum Command {
     Man,
     /// Runs pipeline cases (not built yet)
     Test(Later),
-    /// Measures latency at given rates (not built yet)
-    Measure(Later),
+    /// Measures the pipeline under load: latency from when records were due, loss, order
+    Measure(measure::Arguments),
     /// Tables and a page from histogram files (not built yet)
     Report(Later),
     /// What lies in the dead letters
@@ -172,7 +173,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Completions(arguments) => completions::run(arguments),
         Command::Man => completions::manual(),
         Command::Test(_) => not_built("test"),
-        Command::Measure(_) => not_built("measure"),
+        Command::Measure(arguments) => measure::run(loaded(line)?, arguments),
         Command::Report(_) => not_built("report"),
         Command::Dead(arguments) => dead::run(&loaded(line)?, arguments),
         Command::Replay(arguments) => replay::run(&loaded(line)?, arguments),

@@ -17,7 +17,7 @@ const CONNECTED_WITHIN: Duration = Duration::from_secs(5);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Bytes of an answer that are read.
-const ANSWER_BYTES_MAX: u64 = 64 << 10;
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
 /// Arguments of `pause` and `resume`.
 #[derive(Debug, clap::Args)]
@@ -25,6 +25,20 @@ pub struct Arguments {
     /// Where the process listens; else the configuration's observe.listen
     #[arg(long, value_name = "HOST:PORT")]
     pub address: Option<String>,
+}
+
+/// What a process of this configuration answers to that path.
+///
+/// # Errors
+///
+/// A sentence about why there is no answer.
+pub(super) fn get(observe: &Observe, path: &str) -> Result<String, String> {
+    let address = listening(Some(observe)).map_err(|failure| failure.message)?;
+    match ask(&[address], "GET", path, observe.token.as_deref()) {
+        Ok((200, text)) => Ok(text),
+        Ok((status, _)) => Err(format!("{address} answers {status} to {path}")),
+        Err(error) => Err(format!("nobody answers at {address} ({error})")),
+    }
 }
 
 /// Asks the process for what the path stands for, and prints its answer.
@@ -39,7 +53,7 @@ pub fn post(line: &CommandLine, arguments: &Arguments, path: &str) -> Outcome {
         None => vec![listening(observe.as_ref())?],
     };
     let token = observe.and_then(|it| it.token);
-    let (status, text) = ask(&addresses, path, token.as_deref()).map_err(|error| {
+    let (status, text) = ask(&addresses, "POST", path, token.as_deref()).map_err(|error| {
         let places: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
         let places = places.join(", ");
         Failure::unavailable(format!(
@@ -87,7 +101,12 @@ fn listening(observe: Option<&Observe>) -> Result<SocketAddr, Failure> {
 }
 
 /// The status and the text of the first of these places that can be reached.
-fn ask(addresses: &[SocketAddr], path: &str, token: Option<&str>) -> io::Result<(u16, String)> {
+fn ask(
+    addresses: &[SocketAddr],
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+) -> io::Result<(u16, String)> {
     let mut connected = Err(io::ErrorKind::NotFound.into());
     for address in addresses {
         connected = TcpStream::connect_timeout(address, CONNECTED_WITHIN);
@@ -102,7 +121,7 @@ fn ask(addresses: &[SocketAddr], path: &str, token: Option<&str>) -> io::Result<
     let bearer = token.map_or(String::new(), |it| format!("Authorization: Bearer {it}\r\n"));
     write!(
         stream,
-        "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 0\r\n\
          {bearer}\r\n"
     )?;
     let mut answer = Vec::new();

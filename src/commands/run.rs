@@ -222,7 +222,7 @@ fn tell_tables(tables: &LoadedTables, took: Duration) {
     );
 }
 
-fn tell_end(finished: &Finished) {
+pub(super) fn tell_end(finished: &Finished) {
     let Finished { ending, summary, hot_usage } = finished;
     let counters = &summary.total.counters;
     tracing::info!(

@@ -1,6 +1,6 @@
 //! `schema`: JSON Schemas of what this program reads.
 
-use super::{Failure, Outcome, print};
+use super::{Failure, Outcome, measure, print};
 use crate::config;
 
 /// Arguments of `schema`.
@@ -20,7 +20,7 @@ pub enum What {
     Cases,
     /// Lines of slow records (not built yet)
     Slow,
-    /// Results of `measure` (not built yet)
+    /// Results of `measure --json`
     Measure,
     /// Lines of `try` (not built yet)
     Try,
@@ -32,7 +32,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Config => return print(&format!("{:#}\n", config::schema::config())),
         What::Cases => "cases",
         What::Slow => "slow",
-        What::Measure => "measure",
+        What::Measure => return print(&format!("{:#}\n", measure::schema())),
         What::Try => "try",
     };
     Err(Failure::not_built(&format!("`hotspur schema {what}`")))
