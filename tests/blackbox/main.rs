@@ -27,6 +27,7 @@ mod kills;
 mod letters;
 mod load;
 mod logins;
+mod measure;
 mod names;
 mod on_demand;
 mod orders;

@@ -10,6 +10,7 @@ pub(crate) mod clients;
 pub(crate) mod cluster;
 pub(crate) mod hotspur;
 pub(crate) mod http;
+pub(crate) mod json_schema;
 pub(crate) mod kafka;
 pub(crate) mod message;
 pub(crate) mod names;
