@@ -3,7 +3,7 @@
 //! A number without a unit is refused where a unit makes sense, because nobody remembers which one
 //! was meant. Errors are sentences without the key; the caller knows the key.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Units of a duration, with nanoseconds in one.
 const DURATION_UNITS: [(&str, u64); 7] = [
@@ -155,6 +155,22 @@ pub fn parse_time(text: &str) -> Result<i64, String> {
     Ok(time.as_millisecond())
 }
 
+/// A time, or an age before now: milliseconds since the epoch.
+///
+/// # Errors
+///
+/// A sentence that says how a moment is written.
+pub fn parse_moment(text: &str) -> Result<i64, String> {
+    if let Ok(time) = parse_time(text) {
+        return Ok(time);
+    }
+    let age = parse_duration(text).map_err(|_| {
+        "a moment is RFC 3339, such as 2026-11-21T05:37:00Z, or an age, such as 2h".to_owned()
+    })?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Ok(now.as_millis() as i64 - age.as_millis() as i64)
+}
+
 /// Records per second: a number, `k` and `M` allowed: `200`, `20k`, `1.5M`.
 ///
 /// # Errors
@@ -259,5 +275,12 @@ mod tests {
         assert_eq!(parse_cores("2,4-6,4"), Ok(vec![2, 4, 5, 6]));
         assert!(parse_cores("7-4").is_err() && parse_cores("").is_err());
         assert!(parse_cores("1-99999").is_err());
+    }
+
+    #[test]
+    fn a_moment_is_a_time_or_an_age() {
+        assert_eq!(parse_moment("1970-01-01T00:00:01Z"), Ok(1000));
+        assert!(parse_moment("1h").unwrap() < parse_moment("1m").unwrap());
+        assert!(parse_moment("yesterday").unwrap_err().contains("RFC 3339"));
     }
 }

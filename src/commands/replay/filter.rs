@@ -1,9 +1,7 @@
 //! Which letters are meant: all that every given option allows.
 
-use std::time::SystemTime;
-
 use super::Arguments;
-use crate::{config::units, delivery::dead_letter::opened::OpenedLetter};
+use crate::delivery::dead_letter::opened::OpenedLetter;
 
 /// What a letter has to be.
 #[derive(Debug)]
@@ -40,18 +38,6 @@ impl Filter {
                 partition.is_some_and(|it| self.partitions.contains(&it)),
             )
     }
-}
-
-/// A time, or an age before now: milliseconds since the epoch.
-pub(super) fn parse_moment(text: &str) -> Result<i64, String> {
-    if let Ok(time) = units::parse_time(text) {
-        return Ok(time);
-    }
-    let age = units::parse_duration(text).map_err(|_| {
-        "a moment is RFC 3339, such as 2026-11-21T05:37:00Z, or an age, such as 2h".to_owned()
-    })?;
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Ok(now.as_millis() as i64 - age.as_millis() as i64)
 }
 
 #[cfg(test)]
@@ -91,12 +77,5 @@ mod tests {
         assert!(!allows(&Filter { since_ms: Some(6), ..all() }));
         assert!(allows(&Filter { partitions: vec![1, 3], ..all() }));
         assert!(!allows(&Filter { partitions: vec![9], ..all() }));
-    }
-
-    #[test]
-    fn a_moment_is_a_time_or_an_age() {
-        assert_eq!(parse_moment("1970-01-01T00:00:01Z"), Ok(1000));
-        assert!(parse_moment("1h").unwrap() < parse_moment("1m").unwrap());
-        assert!(parse_moment("yesterday").unwrap_err().contains("RFC 3339"));
     }
 }

@@ -44,7 +44,6 @@ use crate::{
 };
 
 use course::Course;
-use filter::parse_moment;
 use target::Target;
 
 /// Arguments of `replay`.
@@ -66,10 +65,10 @@ pub struct Arguments {
     #[arg(long, value_name = "S")]
     pub step: Option<String>,
     /// Only letters of that time or later: RFC 3339, or an age such as 2h
-    #[arg(long, value_name = "T", value_parser = parse_moment)]
+    #[arg(long, value_name = "T", value_parser = units::parse_moment)]
     pub since: Option<i64>,
     /// Only letters before that time
-    #[arg(long, value_name = "T", value_parser = parse_moment)]
+    #[arg(long, value_name = "T", value_parser = units::parse_moment)]
     pub until: Option<i64>,
     /// Only records that came from a partition of that number; may be given again
     #[arg(long = "partition", value_name = "P", value_parser = clap::value_parser!(i32).range(0..))]
