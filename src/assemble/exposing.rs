@@ -1,6 +1,6 @@
 //! What a run shows of itself: its facts and figures, and the endpoint that serves them.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use super::{Machine, StartError};
 use crate::{
@@ -10,15 +10,20 @@ use crate::{
         Settings,
         settings::{self, OnStale},
     },
+    host,
     observe::{Endpoint, Exposed, Facts, Labels, Setup, Switch, TableFigures, TableSource},
 };
 
-/// Begins to say over HTTP what the run is doing, if anybody is to be told.
+/// Begins to say over HTTP what the run is doing, if anybody is to be told. `broker` is in words.
 ///
 /// # Errors
 ///
 /// If the address cannot be had.
-pub fn expose(settings: &Settings, machine: &Machine) -> Result<Exposing, StartError> {
+pub fn expose(
+    settings: &Settings,
+    machine: &Machine,
+    broker: &str,
+) -> Result<Exposing, StartError> {
     let core = machine.choice.core.map_or_else(|| "none".to_owned(), |core| core.to_string());
     let facts = Facts {
         name: settings.name.clone(),
@@ -27,6 +32,7 @@ pub fn expose(settings: &Settings, machine: &Machine) -> Result<Exposing, StartE
         core,
         guarantee: settings.delivery.guarantee.name().to_owned(),
         labels: Labels::new(&settings.steps, destinations(settings)),
+        circumstances: circumstances(settings, machine, broker),
     };
     let exposed = Arc::new(Exposed::new(facts));
     let endpoint = settings.observe.listen.map(|listen| {
@@ -34,6 +40,23 @@ pub fn expose(settings: &Settings, machine: &Machine) -> Result<Exposing, StartE
         endpoint.map_err(|error| StartError::Listen(listen, error))
     });
     Ok(Exposing { exposed, endpoint: endpoint.transpose()? })
+}
+
+/// What tells one run's figures from another's, beside its names.
+fn circumstances(
+    settings: &Settings,
+    machine: &Machine,
+    broker: &str,
+) -> Vec<(&'static str, String)> {
+    let mut facts = vec![
+        ("isolated", if machine.choice.isolated { "yes" } else { "no" }.to_owned()),
+        ("idle", machine.idle.name().to_owned()),
+        ("source", settings.source.topics.join(" ")),
+        ("sink", settings.sink.topic.clone()),
+        ("broker", broker.to_owned()),
+    ];
+    facts.extend(host::facts(Path::new("/")));
+    facts
 }
 
 /// The endpoint and what it reads.

@@ -85,10 +85,11 @@ pub fn run(loaded: &Loaded) -> Outcome {
         configuration = %loaded.file.display(),
         version = env!("CARGO_PKG_VERSION")
     );
-    let running = match launch(loaded, &machine, pipeline, &signals) {
-        Err(StartError::Stopped) => return Ok(stopped_early()),
-        running => running.map_err(|error| failure(error, Some(loaded)))?,
-    };
+    let running =
+        match launch(loaded, &machine, pipeline, &signals, &settings.source.client.brokers) {
+            Err(StartError::Stopped) => return Ok(stopped_early()),
+            running => running.map_err(|error| failure(error, Some(loaded)))?,
+        };
     let finished = conclude(running)?;
     outcome(&finished.ending, settings.delivery.guarantee)
 }
@@ -99,16 +100,18 @@ pub(super) fn stopped_early() -> Exit {
     Exit::Done
 }
 
-/// From connecting to the hot thread's first turn, with log lines on the way.
+/// From connecting to the hot thread's first turn, with log lines on the way. `broker` is in words,
+/// for who reads the files.
 pub(super) fn launch(
     loaded: &Loaded,
     machine: &Machine,
     pipeline: Pipeline,
     signals: &SignalActions,
+    broker: &str,
 ) -> Result<Running, StartError> {
     let settings = &loaded.settings;
     announce(settings, machine);
-    let exposing = assemble::expose(settings, machine)?;
+    let exposing = assemble::expose(settings, machine, broker)?;
     if let Some(address) = exposing.address() {
         tracing::info!(event = "run.listening", address = %address);
     }

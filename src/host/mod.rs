@@ -16,6 +16,7 @@ pub mod choice;
 pub mod core_lock;
 pub mod cores;
 pub mod cpu_list;
+pub mod facts;
 pub mod threads;
 pub mod usage;
 
@@ -24,6 +25,7 @@ pub use choice::{CoreChoice, choose_core, housekeeping_cores};
 pub use core_lock::CoreLock;
 pub use cores::Cores;
 pub use cpu_list::CpuList;
+pub use facts::facts;
 pub use threads::{ThreadInfo, intruders, threads};
 pub use usage::{ProcessMemory, ThreadUsage, Waits, current_core};
 

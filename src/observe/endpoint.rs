@@ -129,7 +129,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::observe::{Notice, PauseCause, RunState, exposed::Facts};
+    use crate::observe::{Facts, Notice, PauseCause, RunState};
 
     fn ask(address: SocketAddr, path: &str, accept: &str) -> String {
         ask_by("GET", address, path, accept)

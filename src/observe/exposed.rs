@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     measure::{Counters, Interval, Regime, SlowBook, Stage},
     observe::{
-        Labels, Notice, PauseCause, Switch,
+        Facts, Notice, PauseCause, Switch,
         exposition::{Exposition, Format, Kind},
         latency_metrics::LatencyMetrics,
         readiness::Readiness,
@@ -53,23 +53,6 @@ pub struct TableFigures {
 
 /// Reads a table's figures.
 pub type TableSource = Box<dyn Fn() -> TableFigures + Send + Sync>;
-
-/// What does not change during a run.
-#[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// Of the pipeline.
-    pub name: String,
-    /// Of the process.
-    pub instance: String,
-    /// The profile that was chosen.
-    pub profile: String,
-    /// The hot core, or `none`.
-    pub core: String,
-    /// What is promised.
-    pub guarantee: String,
-    /// Names of steps and destinations.
-    pub labels: Labels,
-}
 
 /// The facts of one run.
 pub struct Exposed {
@@ -122,6 +105,11 @@ impl Exposed {
     pub fn started(&self, tables: Vec<TableSource>) {
         let mut state = self.state();
         (state.tables, state.is_started, state.heard) = (tables, true, Instant::now());
+    }
+
+    /// What does not change.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// What people ask of the hot thread, and what it says back.

@@ -21,14 +21,14 @@ use crate::{
     verdict::Sentence,
 };
 
-const ABOUT: &str = concat!("hotspur ", env!("CARGO_PKG_VERSION"));
-
 /// The folder, what the files in it begin with, the log and the slow records.
 #[derive(Debug)]
 pub(super) struct Files {
     folder: PathBuf,
     stem: String,
     started: SystemTime,
+    /// What each log's head says about the run.
+    about: String,
     log: LogFile,
     /// Logs so far.
     logs: u32,
@@ -42,17 +42,18 @@ impl Files {
         folder: &Path,
         stem: String,
         epoch_nanos: i64,
+        about: String,
     ) -> Result<Files, ObserveError> {
         let failed =
             |path: &Path, source| ObserveError::File { path: path.display().to_string(), source };
         std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
         let path = folder.join(format!("{stem}.hlog"));
         let started = UNIX_EPOCH + Duration::from_nanos(epoch_nanos.max(0).cast_unsigned());
-        let log = LogFile::create(&path, started, ABOUT).map_err(|error| failed(&path, error))?;
+        let log = LogFile::create(&path, started, &about).map_err(|error| failed(&path, error))?;
         let slow_path = folder.join(format!("{stem}.slow.jsonl"));
         let slow = SlowFile::create(&slow_path).map_err(|error| failed(&slow_path, error))?;
         let (folder, written) = (folder.to_owned(), vec![path, slow_path]);
-        Ok(Files { folder, stem, started, log, logs: 1, slow, written })
+        Ok(Files { folder, stem, started, about, log, logs: 1, slow, written })
     }
 
     /// Adds an interval to the log: it began so long after the start, and took so long.
@@ -76,11 +77,20 @@ impl Files {
     ) -> io::Result<()> {
         if self.log.bytes() >= LOG_FILE_BYTES_MAX {
             let path = self.path(&format!("{}.hlog", self.logs + 1));
-            self.log = LogFile::create(&path, self.started, ABOUT)?;
+            self.log = LogFile::create(&path, self.started, &self.about)?;
             self.logs += 1;
             self.written.push(path);
         }
         self.log.append(interval, since_start, length)
+    }
+
+    /// Adds facts to the end of the log.
+    pub(super) fn note(&mut self, facts: &[String], tell: &mut impl FnMut(Notice)) {
+        for fact in facts {
+            if let Err(error) = self.log.note(fact) {
+                return tell(unwritable(".hlog", &error));
+            }
+        }
     }
 
     fn path(&self, rest: &str) -> PathBuf {

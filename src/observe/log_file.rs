@@ -25,6 +25,9 @@ use crate::measure::{Age, Interval, Span};
 const LEGEND: &str = "\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\
                       \"Interval_Compressed_Histogram\"\n";
 
+/// What a comment begins with that says something about the run: `#[hotspur name: value]`.
+pub(crate) const FACT: &str = "hotspur ";
+
 /// An open log.
 #[derive(Debug)]
 pub struct LogFile {
@@ -34,7 +37,8 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Makes the file and writes its head. Times in it count from `started`.
+    /// Makes the file and writes its head. Times in it count from `started`. The first line of
+    /// `about` is what writes; each further one a fact, `name: value`.
     pub fn create(path: &Path, started: SystemTime, about: &str) -> io::Result<LogFile> {
         LogFile::create_of(path, started, about, Span::EndToEnd.name())
     }
@@ -48,11 +52,15 @@ impl LogFile {
     ) -> io::Result<LogFile> {
         let file = OpenOptions::new().write(true).create_new(true).open(path)?;
         let mut log = LogFile { file, lines: Vec::new(), bytes: 0 };
-        IntervalLogWriterBuilder::new()
-            .add_comment(&format!("[Logged with {about}]"))
+        let (writer, facts) = about.split_once('\n').unwrap_or((about, ""));
+        let mut head = IntervalLogWriterBuilder::new();
+        head.add_comment(&format!("[Logged with {writer}]"))
             .add_comment("[Histogram log format version 1.3]")
-            .add_comment(&format!("[Values in nanoseconds; untagged lines are {untagged}]"))
-            .with_start_time(started)
+            .add_comment(&format!("[Values in nanoseconds; untagged lines are {untagged}]"));
+        for fact in facts.lines() {
+            head.add_comment(&format!("[{FACT}{fact}]"));
+        }
+        head.with_start_time(started)
             .with_base_time(started)
             .begin_log_with(&mut log.lines, &mut V2DeflateSerializer::new())?;
         log.lines.extend_from_slice(LEGEND.as_bytes());
@@ -104,6 +112,12 @@ impl LogFile {
     /// How long it is.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Appends a fact, `name: value`: a comment that other tools skip.
+    pub fn note(&mut self, fact: &str) -> io::Result<()> {
+        self.lines.extend_from_slice(format!("#[{FACT}{fact}]\n").as_bytes());
+        self.flush()
     }
 
     /// A failed write leaves nothing behind that the next one would repeat.

@@ -14,6 +14,7 @@ pub mod distribution;
 pub mod endpoint;
 pub mod exposed;
 pub mod exposition;
+pub mod facts;
 mod files;
 pub mod hot_side;
 pub mod labels;
@@ -30,7 +31,8 @@ pub mod summary;
 pub mod switch;
 
 pub use endpoint::Endpoint;
-pub use exposed::{Exposed, Facts, TableFigures, TableSource};
+pub use exposed::{Exposed, TableFigures, TableSource};
+pub use facts::Facts;
 pub use hot_side::HotSide;
 pub use labels::Labels;
 pub use notice::{BreakerFacts, Notice, PauseCause, PeerTrouble, RejectSample, RunState};

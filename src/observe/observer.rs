@@ -29,6 +29,7 @@ use crate::{
         slow::{Teller, cause::Witness},
         snapshot::{Question, Questions},
         stem::stem,
+        summary::end_facts,
     },
 };
 
@@ -198,7 +199,8 @@ impl<C: Clock> Watch<C> {
             None => None,
             Some(folder) => {
                 let stem = stem(&setup.name, &setup.instance, epoch_nanos);
-                Some(Files::create(folder, stem, epoch_nanos)?)
+                let about = setup.exposed.facts().about();
+                Some(Files::create(folder, stem, epoch_nanos, about)?)
             }
         };
         let mut total = Interval::new();
@@ -302,13 +304,24 @@ impl<C: Clock> Watch<C> {
         self.announce(now);
         self.collect(now);
         self.write_distributions();
+        let clock = clock_line(&self.clock_words, &self.clock_check.error(&self.clock));
+        self.note_end(now, &clock);
         Summary {
             took: Duration::from_nanos(self.clock.nanos(self.total.start, self.total.end)),
-            clock: clock_line(&self.clock_words, &self.clock_check.error(&self.clock)),
+            clock,
             total: self.total,
             labels: self.labels,
             files: self.files.map_or_else(Vec::new, Files::into_written),
         }
+    }
+
+    /// What was counted beside the histograms; that it stands there says that the end was orderly.
+    fn note_end(&mut self, now: Ticks, clock: &str) {
+        let now = self.since_start(now);
+        let Some(files) = &mut self.files else { return };
+        let mut facts = vec![format!("clock: {clock}")];
+        facts.extend(end_facts(&self.total));
+        files.note(&facts, &mut |notice| self.announcer.hear(now, &notice));
     }
 
     fn since_start(&self, now: Ticks) -> Duration {

@@ -46,7 +46,7 @@ impl fmt::Display for Summary {
 
 impl Summary {
     fn latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        latency_head(f)?;
+        latency_heading(f)?;
         for (age, span) in Age::ALL.into_iter().flat_map(|age| Span::ALL.map(|span| (age, span))) {
             let histogram = self.total.of(age).of(span);
             if !histogram.is_empty() || (age, span) == (Age::Live, Span::EndToEnd) {
@@ -109,16 +109,16 @@ impl Summary {
             .filter(|regime| regimes.of(*regime) > 0)
             .map(|regime| format!("{regime} {:.1} %", regimes.share(regime) * 100.0))
             .collect();
-        writeln!(f, "{:<SPAN_WIDTH$}  {}", "hot thread", shares.join(", "))?;
+        words_row(f, "hot thread", &shares.join(", "))?;
         let saturation = regimes.saturation() * 100.0;
         let saturation = format!("{saturation:.1} % (working of working and idle)");
-        writeln!(f, "{:<SPAN_WIDTH$}  {saturation}", "saturation")?;
-        writeln!(f, "{:<SPAN_WIDTH$}  {}", "clock", self.clock)
+        words_row(f, "saturation", &saturation)?;
+        words_row(f, "clock", &self.clock)
     }
 }
 
 /// The head of a table of latencies.
-pub fn latency_head(f: &mut impl fmt::Write) -> fmt::Result {
+pub fn latency_heading(f: &mut impl fmt::Write) -> fmt::Result {
     write!(f, "{:<SPAN_WIDTH$}{:>COUNT_WIDTH$}", "latency", "count")?;
     for (name, _) in QUANTILES {
         write!(f, "{name:>VALUE_WIDTH$}")?;
@@ -141,9 +141,29 @@ pub fn count_row(f: &mut impl fmt::Write, name: &str, count: u64, more: &str) ->
     writeln!(f, "{}", row.trim_end())
 }
 
+/// A row with words, below the latency table.
+pub(super) fn words_row(f: &mut impl fmt::Write, name: &str, words: &str) -> fmt::Result {
+    writeln!(f, "{name:<SPAN_WIDTH$}  {words}")
+}
+
 /// A dash where there is nothing to take a percentile of.
 fn value(of: &Histogram<u64>, nanos: u64) -> String {
     if of.is_empty() { "-".to_owned() } else { readable(nanos) }
+}
+
+/// The end of a histogram log, `name: value`: what reports want to know and no histogram holds.
+pub(super) fn end_facts(total: &Interval) -> [String; 7] {
+    let counters = &total.counters;
+    let above: u64 = Span::ALL.map(|span| total.histograms.above(span)).iter().sum();
+    [
+        format!("emitted: {}", counters.emitted),
+        format!("skipped: {}", counters.skipped.total()),
+        format!("rejected: {}", counters.rejected.total()),
+        format!("no origin: {}", counters.origin_missing),
+        format!("skewed: {}", total.skewed()),
+        format!("past an hour: {above}"),
+        format!("polled: {}", counters.polled),
+    ]
 }
 
 fn listed<'a>(counts: impl Iterator<Item = (&'a str, u64)>) -> String {

@@ -40,6 +40,9 @@ use crate::{
 /// Keys that orders are drawn from; `ENTRIES` of them are in the table.
 const KEYS: u64 = 1000;
 
+/// What its files say about the broker; reports warn of one that is "embedded".
+const BROKER: &str = "embedded (librdkafka's mock cluster, in this process)";
+
 /// How long the group may take to answer, and to catch up at the end.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -87,7 +90,7 @@ pub fn run(arguments: &Arguments, profile: Option<String>, set: Vec<String>) -> 
         arguments.duration,
         table.description()
     ))?;
-    let running = match launch(&loaded, &machine, pipeline, &signals) {
+    let running = match launch(&loaded, &machine, pipeline, &signals, BROKER) {
         Err(StartError::Stopped) => return Ok(stopped_early()),
         running => running.map_err(|error| failure(error, Some(&loaded)))?,
     };

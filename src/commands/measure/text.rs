@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     config::units,
-    observe::summary::{count_row, grouped, latency_head, latency_row},
+    observe::summary::{count_row, grouped, latency_heading, latency_row},
 };
 
 /// All of it.
@@ -93,7 +93,7 @@ fn write_level(text: &mut String, level: &Level, measurement: &Measurement) -> f
     let [length, hop] = [level.length, level.hop_length].map(units::show_duration);
     let rate = grouped(level.rate);
     writeln!(text, "\n{rate} records a second for {length}; the bare hop before it for {hop}\n")?;
-    latency_head(text)?;
+    latency_heading(text)?;
     latency_row(text, "hop", &level.hop.arrivals.latency)?;
     for (span, histogram) in level.spans.iter().filter(|(_, it)| !it.is_empty()) {
         latency_row(text, span.name(), histogram)?;
