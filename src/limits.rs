@@ -129,5 +129,14 @@ pub const STEPS_COUNTED_MAX: usize = 64;
 /// Notices from the hot thread that wait for the observer; further ones are counted, not kept.
 pub const NOTICES_MAX: usize = 256;
 
+/// Stretches of time that a report draws.
+pub const REPORT_COLUMNS_MAX: usize = 100;
+
+/// Stretches of one log by which a report judges how much its percentiles vary.
+pub const REPORT_CELLS_MAX: usize = 60;
+
+/// Slow records that a report shows.
+pub const REPORT_SLOW_MAX: usize = 50;
+
 const _: () = assert!(IN_FLIGHT_MAX.is_power_of_two());
 const _: () = assert!(SENTENCE_BYTES <= u8::MAX as usize);

@@ -1,7 +1,8 @@
 //! Every crate that Hotspur is built from has a licence that its own, MIT OR Apache-2.0, can carry.
 //!
 //! Asks `cargo metadata`, which reads `Cargo.lock`, and reads the SPDX expressions that it lists.
-//! The C libraries inside are not seen: librdkafka and zstd (BSD), OpenSSL (Apache-2.0), zlib.
+//! What is vendored stands in a list here. The C libraries inside are not seen: librdkafka and zstd
+//! (BSD), OpenSSL (Apache-2.0), zlib.
 
 use std::{env, process::Command};
 
@@ -40,6 +41,21 @@ fn every_dependency_has_a_licence_that_ours_can_carry() {
         })
         .collect();
     assert!(refused.is_empty(), "not in the list of tests/licences.rs:\n{}", refused.join("\n"));
+}
+
+/// What is kept in the repository beside crates: its licence's file, and words of it.
+const VENDORED: [(&str, &str); 1] =
+    [("src/observe/web/vendor/uplot/LICENSE", "The MIT License (MIT)")];
+
+#[test]
+fn what_is_vendored_has_its_licence_beside_it() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (file, words) in VENDORED {
+        let text = std::fs::read_to_string(root.join(file)).expect("a licence beside it");
+        assert!(text.contains(words), "{file} does not say {words}");
+    }
+    let folder = std::fs::read_dir(root.join("src/observe/web/vendor")).expect("a folder");
+    assert_eq!(folder.count(), VENDORED.len(), "each vendored folder stands in VENDORED");
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub mod profiles;
 mod progress;
 pub mod remote;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod schema;
 pub mod signals;
@@ -95,8 +96,8 @@ pub enum Command {
     Test(Later),
     /// Measures the pipeline under load: latency from when records were due, loss, order
     Measure(measure::Arguments),
-    /// Tables and a page from histogram files (not built yet)
-    Report(Later),
+    /// Tables and a page from histogram files; two runs compared
+    Report(report::Arguments),
     /// What lies in the dead letters
     Dead(dead::Arguments),
     /// Sends dead letters through once more, each exactly once
@@ -174,7 +175,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Man => completions::manual(),
         Command::Test(_) => not_built("test"),
         Command::Measure(arguments) => measure::run(loaded(line)?, arguments),
-        Command::Report(_) => not_built("report"),
+        Command::Report(arguments) => report::run(arguments),
         Command::Dead(arguments) => dead::run(&loaded(line)?, arguments),
         Command::Replay(arguments) => replay::run(&loaded(line)?, arguments),
         Command::Doctor(_) => not_built("doctor"),
@@ -202,6 +203,7 @@ fn refuse_useless(line: &CommandLine) -> Result<(), Failure> {
         Command::Init(_) => "init",
         Command::Schema(_) => "schema",
         Command::Profiles(_) => "profiles",
+        Command::Report(_) => "report",
         Command::Completions(_) => "completions",
         Command::Man => "man",
         _ => return Ok(()),

@@ -20,15 +20,18 @@ pub mod hot_side;
 pub mod labels;
 mod latency_metrics;
 pub mod log_file;
+pub mod log_reader;
 pub mod notice;
 pub mod observer;
 mod readiness;
+pub mod report;
 pub mod requests;
 pub mod slow;
 mod snapshot;
 pub mod stem;
 pub mod summary;
 pub mod switch;
+pub mod web;
 
 pub use endpoint::Endpoint;
 pub use exposed::{Exposed, TableFigures, TableSource};

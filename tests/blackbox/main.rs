@@ -6,6 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/histogram_logs.rs"]
+mod histogram_logs;
+
 mod payload;
 
 mod batches;
@@ -35,6 +38,7 @@ mod pausing;
 mod replay;
 mod replay_kills;
 mod replay_trouble;
+mod report;
 mod security;
 mod slow;
 mod stops;

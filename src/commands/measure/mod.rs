@@ -110,7 +110,8 @@ fn here(loaded: &Loaded, plan: &Plan, files: Option<Files>) -> Result<Measured, 
     let core = machine.choice.core.map_or_else(|| "none".to_owned(), |it| it.to_string());
     let mut session = Session::open(settings, plan, files, signals.stop_flag())?;
     let hops = session.hops()?;
-    let running = match launch(loaded, &machine, pipeline, &signals) {
+    let brokers = &settings.source.client.brokers;
+    let running = match launch(loaded, &machine, pipeline, &signals, brokers) {
         Err(StartError::Stopped) => return Ok(None),
         running => running.map_err(|error| failure(error, Some(loaded)))?,
     };
