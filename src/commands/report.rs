@@ -16,18 +16,19 @@ use crate::{
 #[command(
     after_help = "Several files, of one host or of many, are merged into one. The page is one HTML \
     file with everything in it; slow records are read from <stem>.slow.jsonl beside each file.\n\n\
-    With --base, each percentile of each span is compared. Its noise is what chance alone makes of \
-    two such runs, in 95 of 100 cases, judged by drawing both anew from their own intervals; a \
-    difference within it is called so. What differs from run to run is in it only where a side has \
-    three files or more.\n\n\
+    With --base, each percentile of each span is compared. Its growth is likely to lie where 95 of \
+    100 draws have it, each of which takes both runs anew from their own intervals; where that \
+    includes no growth at all, the difference is called noise. What differs from run to run is in \
+    it only where a side has three files or more.\n\n\
     With --tolerance the exit status is 1 where p50, p99 or p99.9 of end_to_end or transit grew by \
     more than that, noise or not: a difference within the noise is a reason to measure longer. The \
     maximum is not judged, it is one record.\n\n\
     --json prints one object: v, page, files [path intervals cut facts], start_ms, end_ms, \
     seconds, intervals, records, rate, spans {NAME: count mean_ns p50_ns p90_ns p99_ns p99.9_ns \
-    p99.99_ns max_ns}, shares {STAGE: of_mean of_p50 of_p99}, slow_records, trust [weight (doubt, note, \
-    good), text], comparison (or null): base, unlike, differences [span percentile base_ns now_ns \
-    growth noise_low noise_high meaning], tolerance, exceeded. A growth of 0.05 is 5 %."
+    p99.99_ns max_ns}, shares {STAGE: of_mean of_p50 of_p99}, slow_records, trust [weight \
+    (doubt, note, good), text], comparison (or null): base, unlike, differences [span percentile \
+    base_ns now_ns growth noise_low noise_high meaning], tolerance, exceeded. A growth of 0.05 is \
+    5 %."
 )]
 pub struct Arguments {
     /// Histogram logs, as `run` writes them to observe.out; several are merged
@@ -65,10 +66,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         Report::read(&arguments.files, window, &arguments.base, arguments.tolerance, page.clone())
             .map_err(Failure::usage)?;
     refuse_nothing(arguments, &report)?;
-    fs::write(&page, report.html()).map_err(|error| {
-        let page = page.display();
-        Failure::usage(format!("{page}: the page cannot be written: {error}; choose one with -o"))
-    })?;
+    write(&report)?;
     match arguments.json {
         true => print(&format!("{:#}\n", report.json()))?,
         false => print(&format!("{}\nreport: {}\n", report.text(), page.display()))?,
@@ -77,6 +75,21 @@ pub fn run(arguments: &Arguments) -> Outcome {
         true => Ok(Exit::False),
         false => Ok(Exit::Done),
     }
+}
+
+/// Writes the page of one log beside it, and says where.
+pub(super) fn write_beside(log: &Path) -> Result<PathBuf, Failure> {
+    let page = log.with_extension("html");
+    let report = Report::read(&[log.to_owned()], Window::default(), &[], None, page.clone());
+    write(&report.map_err(Failure::usage)?)?;
+    Ok(page)
+}
+
+fn write(report: &Report) -> Result<(), Failure> {
+    fs::write(&report.page, report.html()).map_err(|error| {
+        let page = report.page.display();
+        Failure::usage(format!("{page}: the page cannot be written: {error}; choose one with -o"))
+    })
 }
 
 /// The page must not take the place of what it is made from.

@@ -27,6 +27,10 @@ fn the_demo_runs_and_says_what_happened() {
     assert_eq!(counts.rejected, 3, "some orders are none");
     assert_eq!(files_in(&out, ".hlog").len(), 1);
     assert_eq!(files_in(&out, ".end_to_end.hgrm").len(), 1);
+    let pages = files_in(&out, ".html");
+    assert_eq!(pages.len(), 1);
+    let page = std::fs::read_to_string(&pages[0]).expect("a page");
+    assert!(page.contains("embedded broker: a demonstration, not a measurement"), "{page}");
     assert!(ended.output.contains("demo-out"), "{}", ended.output);
 }
 

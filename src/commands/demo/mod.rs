@@ -23,6 +23,7 @@ use super::{
     Exit, Failure, Outcome,
     init::PIPELINES,
     load, print,
+    report::write_beside,
     run::{conclude, failure, launch, outcome, stopped_early},
     signals::SignalActions,
 };
@@ -99,6 +100,10 @@ pub fn run(arguments: &Arguments, profile: Option<String>, set: Vec<String>) -> 
     let finished = conclude(running)?;
     let report = report?;
     print(&format!("load: {}\n", load::text(&report)))?;
+    let is_log = |it: &&PathBuf| it.extension().is_some_and(|it| it == "hlog");
+    if let Some(log) = finished.summary.files.iter().find(is_log) {
+        print(&format!("report: {}\n", write_beside(log)?.display()))?;
+    }
     match outcome(&finished.ending, settings.delivery.guarantee)? {
         Exit::Done if report.acknowledged < report.sent => {
             Err(Failure::unavailable("not every record of the load was acknowledged"))

@@ -90,9 +90,10 @@ impl Difference {
         }
     }
 
-    /// Half the width of the noise.
-    pub fn half_noise(&self) -> Option<f64> {
-        self.noise.map(|(low, high)| (high - low) / 2.0)
+    /// Between which growths the truth is likely to lie, in words: `+1.2 to +5.3 %`.
+    pub fn likely(&self) -> Option<String> {
+        let percent = |growth: f64| growth * 100.0;
+        self.noise.map(|(low, high)| format!("{:+.1} to {:+.1} %", percent(low), percent(high)))
     }
 
     /// Whether a tolerance is about it: a total's p50, p99 or p99.9.
@@ -271,7 +272,7 @@ mod tests {
         let slower = of_span(&base, &figures(3, 110, 4));
         for it in &slower[..4] {
             assert_eq!(it.meaning(), Slower, "{it:?}");
-            assert!((it.growth - 0.1).abs() < 0.02 && it.half_noise().unwrap() < 0.05, "{it:?}");
+            assert!((it.growth - 0.1).abs() < 0.02 && it.noise.unwrap().1 < 0.2, "{it:?}");
         }
         assert_eq!(meanings(&base, &figures(4, 90, 1))[..4], [Faster; 4]);
     }

@@ -213,9 +213,17 @@ impl Run {
         values
     }
 
-    /// The sum of that fact over all files; `None` if one does not say it.
+    /// The sum of that fact over all processes; `None` if one does not say it. Of the files of one
+    /// process, only the last says how it ended.
     pub fn sum_of_fact(&self, name: &str) -> Option<u64> {
-        self.files.iter().map(|it| it.fact(name)?.parse::<u64>().ok()).sum()
+        let mut sums = BTreeMap::<_, Option<u64>>::new();
+        for file in &self.files {
+            let sum = sums.entry((file.fact("name"), file.fact("instance"))).or_default();
+            if let Some(count) = file.fact(name).and_then(|it| it.parse::<u64>().ok()) {
+                *sum = Some(sum.unwrap_or(0) + count);
+            }
+        }
+        sums.into_values().sum()
     }
 }
 
@@ -278,6 +286,27 @@ mod tests {
         let seconds = |from, to| (Duration::from_secs(from), Duration::from_secs(to));
         assert_eq!(covered(vec![seconds(5, 7), seconds(1, 3), seconds(2, 4)]).as_secs(), 5);
         assert_eq!(covered(Vec::new()), Duration::ZERO);
+    }
+
+    #[test]
+    fn of_the_files_of_one_process_the_last_says_how_it_ended() {
+        let file = |instance: &str, polled: Option<&str>| FileFacts {
+            path: PathBuf::new(),
+            facts: [("instance", Some(instance)), ("polled", polled)]
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
+                .collect(),
+            intervals: 1,
+            cut: None,
+            has_unit: true,
+            gaps: (0, Duration::ZERO),
+        };
+        let sum = |files: Vec<FileFacts>| {
+            let run = Run { files, ..Run::merge(&[], Window::default()).unwrap() };
+            run.sum_of_fact("polled")
+        };
+        assert_eq!(sum(vec![file("a", None), file("a", Some("5")), file("b", Some("2"))]), Some(7));
+        assert_eq!(sum(vec![file("a", Some("5")), file("b", None)]), None);
     }
 
     #[test]

@@ -68,8 +68,8 @@ fn comparison(out: &mut String, it: &Comparison) -> fmt::Result {
     }
     writeln!(
         out,
-        "{:<18}{:>8}{:>10}{:>10}{:>12}{:>11}",
-        "difference", "", "base", "now", "growth", "noise"
+        "{:<18}{:>8}{:>10}{:>10}{:>12}{:>20}",
+        "difference", "", "base", "now", "growth", "likely"
     )?;
     for difference in &it.differences {
         row(out, difference)?;
@@ -79,10 +79,9 @@ fn comparison(out: &mut String, it: &Comparison) -> fmt::Result {
 
 fn row(out: &mut String, it: &Difference) -> fmt::Result {
     let (base, now) = (readable(it.base_ns), readable(it.now_ns));
-    let noise =
-        it.half_noise().map_or_else(|| "-".to_owned(), |it| format!("± {:.1} %", it * 100.0));
+    let noise = it.likely().unwrap_or_else(|| "-".to_owned());
     let row = format!(
-        "{:<18}{:>8}{base:>10}{now:>10}{:>12}{noise:>11}  {}",
+        "{:<18}{:>8}{base:>10}{now:>10}{:>12}{noise:>20}  {}",
         if it.quantile == QUANTILES[0].0 { &it.span } else { "" },
         it.quantile,
         shown_growth(it.growth),

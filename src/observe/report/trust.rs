@@ -86,12 +86,12 @@ impl Reasons {
                 let count = behind(part).floor() as u64;
                 let is_p9999 = name == "p99.99";
                 let weight = if is_p9999 { Weight::Note } else { Weight::Doubt };
-                let text = format!("{count} records lie behind {name}: from there on, a hint");
+                let text = format!("records behind {name}: {count}; from there on, a hint");
                 self.add(weight, text);
             }
             None => {
                 let count = grouped(behind(0.0001) as u64);
-                self.add(Weight::Good, format!("{count} records lie behind p99.99"));
+                self.add(Weight::Good, format!("records behind p99.99: {count}"));
             }
         }
     }

@@ -25,10 +25,13 @@ const hotspur = (() => {
     return Number(percent.toFixed(Math.max(0, Math.ceil(nines) - 1) + (nines % 1 ? 1 : 0))) + " %";
   }
 
+  /** The name of a colour of the style sheet; a span's colour has the span's name. */
+  const named = (name) => "--" + name.replace(/\W/g, "-");
+
   /** A colour of the style sheet, as the theme of this moment has it. */
   function colour(name) {
     const style = getComputedStyle(document.documentElement);
-    return (style.getPropertyValue("--" + name) || style.getPropertyValue("--other")).trim();
+    return (style.getPropertyValue(named(name)) || style.getPropertyValue("--other")).trim();
   }
 
   /** An axis whose ink follows the theme. */
@@ -108,7 +111,7 @@ const hotspur = (() => {
         for (const index of item.series) chart.setSeries(index, { show: box.checked });
       });
       const mark = document.createElement("i");
-      mark.style.borderTopColor = `var(--${item.colour}, var(--other))`;
+      mark.style.borderTopColor = `var(${named(item.colour)}, var(--other))`;
       const output = document.createElement("output");
       label.append(box, mark, item.name, output);
       list.append(label);

@@ -58,8 +58,12 @@ fn rate(report: &Report) -> String {
     let most = rates.iter().copied().fold(0.0, f64::max);
     let range = match rates.len() {
         0 | 1 => String::new(),
-        _ if most < least * 1.01 => format!("<p>Steady, by {seconds:.1}&nbsp;s.</p>\n"),
-        _ => format!("<p>Between {least:.0} and {most:.0} a second, by {seconds:.1}&nbsp;s.</p>\n"),
+        _ if most < least * 1.01 => {
+            format!("<p>Steady over all stretches of {seconds:.1}&nbsp;s.</p>\n")
+        }
+        _ => format!(
+            "<p>From {least:.0} to {most:.0} a second in stretches of {seconds:.1}&nbsp;s.</p>\n"
+        ),
     };
     let polled = match run.sum_of_fact("polled") {
         Some(polled) if polled != run.records() => {

@@ -30,7 +30,11 @@ pub(super) fn percentiles(report: &Report) -> String {
         row(&escaped(&it.name), &(cells + &cell(&time(it.total.max()))))
     };
     let rows: String = ordered(&report.now).into_iter().map(span).collect();
-    table("Percentiles of each span", &head(&names), &rows)
+    let dashed = match report.comparison {
+        Some(_) => "<p class=\"quiet\">Dashed lines are the base.</p>\n",
+        None => "",
+    };
+    dashed.to_owned() + &table("Percentiles of each span", &head(&names), &rows)
 }
 
 /// The numbers of the time line, for the span that it begins with.
@@ -88,7 +92,7 @@ pub(super) fn stages(report: &Report) -> String {
 pub(super) fn comparison(report: &Report) -> String {
     let Some(comparison) = &report.comparison else { return String::new() };
     let line = |it: &Difference| {
-        let noise = it.half_noise().map_or("–".to_owned(), |it| format!("± {:.1} %", it * 100.0));
+        let likely = it.likely().unwrap_or_else(|| "–".to_owned());
         let is_max = it.quantile == "max";
         let (class, words) = match it.meaning() {
             _ if is_max => ("", "one record"),
@@ -99,13 +103,13 @@ pub(super) fn comparison(report: &Report) -> String {
             cell(&time(it.base_ns)),
             cell(&time(it.now_ns)),
             cell(&shown_growth(it.growth)),
-            cell(&noise),
+            cell(&likely),
             format!("<td class=\"words {class}\">{words}</td>"),
         ];
         row(&escaped(&it.span), &cells.concat())
     };
     let rows: String = comparison.differences.iter().map(line).collect();
-    let head = head(&["span", "", "base", "now", "growth", "noise", "so it is"]);
+    let head = head(&["span", "", "base", "now", "growth", "likely", "so it is"]);
     let base = &comparison.base;
     let caption = format!(
         "Against {} records of {}, at {:.0} a second",
@@ -121,10 +125,10 @@ pub(super) fn comparison(report: &Report) -> String {
     };
     format!(
         "<section id=\"comparison\"><h2>Against the base, span by span</h2>\n{unlike}{}\
-         <p>Noise is what chance alone makes of two such runs, in 95 of 100 cases: each run was \
-         drawn anew from its own stretches of time, {DRAWS} times. A difference is called slower or \
-         faster only beyond that. What differs from run to run on one machine is in it only where \
-         a side has three files or more.</p></section>\n",
+         <p>Likely is where the growth lies in 95 of 100 draws: each run is drawn anew from its \
+         own stretches of time, {DRAWS} times. Where that includes no growth at all, chance \
+         alone may have made the difference, and it is called noise. What differs from run to run on one \
+         machine is in it only where a side has three files or more.</p></section>\n",
         table(&caption, &head, &rows)
     )
 }
