@@ -70,7 +70,13 @@ fn a_log_becomes_a_table_and_a_page_beside_it() {
     for words in ["How fast?", "At which rate?", "Where does the time go?", "Can I trust it?"] {
         assert!(page.contains(words), "no {words}");
     }
-    for words in ["An EPYC", "orders:3:712", "mood new", "verdict preempted", "40,000"] {
+    for words in [
+        "An EPYC",
+        "orders:3:712",
+        "mood new",
+        "preempted: another thread had the core for 8 ms",
+        "40,000",
+    ] {
         assert!(page.contains(words), "no {words}");
     }
     assert!(page.contains("&lt;b&gt;orders&lt;/b&gt;") && !page.contains("<b>orders"));

@@ -99,11 +99,14 @@ fn record(histograms: &mut Histograms, random: &mut Xoshiro256PlusPlus, percent:
 pub(crate) const SLOW: &str = concat!(
     r#"{"ts":"2026-11-21T05:37:04.5Z","transit_ns":8400000,"end_to_end_ns":9900000,"#,
     r#""stages":{"source":1400000,"queue":8100000,"parse":1100,"send":298900,"ack":100000},"#,
-    r#""topic":"orders","partition":3,"offset":712,"key":"a1b2","regime":"idle","#,
-    r#""verdict":"preempted","involuntary_switches":2}"#,
+    r#""slowest_stage":"queue","topic":"orders","partition":3,"offset":712,"key":"a1b2","#,
+    r#""cause":"preempted","verdict":"another thread had the core for 8 ms","#,
+    r#""lately":{"involuntary_switches":2}}"#,
     "\n",
     r#"{"ts":"2026-11-21T05:37:09.1Z","transit_ns":1300000,"stages":{"parse":1290000},"#,
     r#""topic":"<b>orders</b>","partition":0,"offset":9001,"verdict":"page_fault","mood":"new"}"#,
+    "\n",
+    r#"{"left_out":5}"#,
     "\n",
     r#"{"ts":"2026-11-21T05:3"#,
 );

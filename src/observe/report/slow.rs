@@ -1,7 +1,7 @@
 //! Slow records, from the JSON lines beside a log: the slowest of them, and where their time went.
 //!
 //! Read leniently: a field that is missing is left out, one that is unknown is shown. What is no
-//! JSON object is counted.
+//! JSON object is counted; so is what the writer left out.
 
 use std::{
     collections::BTreeMap,
@@ -83,6 +83,10 @@ impl SlowRecords {
             self.unreadable += 1;
             return;
         };
+        if let Some(left_out) = fields.get("left_out").and_then(Value::as_u64) {
+            self.count += left_out;
+            return;
+        }
         let time = fields.get("ts").and_then(Value::as_str);
         if let Some(Ok(moment)) = time.map(units::parse_time)
             && !window.has(moment)
@@ -109,11 +113,13 @@ impl SlowRecords {
     }
 }
 
-/// Takes the stages out; a value that is no number is none.
+/// Takes the stages out, the way from the origin among them; a value that is no number is none.
 fn stages(fields: &mut Map<String, Value>) -> Vec<(String, u64)> {
+    let source =
+        fields.remove("source_ns").and_then(|it| Some(("source".to_owned(), it.as_u64()?)));
     let Some(Value::Object(stages)) = fields.remove("stages") else { return Vec::new() };
-    let name = |name: String| name.strip_suffix("_ns").map(str::to_owned).unwrap_or(name);
-    stages.into_iter().filter_map(|(stage, it)| Some((name(stage), it.as_u64()?))).collect()
+    let stages = stages.into_iter().filter_map(|(stage, it)| Some((stage, it.as_u64()?)));
+    source.into_iter().chain(stages).collect()
 }
 
 #[cfg(test)]
@@ -125,7 +131,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let text = [
             r#"{"ts":"2026-11-21T05:37:00Z","transit_ns":5,"stages":{"send":4,"parse":1}}"#,
-            r#"{"transit_ns":9,"stages":{"send":9},"mood":"bad"}"#,
+            r#"{"transit_ns":9,"source_ns":7,"stages":{"send":9},"mood":"bad"}"#,
+            r#"{"left_out":3}"#,
             "",
             r#"{"ts":"2027-01-01T00:00:00Z","transit_ns":99}"#,
             "nonsense",
@@ -138,9 +145,9 @@ mod tests {
         let window = Window { since_ms: None, until_ms: Some(until) };
         slow.add_beside(&folder.path().join("a.1.hlog"), window).unwrap();
         slow.add_beside(&folder.path().join("b.hlog"), window).unwrap();
-        assert_eq!((slow.count, slow.unreadable), (2, 2));
+        assert_eq!((slow.count, slow.unreadable), (5, 2));
         assert_eq!(slow.slowest[0].text("mood"), "bad");
         assert_eq!(slow.slowest[1].longest(), Some(&("send".to_owned(), 4)));
-        assert_eq!(slow.stages_ns["send"], 13);
+        assert_eq!((slow.stages_ns["send"], slow.stages_ns["source"]), (13, 7));
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::{
     config::units,
+    measure::{Age, Span},
     observe::{
         report::{runs::Run, slow::SlowRecords},
         summary::grouped,
@@ -144,6 +145,13 @@ impl Reasons {
     }
 
     fn circumstances(&mut self, run: &Run) {
+        let backlog = format!("{}{}", Age::Backlog.prefix(), Span::EndToEnd);
+        if let Some(backlog) = run.of(&backlog) {
+            let count = grouped(backlog.total.len());
+            let text =
+                format!("{count} records are older than the run, and stand apart as backlog");
+            self.add(Weight::Note, text);
+        }
         if run.fact("broker").iter().any(|it| it.starts_with("embedded")) {
             let text = "embedded broker: a demonstration, not a measurement of a real Kafka";
             self.add(Weight::Doubt, text);

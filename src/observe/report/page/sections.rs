@@ -127,8 +127,8 @@ pub(super) fn comparison(report: &Report) -> String {
         "<section id=\"comparison\"><h2>Against the base, span by span</h2>\n{unlike}{}\
          <p>Likely is where the growth lies in 95 of 100 draws: each run is drawn anew from its \
          own stretches of time, {DRAWS} times. Where that includes no growth at all, chance \
-         alone may have made the difference, and it is called noise. What differs from run to run on one \
-         machine is in it only where a side has three files or more.</p></section>\n",
+         alone may have made the difference, and it is called noise. What differs from run to \
+         run on one machine is in it only where a side has three files or more.</p></section>\n",
         table(&caption, &head, &rows)
     )
 }
@@ -152,19 +152,35 @@ pub(super) fn slow(report: &Report) -> String {
             cell(&time(it.slowness_ns)),
             cell(&longest),
             format!("<td class=\"words\">{}</td>", escaped(&place.join(":"))),
-            format!("<td class=\"words\">{}</td>", escaped(&others(it))),
+            format!("<td class=\"words\">{}</td>", escaped(&reason(it))),
+            format!(
+                "<td class=\"words\"><details><summary>more</summary>{}</details></td>",
+                escaped(&others(it))
+            ),
         ];
         row(&escaped(&it.text("ts")), &cells.concat())
     };
     let rows: String = slow.slowest.iter().map(line).collect();
     let caption =
         format!("The slowest {} of {} slow records", slow.slowest.len(), grouped(slow.count));
-    table(&caption, &head(&["when", "took", "mostly in", "record", "what else is known"]), &rows)
+    table(
+        &caption,
+        &head(&["when", "took", "mostly in", "record", "why", "what else is known"]),
+        &rows,
+    )
+}
+
+/// What it is put down to: a class and a sentence, where there are such.
+fn reason(record: &SlowRecord) -> String {
+    let parts = ["cause", "verdict"].map(|it| record.text(it));
+    let parts: Vec<String> = parts.into_iter().filter(|it| !it.is_empty()).collect();
+    parts.join(": ")
 }
 
 /// All fields that have no column, and the other stages.
 fn others(record: &SlowRecord) -> String {
-    const SHOWN: [&str; 5] = ["ts", "transit_ns", "topic", "partition", "offset"];
+    const SHOWN: [&str; 8] =
+        ["ts", "transit_ns", "topic", "partition", "offset", "cause", "verdict", "slowest_stage"];
     let stages = record.stages.iter().filter(|(_, nanos)| *nanos > 0);
     let stages = stages.map(|(stage, nanos)| format!("{stage} {}", time(*nanos)));
     let fields =
