@@ -44,8 +44,8 @@ this process the pipeline is started after it.
 A rate counts as missed if more than 1 in 100 records was handed over more than 10 ms after it was \
 due, or not at all a second after the end, or if the records came through, from the first result \
 to the last, at less than 95 % of it. The knee of a ramp is the highest rate that was not missed, \
-at which nothing was lost, and whose p99 of received is at most 5 times that of the lowest rate; where \
-that is the last, the knee was not reached, which is no failure. \
+at which nothing was lost, and whose p99 of received is at most 5 times that of the lowest \
+rate; where that is the last, the knee was not reached, which is no failure. \
 Of a ramp, the requirements must hold at each rate up to the knee, and rate >= N at the knee \
 itself; it fails if there is no knee.
 
