@@ -39,6 +39,8 @@ pub struct Log {
     pub cut: Option<String>,
     /// Whether it says that its values are nanoseconds.
     pub has_unit: bool,
+    /// What its lines without a tag are.
+    untagged: String,
     text: Vec<u8>,
 }
 
@@ -98,13 +100,16 @@ impl Log {
 
     fn parse(path: &Path, mut text: Vec<u8>) -> Result<Log, LogError> {
         let whole = text.iter().rposition(|it| *it == b'\n').map_or(0, |it| it + 1);
-        let (facts, has_unit) = comments(&text[..whole]);
+        let (facts, untagged) = comments(&text[..whole]);
+        let has_unit = untagged.is_some();
+        let untagged = untagged.unwrap_or_else(|| Span::EndToEnd.name().to_owned());
         let mut log = Log {
             path: path.to_owned(),
             facts,
             lines: Vec::new(),
             cut: None,
             has_unit,
+            untagged,
             text: vec![],
         };
         let tail = text.len() - whole;
@@ -141,9 +146,11 @@ impl Log {
                     let base = base_time.or_else(|| start_time.filter(|it| at + YEAR < *it));
                     let encoded = interval.encoded_histogram();
                     let from = encoded.as_ptr() as usize - text.as_ptr() as usize;
-                    let tag = interval.tag().map_or(Span::EndToEnd.name(), |it| it.as_str());
+                    let tag = interval
+                        .tag()
+                        .map_or_else(|| self.untagged.clone(), |it| it.as_str().to_owned());
                     self.lines.push(LogLine {
-                        span: tag.to_owned(),
+                        span: tag,
                         start: base.unwrap_or_default() + at,
                         length: interval.duration(),
                         encoded: from..from + encoded.len(),
@@ -157,7 +164,7 @@ impl Log {
     /// An interval is written with one call, its untagged line near the end: without that, or with
     /// half a line behind it, the writer was cut off.
     fn drop_half_interval(&mut self, has_tail: bool) {
-        let total = Span::EndToEnd.name();
+        let total = self.untagged.clone();
         let Some(last) = self.lines.last().map(|it| it.start) else {
             self.cut = has_tail.then(|| "it ends before its first interval".to_owned());
             return;
@@ -200,14 +207,16 @@ impl Log {
     }
 }
 
-/// The facts among the comments, and whether one of them names the unit.
-fn comments(text: &[u8]) -> (Vec<(String, String)>, bool) {
-    let (mut facts, mut has_unit) = (Vec::new(), false);
+/// The facts among the comments; and if one names the unit, what lines without a tag are.
+fn comments(text: &[u8]) -> (Vec<(String, String)>, Option<String>) {
+    let (mut facts, mut untagged) = (Vec::new(), None);
     for line in text.split(|it| *it == b'\n').filter(|it| it.starts_with(b"#[")) {
         let line = String::from_utf8_lossy(&line[2..]);
         let Some(inner) = line.trim_end().strip_suffix(']') else { continue };
-        has_unit |= inner.starts_with("Values in nanoseconds");
-        if let Some(version) = inner.strip_prefix("Logged with ") {
+        if let Some(rest) = inner.strip_prefix("Values in nanoseconds") {
+            let name = rest.strip_prefix("; untagged lines are ");
+            untagged = Some(name.unwrap_or(Span::EndToEnd.name()).to_owned());
+        } else if let Some(version) = inner.strip_prefix("Logged with ") {
             facts.push(("written by".to_owned(), version.to_owned()));
         } else if let Some((name, value)) =
             inner.strip_prefix(FACT).and_then(|it| it.split_once(": "))
@@ -215,7 +224,7 @@ fn comments(text: &[u8]) -> (Vec<(String, String)>, bool) {
             facts.push((name.to_owned(), value.to_owned()));
         }
     }
-    (facts, has_unit)
+    (facts, untagged)
 }
 
 #[cfg(test)]
@@ -274,6 +283,16 @@ mod tests {
             let said = log.cut.is_some() || log.fact("polled").is_none();
             assert_eq!(said, !is_whole, "cut at {end}");
         }
+    }
+
+    #[test]
+    fn lines_without_a_tag_are_what_the_head_says() {
+        let text = String::from_utf8(written()).unwrap();
+        let log =
+            read(text.replacen("lines are end_to_end", "lines are hop", 1).as_bytes()).unwrap();
+        let spans: Vec<_> = log.lines.iter().map(|it| it.span.as_str()).collect();
+        assert_eq!(spans, ["parse", "hop", "parse", "hop"]);
+        assert!(log.cut.is_none());
     }
 
     #[test]
