@@ -91,7 +91,7 @@ fn every_command_that_is_planned_says_that_it_is_not_built() {
         let sentence = format!("`hotspur {command}` is not built yet");
         folder.run(&[command, "--some", "thing"]).is(2, &[&sentence]);
     }
-    for what in ["cases", "slow", "try"] {
+    for what in ["cases", "try"] {
         folder.run(&["schema", what]).is(2, &["is not built yet"]);
     }
     folder.run(&["init", "weather"]).is(2, &["`hotspur init weather` is not built yet"]);
@@ -123,6 +123,7 @@ fn a_measurement_that_cannot_be_is_refused_before_anything_is_reached() {
     measure(&["--rate", "1k", "--payload", "weather"]).is(2, &["is not built yet"]);
     folder.run(&["measure", "--rate", "1k"]).is(2, &["--for"]);
     folder.run(&["schema", "measure"]).is(0, &["\"received\"", "\"achieved\""]);
+    folder.run(&["schema", "slow"]).is(0, &["\"verdict\"", "preempted", "\"left_out\""]);
     folder.run(&["measure", "--help"]).is(0, &["The knee of a ramp", "95 % of it"]);
 }
 

@@ -1,7 +1,7 @@
 //! `schema`: JSON Schemas of what this program reads.
 
 use super::{Failure, Outcome, measure, print};
-use crate::config;
+use crate::{config, observe::slow};
 
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,7 @@ pub enum What {
     Config,
     /// Files of pipeline cases (not built yet)
     Cases,
-    /// Lines of slow records (not built yet)
+    /// Lines of slow records
     Slow,
     /// Results of `measure --json`
     Measure,
@@ -31,7 +31,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let what = match arguments.what {
         What::Config => return print(&format!("{:#}\n", config::schema::config())),
         What::Cases => "cases",
-        What::Slow => "slow",
+        What::Slow => return print(&format!("{:#}\n", slow::schema())),
         What::Measure => return print(&format!("{:#}\n", measure::schema())),
         What::Try => "try",
     };

@@ -1,6 +1,6 @@
 //! What a run leaves behind: the table on standard output, the histogram files, and a short log.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hdrhistogram::serialization::{
@@ -10,7 +10,10 @@ use hdrhistogram::serialization::{
 
 use crate::{
     payload::name,
-    support::{await_true, clients::Load, kafka::Kafka, message::Message, pipeline::Pipeline},
+    support::{
+        await_true, clients::Load, json_schema::assert_valid, kafka::Kafka, message::Message,
+        pipeline::Pipeline,
+    },
 };
 
 const RECORDS: u64 = 1_000;
@@ -69,6 +72,10 @@ fn assert_slow_records(files: &[std::path::PathBuf]) {
     let lines: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert!(lines.len() >= 10, "{text}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hotspur"));
+    let schema = command.args(["schema", "slow"]).output().expect("hotspur runs").stdout;
+    let schema = serde_json::from_slice(&schema).expect("JSON");
+    lines.iter().for_each(|line| assert_valid(line, &schema));
     for line in lines.iter().filter(|it| it["left_out"].is_null()) {
         let stages = line["stages"].as_object().expect("stages");
         let number = |name: &str| stages[name].as_u64().expect("nanoseconds");

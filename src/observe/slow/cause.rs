@@ -208,10 +208,12 @@ pub fn verdict<C: Clock>(clock: &C, record: &SlowRecord, witness: &Witness) -> V
 
 fn stalled(cause: Cause, stall_ns: u64, stall: &Stall) -> String {
     let took = readable(stall_ns);
-    let Taken { involuntary_switches, minor_faults, major_faults, .. } = stall.taken;
+    let Taken { within_ns, involuntary_switches, minor_faults, major_faults, .. } = stall.taken;
     match cause {
         Cause::Preempted => format!(
-            "the scheduler took the core for {took} ({involuntary_switches} involuntary switches)"
+            "the scheduler took the core for {took} ({involuntary_switches} involuntary switches \
+             in the last {})",
+            readable(within_ns)
         ),
         Cause::Migration => format!("the hot thread was moved to another core, which took {took}"),
         Cause::PageFault => format!(
@@ -330,10 +332,12 @@ mod tests {
     fn a_stall_explains_a_record_and_its_sentence_gives_the_figure() {
         let mut slow = queued();
         let taken = Taken { waited_ns: 8 * MS, involuntary_switches: 1, ..Taken::default() };
+        let taken = Taken { within_ns: 50 * MS, ..taken };
         slow.stall = Some(stall(Doing::Processing, taken));
         let (cause, sentence) = of(&slow, &Witness::default());
         assert_eq!(cause, Cause::Preempted);
-        let expected = "the scheduler took the core for 8.00 ms (1 involuntary switches)";
+        let expected = "the scheduler took the core for 8.00 ms (1 involuntary switches in the \
+                        last 50.0 ms)";
         assert_eq!(sentence, expected);
         // One that is short beside the wait explains nothing.
         slow.stall = Some(Stall { to: Ticks(2 * MS), ..stall(Doing::Processing, taken) });

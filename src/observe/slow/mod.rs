@@ -23,6 +23,9 @@ use crate::{
 };
 
 pub mod cause;
+mod schema;
+
+pub use schema::schema;
 
 /// Bytes of the file of slow records; past it no line is written, and the log says so once.
 const FILE_BYTES_MAX: u64 = 256 << 20;
