@@ -6,7 +6,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use hotspur::{
-    clock::{Clock, Ticks, TscClock, WallOffset},
+    clock::{Ticks, TscClock, WallOffset},
     config::settings::KeyDisplay,
     delivery::Order,
     engine::{Chance, Engine, Options, Process, Retry, control::Control},
@@ -31,7 +31,6 @@ const ONE_IN: u64 = 200;
 
 struct Greedy {
     records: u64,
-    start_ns: i64,
 }
 
 impl Process for Greedy {
@@ -62,7 +61,7 @@ impl Process for Greedy {
             value: Part::OfRecord,
             headers: Part::OfRecord,
         });
-        Processed { verdict: Verdict::Emit, origin_ns: Some(self.start_ns) }
+        Processed { verdict: Verdict::Emit, origin_ns: None }
     }
 
     fn step_name(&self, _step: Step) -> &str {
@@ -111,9 +110,7 @@ fn faults_are_what_a_record_was_slow_by() {
         drain_timeout_ns: 1_000_000_000,
     };
     let source = Replay::new(vec![(b"k".to_vec(), b"{}".to_vec())], 20 * ONE_IN);
-    // The origin is the present: a record of this run.
-    let start_ns = wall.epoch_nanos(&clock, clock.now()) + 3_600_000_000_000;
-    let process = Greedy { records: 0, start_ns };
+    let process = Greedy { records: 0 };
     let (parts, time) = ((source, Discard::new(64)), (clock, wall));
     let mut engine = Engine::new(time, parts, process, hot, Control::none(), options);
     while engine.source_mut().lent() < 20 * ONE_IN || engine.in_flight() > 0 {

@@ -247,7 +247,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                     let stamps = delivery.stamps_mut(owner);
                     stamps.sent = now;
                     meter.sent(clock, destination, (!is_letter).then_some(&*stamps), now);
-                    beat(pulse, clock, meter, now, Doing::Sending);
+                    if !meter.is_off() {
+                        beat(pulse, clock, meter, now, Doing::Sending);
+                    }
                     outbox.advance();
                     self.transaction.handed_over();
                 }

@@ -209,14 +209,15 @@ impl Meter {
         processed: &Processed,
     ) -> (Option<i64>, Age) {
         let Some(origin_ns) = processed.origin_ns else {
-            self.hot.counters().origin_missing += 1;
+            self.sums().origin_missing += 1;
             return (None, Age::Live);
         };
-        let nanos = self.wall.epoch_nanos(clock, arrived) - origin_ns;
+        let nanos = self.wall.epoch_nanos(clock, arrived).saturating_sub(origin_ns);
         let since_start = clock.nanos(self.start, arrived);
         let is_older = u64::try_from(nanos).is_ok_and(|it| it > since_start);
         let age = if is_older { Age::Backlog } else { Age::Live };
-        if is_sampled {
+        // A clock that is ahead is told of each record.
+        if is_sampled || nanos < 0 {
             self.hot.record_signed(age, Stage::Source, nanos);
         }
         (Some(nanos), age)
@@ -267,8 +268,8 @@ impl Meter {
             (None, Some(nanos)) => self.hot.record(age, Span::EndToEnd, nanos),
             (None, None) => {}
         }
-        let is_slow = transit_ns >= self.slow_ns || self.hot.slow().is_slowest(here_ns);
-        is_slow && age == Age::Live
+        let is_past = transit_ns >= self.slow_ns;
+        age == Age::Live && self.hot.slow().wants(here_ns, is_past)
     }
 
     /// A record leaves a line.
@@ -284,6 +285,7 @@ impl Meter {
         let transit_ns = clock.nanos(stamps.arrived, stamps.sent);
         let slow = SlowRecord {
             transit_ns,
+            is_past: transit_ns >= self.slow_ns,
             here_ns: transit_ns + clock.nanos(stamps.sent, at),
             stamps: *stamps,
             acknowledged: at,
@@ -300,8 +302,7 @@ impl Meter {
             is_rebalancing: context.is_rebalancing,
             was_table_old: context.was_table_old,
         };
-        let bound_ns = self.slow_ns;
-        self.hot.slow().add(slow, bound_ns);
+        self.hot.slow().add(slow);
     }
 
     pub(crate) fn skipped(&mut self, skip: Skip) {

@@ -2,9 +2,8 @@
 //!
 //! Between two readings lies a record, a hand-over or a few calls of the client: microseconds.
 //! Where it was much longer something held the thread up, and the system is asked at once what it
-//! took from the thread meanwhile. That costs a few system calls, a few times a second at the
-//! worst. What it means is said elsewhere (`observe::slow`). A thread that slept on purpose has not
-//! stood still.
+//! took from the thread meanwhile. That costs a few system calls a turn at the worst. What it means
+//! is said elsewhere (`observe::slow`). A thread that slept on purpose has not stood still.
 
 use crate::{
     clock::{Clock, Ticks},
@@ -37,6 +36,8 @@ pub(super) struct Pulse {
     asked: Option<(Ticks, Taken)>,
     recent: [Option<Stall>; REMEMBERED],
     next: usize,
+    /// The group is changing.
+    pub(super) is_rebalancing: bool,
 }
 
 impl Pulse {
@@ -46,7 +47,8 @@ impl Pulse {
         let before = Reading::take(clock, &waits);
         let limit_ticks = clock.ticks(STALL_NS_MIN);
         let recent = [None; REMEMBERED];
-        Pulse { last: before.at, limit_ticks, waits, before, asked: None, recent, next: 0 }
+        let (last, asked, next, is_rebalancing) = (before.at, None, 0, false);
+        Pulse { last, limit_ticks, waits, before, asked, recent, next, is_rebalancing }
     }
 
     /// The clock was read, and nothing was awaited since the last time. Returns a stall, if that is
@@ -70,7 +72,8 @@ impl Pulse {
     fn stalled(&mut self, clock: &impl Clock, (from, to): (Ticks, Ticks), doing: Doing) -> Stall {
         self.asked = None;
         let taken = self.taken(clock);
-        let stall = Stall { from, to, doing, taken, is_rebalancing: false };
+        let is_rebalancing = self.is_rebalancing;
+        let stall = Stall { from, to, doing, taken, is_rebalancing };
         self.recent[self.next] = Some(stall);
         self.next = (self.next + 1) % REMEMBERED;
         // What was taken during this one is not taken for another's.

@@ -221,6 +221,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     /// One duty cycle: bounded work, then a count of it. Zero means idle.
     pub fn turn(&mut self) -> usize {
         let now = self.clock.now();
+        self.pulse.is_rebalancing = !self.revoking.is_empty();
         self.beat(now, Doing::Chores);
         self.meter.begin_turn();
         if self.control.stop_requested() || self.has_read_all() {
@@ -361,13 +362,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     ) -> (Ticks, Option<Later>) {
         let Attempt { sequence, start, is_late, .. } = *attempt;
         if let Some(cut) = self.delivery.cut(sequence) {
-            self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
+            self.took(sequence, start);
             return (self.reject_finally(sequence, too_large(cut.len)), None);
         }
         if self.transaction.has_suspects()
             && let Some(rejection) = self.proven(sequence)
         {
-            self.meter.took(&self.clock, self.delivery.stamps(sequence), start);
+            self.took(sequence, start);
             return (self.reject_finally(sequence, rejection), None);
         }
         let Engine { source, delivery, process, outbox, clock, meter, .. } = self;
@@ -420,6 +421,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             }
         };
         (end, None)
+    }
+
+    /// A record's turn came that needs no processing to be rejected.
+    fn took(&mut self, sequence: Sequence, start: Ticks) {
+        let stamps = self.delivery.stamps_mut(sequence);
+        stamps.is_sampled = self.meter.samples_next();
+        self.meter.took(&self.clock, stamps, start);
     }
 
     /// What a record came to is that it is dead-lettered. Returns when that was done.

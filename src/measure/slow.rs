@@ -106,6 +106,8 @@ impl<const N: usize> std::fmt::Debug for Kept<N> {
 pub struct SlowRecord {
     /// Queue to send, in nanoseconds.
     pub transit_ns: u64,
+    /// That is past the bound.
+    pub is_past: bool,
     /// Arrival to acknowledgement, in nanoseconds: what the slowest are chosen by.
     pub here_ns: u64,
     /// Its way until it was handed over.
@@ -172,9 +174,22 @@ impl SlowBook {
         here_ns > self.floor_ns || self.slowest.len() < SLOWEST_RECORDS
     }
 
+    /// Whether a record is to be added. One past the bound for which there is no room is counted: a
+    /// thread that is behind has no time to say so at length, record by record.
+    #[inline]
+    pub fn wants(&mut self, here_ns: u64, is_past: bool) -> bool {
+        let wants = self.is_slowest(here_ns) || is_past && !self.is_full();
+        self.left_out += u64::from(is_past && !wants);
+        wants
+    }
+
+    fn is_full(&self) -> bool {
+        self.past.len() == SLOW_RECORDS_MAX - SLOWEST_RECORDS
+    }
+
     /// Takes a record in that is one of the slowest, or past the bound.
     #[cold]
-    pub fn add(&mut self, record: SlowRecord, bound_ns: u64) {
+    pub fn add(&mut self, record: SlowRecord) {
         let mut record = record;
         if self.slowest.len() < SLOWEST_RECORDS {
             self.slowest.push(record);
@@ -182,22 +197,22 @@ impl SlowBook {
             && record.here_ns > least.here_ns
         {
             std::mem::swap(least, &mut record);
-            self.keep_past(record, bound_ns);
+            self.keep_past(record);
         } else {
-            self.keep_past(record, bound_ns);
+            self.keep_past(record);
         }
         if self.slowest.len() == SLOWEST_RECORDS {
             self.floor_ns = self.slowest.iter().map(|it| it.here_ns).min().unwrap_or(0);
         }
     }
 
-    fn keep_past(&mut self, record: SlowRecord, bound_ns: u64) {
-        if record.transit_ns < bound_ns {
+    fn keep_past(&mut self, record: SlowRecord) {
+        if !record.is_past {
             return;
         }
-        match self.past.len() < SLOW_RECORDS_MAX - SLOWEST_RECORDS {
-            true => self.past.push(record),
-            false => self.left_out += 1,
+        match self.is_full() {
+            false => self.past.push(record),
+            true => self.left_out += 1,
         }
     }
 
@@ -242,6 +257,7 @@ pub(crate) mod tests {
     pub(crate) fn record(transit_ns: u64, here_ns: u64) -> SlowRecord {
         SlowRecord {
             transit_ns,
+            is_past: false,
             here_ns,
             stamps: Stamps::NONE,
             acknowledged: Ticks(0),
@@ -268,8 +284,8 @@ pub(crate) mod tests {
             for number in 0..count {
                 let here_ns = if descending { count - number } else { number + 1 };
                 let is_past = here_ns > 500;
-                if book.is_slowest(here_ns) || is_past {
-                    book.add(record(here_ns, here_ns), 501);
+                if book.wants(here_ns, is_past) {
+                    book.add(SlowRecord { is_past, ..record(here_ns, here_ns) });
                 }
             }
             let mut kept: Vec<_> = book.records().map(|it| it.here_ns).collect();

@@ -151,10 +151,12 @@ impl Exposed {
         (state.regimes, state.skewed, state.heard) = (regimes, total.skewed(), now);
     }
 
-    /// Takes the slow records and stalls of an interval in.
+    /// Takes the slow records and stalls of an interval in. The slowest that were fast enough are
+    /// no slow records; those that were left out waited in the queue, as victims of a stall do.
     pub(super) fn count_slow<C: Clock>(&self, teller: &Teller<'_, C>, book: &SlowBook) {
         let mut state = self.state();
-        for record in book.records() {
+        state.slow[Stage::Queue as usize] += book.left_out;
+        for record in book.records().filter(|it| it.is_past) {
             state.slow[slow::longest(teller.clock, record).0 as usize] += 1;
         }
         for stall in book.stalls() {
@@ -291,7 +293,7 @@ impl Exposed {
 }
 
 fn slow_text(text: &mut Exposition, state: &State) {
-    let help = "Records that left a line, by the stage that took most of their time.";
+    let help = "Records past latency.slow in transit, by the stage that took most of their time.";
     let family = text.family(Kind::Counter, "hotspur_slow_records", help);
     for (stage, count) in Stage::ALL.iter().zip(state.slow) {
         family.sample(&[("stage", stage.name())], count);

@@ -7,7 +7,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write},
+    io::{self, Seek, SeekFrom, Write},
     path::Path,
     time::{Duration, SystemTime},
 };
@@ -64,7 +64,8 @@ impl LogFile {
             .with_base_time(started)
             .begin_log_with(&mut log.lines, &mut V2DeflateSerializer::new())?;
         log.lines.extend_from_slice(LEGEND.as_bytes());
-        log.flush()?;
+        // A file without a head would be in the way of the next try.
+        log.flush().inspect_err(|_| drop(std::fs::remove_file(path)))?;
         Ok(log)
     }
 
@@ -120,13 +121,24 @@ impl LogFile {
         self.flush()
     }
 
-    /// A failed write leaves nothing behind that the next one would repeat.
+    /// A failed write leaves nothing behind: no half line in the file, and nothing that the next
+    /// one would repeat.
     fn flush(&mut self) -> io::Result<()> {
-        self.bytes += self.lines.len() as u64;
         let written = self.file.write_all(&self.lines).and_then(|()| self.file.sync_data());
+        match written {
+            Ok(()) => self.bytes += self.lines.len() as u64,
+            // What cannot be cut either is the disk's to answer for.
+            Err(_) => drop(cut(&mut self.file, self.bytes)),
+        }
         self.lines.clear();
         written
     }
+}
+
+/// Takes what a write left of itself out of a file.
+pub(super) fn cut(file: &mut File, bytes: u64) -> io::Result<()> {
+    file.set_len(bytes)?;
+    file.seek(SeekFrom::Start(bytes)).map(|_| ())
 }
 
 #[cfg(test)]

@@ -139,6 +139,10 @@ impl Level {
             let (late, all) = (grouped(report.missed_slots), grouped(count));
             return Some(format!("{rate} a second: {late} of {all} were handed over too late"));
         }
+        if report.failed > 0 {
+            let (failed, all) = (grouped(report.failed), grouped(count));
+            return Some(format!("{rate} a second: the broker refused {failed} of {all}"));
+        }
         let achieved = self.achieved();
         (achieved < KEPT_SHARE * self.rate as f64)
             .then(|| format!("{rate} a second: {} a second came through", grouped(achieved as u64)))

@@ -140,13 +140,13 @@ fn listen() -> Result<SignalActions, Failure> {
 
 /// Writes the files, prints the result, and says what is not as it was asked for.
 fn conclude(mut measurement: Measurement, files: Option<Files>, is_json: bool) -> Outcome {
-    if let Some(files) = files {
-        files.finish(&mut measurement)?;
-    }
+    // Figures that no file takes are printed all the same.
+    let written = files.map_or(Ok(()), |files| files.finish(&mut measurement));
     match is_json {
         true => print(&format!("{:#}\n", json::of(&measurement)))?,
         false => print(&text::of(&measurement))?,
     };
+    written?;
     match measurement.shortfalls() {
         none if none.is_empty() => Ok(Exit::Done),
         some => Err(Failure { exit: Exit::False, message: some.join("\n") }),

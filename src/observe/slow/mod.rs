@@ -20,6 +20,7 @@ use crate::{
         Regime, SlowBook, SlowRecord, Stage,
         slow::{Doing, Kept, Stall},
     },
+    observe::log_file::cut,
 };
 
 pub mod cause;
@@ -200,7 +201,11 @@ impl SlowFile {
             lines.push_str(&json!({ "left_out": book.left_out }).to_string());
             lines.push('\n');
         }
-        self.file.write_all(lines.as_bytes())?;
+        if let Err(error) = self.file.write_all(lines.as_bytes()) {
+            // What cannot be cut either is the disk's to answer for.
+            let _ = cut(&mut self.file, self.bytes);
+            return Err(error);
+        }
         self.bytes += lines.len() as u64;
         Ok(true)
     }
@@ -259,7 +264,7 @@ mod tests {
         let teller = Teller { clock: &clock, wall: &wall, keys, witness: &witness };
         let mut book = SlowBook::new();
         for here_ns in [3, 9, 5] {
-            book.add(record(here_ns, here_ns), 1);
+            book.add(record(here_ns, here_ns));
         }
         book.left_out = 2;
         assert!(SlowFile::create(&path).unwrap().append(&teller, &book).unwrap());
