@@ -82,7 +82,7 @@ fn a_record_comes_back_as_it_was_sent() {
 #[test]
 fn what_was_not_taken_is_lent_again_first() {
     let kafka = broker("in", 1);
-    produce(&kafka, "in", 0, &["a", "b", "c"]);
+    produce(&kafka, "in", 0, &["x"; 30]);
     let mut member = Member::join(&kafka, Start::Earliest);
     let mut seen = Vec::new();
     until("all records", || {
@@ -93,9 +93,15 @@ fn what_was_not_taken_is_lent_again_first() {
             room -= 1;
             room >= 0
         });
-        seen.iter().filter(|(_, is_taken)| *is_taken).count() == 3
+        seen.iter().filter(|(_, is_taken)| *is_taken).count() == 30
     });
-    assert_eq!(seen, [(0, true), (1, false), (1, true), (2, false), (2, true)]);
+    let taken: Vec<_> = seen.iter().filter(|it| it.1).map(|it| it.0).collect();
+    assert_eq!(taken, (0..30).collect::<Vec<_>>());
+    // How many come with one fetch is the client's affair.
+    let left = |pair: &&[(i64, bool)]| !pair[0].1;
+    let lent_again: Vec<_> = seen.windows(2).filter(left).collect();
+    assert!(!lent_again.is_empty(), "{seen:?}");
+    assert!(lent_again.iter().all(|pair| pair[1] == (pair[0].0, true)), "{seen:?}");
 }
 
 #[test]
