@@ -172,8 +172,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if self.sink.in_flight() == 0 && now < self.publish_due {
             return 0;
         }
-        let context = self.slow_context(now);
-        let Engine { source, sink, delivery, meter, clock, answers, pulse, .. } = self;
+        let in_flight = self.sink.in_flight();
+        let Engine { source, sink, delivery, meter, clock, answers, pulse, process, .. } = self;
+        let (is_rebalancing, was_table_old) = (pulse.is_rebalancing, self.pauses.is_of_table());
         let count = sink.poll_acks(now, &mut |ack| match ack.result {
             Err(refusal) => answers.push(Answer::Refused(ack.token, refusal)),
             Ok(()) => match delivery.answer(ack.token, true) {
@@ -183,6 +184,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                         // Settled, but nothing was admitted since: its bytes are still there.
                         let (topic, number) = source.partition(delivery.partition(sequence));
                         let record = delivery.record(sequence, topic, number);
+                        let context = SlowContext {
+                            table_age_ns: process.table_age_ns(now),
+                            in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+                            is_committing: delivery.commit_under_way(),
+                            is_rebalancing,
+                            was_table_old,
+                        };
                         let taken = pulse.taken(clock);
                         let stall = pulse.stall_within(stamps.arrived, ack.at);
                         meter.slow(clock, (&stamps, ack.at), &record, (taken, stall), &context);
@@ -201,17 +209,6 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         }
         self.answers.clear();
         count
-    }
-
-    /// What is going on, should a record turn out to be slow.
-    fn slow_context(&self, now: Ticks) -> SlowContext {
-        SlowContext {
-            table_age_ns: self.process.table_age_ns(now),
-            in_flight: u32::try_from(self.sink.in_flight()).unwrap_or(u32::MAX),
-            is_committing: self.delivery.commit_under_way(),
-            is_rebalancing: !self.revoking.is_empty(),
-            was_table_old: self.pauses.is_of_table(),
-        }
     }
 
     fn hear_answer(&mut self, answer: Answer) {

@@ -52,6 +52,37 @@ const OWNED: &[(&str, &str)] = &[
     ("auto.offset.reset", "earliest"),
 ];
 
+/// How a client is set up that reads for itself, without a group.
+pub(super) fn plan<'a>(
+    peer: &'static str,
+    label: &'a str,
+    defaults: &'a [(&'a str, &'a str)],
+    owned: &'a [(&'a str, &'a str)],
+) -> Plan<'a> {
+    Plan { peer, label, role: Role::Consumer, defaults, owned, events: 0, watcher: None }
+}
+
+/// Starts such a client and finds the topic and how many partitions it has; `None` if there is no
+/// such topic.
+pub(super) fn reach(
+    plan: &Plan<'_>,
+    settings: &KafkaClient,
+    topic: &str,
+    (timeout, stop): (Duration, &AtomicBool),
+) -> Result<Option<(Arc<Client>, Topic, i32)>, Trouble> {
+    let client = Client::start(&settings.for_reading(), plan)?;
+    metadata::reach_unless(&client, &settings.brokers, timeout, stop)?;
+    let unavailable = |code| reading_trouble(&client, topic, code, faults::text_of(code));
+    let handle = Topic::new(&client, &c_name(topic)).map_err(unavailable)?;
+    match metadata::describe(&client, &handle, timeout) {
+        Ok(partitions) => Ok(Some((client, handle, partitions))),
+        Err(
+            Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART | Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
+        ) => Ok(None),
+        Err(code) => Err(unavailable(code)),
+    }
+}
+
 /// What one partition held when the reader was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -92,26 +123,10 @@ impl TopicReader {
         topic: &str,
         (timeout, stop): (Duration, &AtomicBool),
     ) -> Result<Option<TopicReader>, Trouble> {
-        let plan = Plan {
-            peer,
-            label: "reader",
-            role: Role::Consumer,
-            defaults: DEFAULTS,
-            owned: OWNED,
-            events: 0,
-            watcher: None,
-        };
-        let client = Client::start(&settings.for_reading(), &plan)?;
-        metadata::reach_unless(&client, &settings.brokers, timeout, stop)?;
-        let unavailable = |code| reading_trouble(&client, topic, code, faults::text_of(code));
-        let handle = Topic::new(&client, &c_name(topic)).map_err(unavailable)?;
-        let partitions = match metadata::describe(&client, &handle, timeout) {
-            Ok(partitions) => partitions,
-            Err(
-                Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
-                | Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
-            ) => return Ok(None),
-            Err(code) => return Err(unavailable(code)),
+        let plan = plan(peer, "reader", DEFAULTS, OWNED);
+        let Some((client, handle, partitions)) = reach(&plan, settings, topic, (timeout, stop))?
+        else {
+            return Ok(None);
         };
         let spans = (0..partitions).map(|it| span(&client, topic, it, timeout));
         let spans = spans.collect::<Result<Vec<_>, Trouble>>()?;

@@ -14,10 +14,10 @@ use std::{
 use rdkafka::bindings::{self as rd, rd_kafka_message_t, rd_kafka_resp_err_t as Code};
 
 use super::{
-    client::{Client, Plan, Role},
-    faults, metadata,
-    native::{Message, OK, Queue, Topic, c_name},
-    reader::{reading_trouble, span},
+    client::Client,
+    faults,
+    native::{Message, OK, Queue, Topic},
+    reader::{plan, reach, reading_trouble, span},
 };
 use crate::{
     clock::{Clock, Ticks},
@@ -71,26 +71,10 @@ impl TopicTail {
         topic: &str,
         (timeout, stop): (Duration, &AtomicBool),
     ) -> Result<Option<TopicTail>, Trouble> {
-        let plan = Plan {
-            peer,
-            label: "listener",
-            role: Role::Consumer,
-            defaults: DEFAULTS,
-            owned: OWNED,
-            events: 0,
-            watcher: None,
-        };
-        let client = Client::start(&settings.for_reading(), &plan)?;
-        metadata::reach_unless(&client, &settings.brokers, timeout, stop)?;
-        let unavailable = |code| reading_trouble(&client, topic, code, faults::text_of(code));
-        let handle = Topic::new(&client, &c_name(topic)).map_err(unavailable)?;
-        let partitions = match metadata::describe(&client, &handle, timeout) {
-            Ok(partitions) => partitions,
-            Err(
-                Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
-                | Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
-            ) => return Ok(None),
-            Err(code) => return Err(unavailable(code)),
+        let plan = plan(peer, "listener", DEFAULTS, OWNED);
+        let Some((client, handle, partitions)) = reach(&plan, settings, topic, (timeout, stop))?
+        else {
+            return Ok(None);
         };
         let mut tail = TopicTail {
             name: topic.to_owned(),
