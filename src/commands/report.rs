@@ -8,6 +8,7 @@ use std::{
 use super::{Exit, Failure, Outcome, print};
 use crate::{
     config::units::parse_moment,
+    measure::Span,
     observe::report::{Report, runs::Window},
 };
 
@@ -122,7 +123,17 @@ fn refuse_nothing(arguments: &Arguments, report: &Report) -> Result<(), Failure>
              nothing to compare",
         ));
     }
-    Ok(())
+    let vanished = |name: &str| comparison.base.of(name).is_some() && report.now.of(name).is_none();
+    let totals = [Span::EndToEnd.name(), Span::Transit.name()];
+    match totals.into_iter().find(|name| vanished(name)) {
+        Some(name) if comparison.tolerance.is_some() => Err(Failure {
+            exit: Exit::False,
+            message: format!(
+                "--tolerance: {name} has records in the base and none now, so it cannot be judged"
+            ),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// `5%` or `0.05`.

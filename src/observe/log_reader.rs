@@ -35,6 +35,8 @@ pub struct Log {
     pub facts: Vec<(String, String)>,
     /// Its intervals, a span each, in the order of the file.
     pub lines: Vec<LogLine>,
+    /// When its run began, since the epoch; the files of a run that went on in others agree on it.
+    pub started: Option<Duration>,
     /// What was left out because its writer was cut off; a sentence.
     pub cut: Option<String>,
     /// Whether it says that its values are nanoseconds.
@@ -107,6 +109,7 @@ impl Log {
             path: path.to_owned(),
             facts,
             lines: Vec::new(),
+            started: None,
             cut: None,
             has_unit,
             untagged,
@@ -143,21 +146,29 @@ impl Log {
                 LogEntry::BaseTime(time) => base_time = Some(time),
                 LogEntry::Interval(interval) => {
                     let at = interval.start_timestamp();
-                    let base = base_time.or_else(|| start_time.filter(|it| at + YEAR < *it));
+                    let base =
+                        base_time.or_else(|| start_time.filter(|it| at.saturating_add(YEAR) < *it));
                     let encoded = interval.encoded_histogram();
+                    let start = base.unwrap_or_default().checked_add(at);
+                    let end = start.and_then(|it| it.checked_add(interval.duration()));
+                    let (Some(start), Some(_)) = (start, end) else {
+                        let offset = encoded.as_ptr() as usize - text.as_ptr() as usize;
+                        return Err(self.error(text, offset, "no interval can lie there in time"));
+                    };
                     let from = encoded.as_ptr() as usize - text.as_ptr() as usize;
                     let tag = interval
                         .tag()
                         .map_or_else(|| self.untagged.clone(), |it| it.as_str().to_owned());
                     self.lines.push(LogLine {
                         span: tag,
-                        start: base.unwrap_or_default() + at,
+                        start,
                         length: interval.duration(),
                         encoded: from..from + encoded.len(),
                     });
                 }
             }
         }
+        self.started = start_time;
         Ok(())
     }
 

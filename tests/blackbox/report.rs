@@ -134,6 +134,32 @@ fn a_comparison_tells_noise_from_difference_and_a_tolerance_ends_with_1() {
 }
 
 #[test]
+fn a_total_that_has_vanished_is_within_no_tolerance() {
+    let folder = folder(&[("base", SHAPE), ("now", SHAPE)]);
+    let path = folder.path().join("now.hlog");
+    let text = fs::read_to_string(&path).expect("a log");
+    let is_tagged = |line: &&str| line.starts_with("Tag=") || line.starts_with(['#', '"']);
+    let tagged: Vec<_> = text.lines().filter(is_tagged).collect();
+    fs::write(&path, tagged.join("\n") + "\n").expect("a log without a sum");
+    let words = ["now.hlog", "--base", "base.hlog"];
+    report(folder.path(), &words).is(0, &["transit"]);
+    let said = report(folder.path(), &[&words[..], &["--tolerance", "5%"]].concat());
+    said.is(1, &["end_to_end has records in the base and none now"]);
+}
+
+#[test]
+fn a_time_beyond_all_times_is_an_error_with_its_line() {
+    let folder = folder(&[("a", SHAPE)]);
+    let path = folder.path().join("a.hlog");
+    let text = fs::read_to_string(&path).expect("a log");
+    let (head, line) = text.split_once("\nTag=").expect("an interval");
+    let rest = line.split_once(',').expect("a tag").1.split_once(',').expect("a time").1;
+    let wrong = format!("{head}\nTag=source,18446744073709551615.000,{rest}");
+    fs::write(&path, wrong).expect("a log");
+    report(folder.path(), &["a.hlog"]).is(2, &["a.hlog:", "no interval can lie there in time"]);
+}
+
+#[test]
 fn a_comparison_names_what_was_not_alike() {
     let other = Shape {
         records_an_interval: 1_000,

@@ -64,6 +64,8 @@ pub struct FileFacts {
     pub path: PathBuf,
     /// What it says about itself.
     pub facts: Vec<(String, String)>,
+    /// When its run began, since the epoch.
+    pub started: Option<Duration>,
     /// Intervals that count.
     pub intervals: usize,
     /// What was cut off, in a sentence.
@@ -214,11 +216,13 @@ impl Run {
     }
 
     /// The sum of that fact over all processes; `None` if one does not say it. Of the files of one
-    /// process, only the last says how it ended.
+    /// process, only the last says how it ended. One of the same name that began at another time is
+    /// another process.
     pub fn sum_of_fact(&self, name: &str) -> Option<u64> {
         let mut sums = BTreeMap::<_, Option<u64>>::new();
         for file in &self.files {
-            let sum = sums.entry((file.fact("name"), file.fact("instance"))).or_default();
+            let sum =
+                sums.entry((file.fact("name"), file.fact("instance"), file.started)).or_default();
             if let Some(count) = file.fact(name).and_then(|it| it.parse::<u64>().ok()) {
                 *sum = Some(sum.unwrap_or(0) + count);
             }
@@ -252,6 +256,7 @@ fn file_facts(log: &Log, lines: &[&LogLine]) -> FileFacts {
     FileFacts {
         path: log.path.clone(),
         facts: log.facts.clone(),
+        started: log.started,
         intervals: times.len(),
         cut: log.cut.clone(),
         has_unit: log.has_unit,
@@ -290,7 +295,8 @@ mod tests {
 
     #[test]
     fn of_the_files_of_one_process_the_last_says_how_it_ended() {
-        let file = |instance: &str, polled: Option<&str>| FileFacts {
+        let file_of = |started, instance: &str, polled: Option<&str>| FileFacts {
+            started: Some(Duration::from_secs(started)),
             path: PathBuf::new(),
             facts: [("instance", Some(instance)), ("polled", polled)]
                 .into_iter()
@@ -301,12 +307,15 @@ mod tests {
             has_unit: true,
             gaps: (0, Duration::ZERO),
         };
+        let file = |instance, polled| file_of(1, instance, polled);
         let sum = |files: Vec<FileFacts>| {
             let run = Run { files, ..Run::merge(&[], Window::default()).unwrap() };
             run.sum_of_fact("polled")
         };
         assert_eq!(sum(vec![file("a", None), file("a", Some("5")), file("b", Some("2"))]), Some(7));
         assert_eq!(sum(vec![file("a", Some("5")), file("b", None)]), None);
+        // One that was killed, and the next of its name.
+        assert_eq!(sum(vec![file("a", None), file_of(2, "a", Some("5"))]), None);
     }
 
     #[test]
