@@ -74,6 +74,11 @@ pub(super) fn heals(code: Code) -> bool {
     )
 }
 
+const CHECK_TLS: &str = " (check security.protocol and the ssl.* properties)";
+
+/// What librdkafka says where a connection under TLS breaks by itself.
+const BROKEN_TLS: &str = "SSL transport error";
+
 /// The way out, where there is one that can be said without knowing the configuration.
 fn way_out(right: Right, code: Code, text: &str) -> Sentence {
     use Code::*;
@@ -91,7 +96,10 @@ fn way_out(right: Right, code: Code, text: &str) -> Sentence {
             " (ssl.ca.location must hold the authority that signed it, and `brokers` be names that \
              stand in it)"
         }
-        RD_KAFKA_RESP_ERR__SSL => " (check security.protocol and the ssl.* properties)",
+        RD_KAFKA_RESP_ERR__SSL => CHECK_TLS,
+        // A port that speaks no TLS hangs up on it. If that comes before the handshake was found to
+        // fail, it looks like any broken connection.
+        RD_KAFKA_RESP_ERR__TRANSPORT if text.contains(BROKEN_TLS) => CHECK_TLS,
         RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART | RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC => {
             " (`hotspur check --connect --create` makes missing topics)"
         }
@@ -275,6 +283,19 @@ mod tests {
             assert!(!heals(code), "{}", name_of(code));
             assert!(refusal(code).fatal);
         }
+    }
+
+    #[test]
+    fn a_port_that_hangs_up_on_tls_is_hinted_at_however_it_is_noticed() {
+        let hung_up = "ssl://127.0.0.1:30662/bootstrap: Send failed: SSL transport error: Broken \
+            pipe (after 3ms in state SSL_HANDSHAKE)";
+        for code in [Code::RD_KAFKA_RESP_ERR__TRANSPORT, Code::RD_KAFKA_RESP_ERR__SSL] {
+            let text = trouble("source", code, hung_up).text;
+            assert!(text.as_str().contains("check security.protocol"), "{}", text.as_str());
+        }
+        let plain = "127.0.0.1:30662/bootstrap: Connect to ipv4#127.0.0.1:30662 failed: refused";
+        let text = trouble("source", Code::RD_KAFKA_RESP_ERR__TRANSPORT, plain).text;
+        assert!(!text.as_str().contains("security.protocol"), "{}", text.as_str());
     }
 
     /// What librdkafka says about a certificate that no known authority has signed.
