@@ -75,6 +75,24 @@ impl Subject<'_> {
         }
     }
 
+    /// Once it says the same for a while. One elsewhere hands its sums out once an interval: what
+    /// it did before would else be found among what is measured.
+    fn read_at_rest(&self, stop: &AtomicBool) -> Reading {
+        let mut last = self.read();
+        let Subject::Elsewhere(observe) = self else { return last };
+        let rest = 2 * observe.interval;
+        let (begun, mut since) = (Instant::now(), Instant::now());
+        let is_over = || stop.load(Ordering::Acquire) || begun.elapsed() >= 5 * rest;
+        while last.books.is_some() && since.elapsed() < rest && !is_over() {
+            thread::park_timeout(LOOK_EVERY);
+            let now = self.read();
+            if now.books != last.books {
+                (last, since) = (now, Instant::now());
+            }
+        }
+        last
+    }
+
     fn is_over(&self) -> bool {
         matches!(self, Subject::Here(running) if running.is_finished())
     }
@@ -217,7 +235,7 @@ impl<'a> Session<'a> {
         if !plan.warmup.is_zero() {
             self.warm_up(subject, tail, rate)?;
         }
-        let before = subject.read();
+        let before = subject.read_at_rest(self.stop);
         let now = self.generator.clock.now();
         let seconds = self.files.as_ref().map(|it| it.seconds(None, now));
         let watch = Piped { subject, before: &before, asked: Cell::new(None) };
@@ -247,7 +265,7 @@ impl<'a> Session<'a> {
         tail: &mut TopicTail,
         rate: u64,
     ) -> Result<(), Failure> {
-        let before = subject.read();
+        let before = subject.read_at_rest(self.stop);
         let watch = Piped { subject, before: &before, asked: Cell::new(None) };
         let heard = self.generator.drive(tail, (rate, self.plan.warmup), &watch, None)?;
         if heard.arrivals.received > 0 {
