@@ -1,16 +1,17 @@
 //! A fault on the hot thread ends the process, with a message and a status that says so.
 
+#[path = "support/small_engine.rs"]
+#[expect(dead_code, reason = "its records are taken in and not emitted")]
+mod small_engine;
+
 use std::{env, process::Command};
 
 use hotspur::{
     clock::{Clock, Ticks, TscClock, WallOffset},
-    delivery::Order,
-    engine::{
-        Chance, Engine, Options, Process, Retry, control::Control, idle::IdleStrategy, runner,
-    },
+    engine::{Chance, Engine, Process, control::Control, idle::IdleStrategy, runner},
     observe::HotSide,
     pipeline::{Mark, Processed, Results},
-    record::{Destination, Record},
+    record::Record,
     transport::memory::{Discard, Replay},
     verdict::Step,
 };
@@ -38,26 +39,6 @@ impl Process for Faulty {
     }
 }
 
-fn options() -> Options {
-    Options {
-        name: "faulty".into(),
-        order: Order::ProcessThenCommit,
-        in_flight: 16,
-        in_flight_bytes: 1024,
-        batch: 4,
-        waiting: 0,
-        retry: Retry::NEVER,
-        dead_letters: Destination(1),
-        streams_headers: false,
-        commit_interval_ns: 1_000_000,
-        transaction_timeout_ns: 1_000_000_000,
-        stages: hotspur::measure::Stages::All,
-        slow_ns: 1_000_000,
-        publish_interval_ns: 1_000_000,
-        drain_timeout_ns: 1_000_000,
-    }
-}
-
 #[test]
 fn a_fault_on_the_hot_thread_ends_the_process_with_status_and_message() {
     if env::var_os(VICTIM).is_some() {
@@ -67,7 +48,14 @@ fn a_fault_on_the_hot_thread_ends_the_process_with_status_and_message() {
             let hot_side = HotSide::detached(clock.now());
             let source = Replay::new(vec![(b"key".to_vec(), b"value".to_vec())], 1);
             let parts = (source, Discard::new(4));
-            Engine::new((clock, wall), parts, Faulty, hot_side, Control::none(), options())
+            Engine::new(
+                (clock, wall),
+                parts,
+                Faulty,
+                hot_side,
+                Control::none(),
+                small_engine::options(),
+            )
         });
         hot.expect("a thread").wait();
         unreachable!("the fault was swallowed");

@@ -3,20 +3,20 @@
 //! The engine on the memory transport with a clock that stands still unless a test moves it. So
 //! every figure is exact, to the histogram's precision.
 
+#[path = "support/small_engine.rs"]
+mod small_engine;
+
 use std::cell::Cell;
 
 use hotspur::{
     clock::{Clock, ManualClock, Ticks, WallOffset},
     delivery::Order,
-    engine::{Chance, Engine, Options, Process, Retry, control::Control},
+    engine::{Chance, Engine, Options, Process, control::Control},
     limits::SAMPLED_ONE_IN,
     measure::{Age, Interval, Regime, Span, Stage, Stages},
     observe::HotSide,
-    pipeline::{
-        Mark, Processed, Results,
-        results::{Entry, Part},
-    },
-    record::{Destination, Output, PartitionId, Record},
+    pipeline::{Mark, Processed, Results},
+    record::{Output, PartitionId, Record},
     transport::{
         Ack, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet,
         memory::{Discard, Replay},
@@ -174,14 +174,7 @@ impl Process for LateProcess {
         mark(Mark::Parsed);
         self.clock.advance(self.delays.operate);
         mark(Mark::Operated);
-        results.push(Entry {
-            destination: Destination(0),
-            partition_number: None,
-            timestamp_ms: None,
-            key: Part::OfRecord,
-            value: Part::OfRecord,
-            headers: Part::OfRecord,
-        });
+        small_engine::echo(results);
         self.clock.advance(self.delays.encode);
         Processed { verdict: Verdict::Emit, origin_ns }
     }
@@ -215,22 +208,17 @@ fn measured_as(stages: Stages, delays: Delays, order: Order) -> Interval {
     };
     let sink = LateSink { discard: Discard::new(8), clock: clock.clone(), delays };
     let process = LateProcess { clock: clock.clone(), delays, waits: Cell::new(false) };
+    let never = u64::MAX >> 1;
     let options = Options {
-        name: "truth".to_owned(),
         order,
-        in_flight: 64,
-        in_flight_bytes: 4096,
-        batch: 16,
         waiting: 8,
-        retry: Retry::NEVER,
-        dead_letters: Destination(1),
-        streams_headers: false,
         commit_interval_ns: 0,
-        transaction_timeout_ns: u64::MAX >> 1,
+        transaction_timeout_ns: never,
         stages,
         slow_ns: u64::MAX,
-        publish_interval_ns: u64::MAX >> 1,
-        drain_timeout_ns: u64::MAX >> 1,
+        publish_interval_ns: never,
+        drain_timeout_ns: never,
+        ..small_engine::options()
     };
     let wall = (clock.clone(), WallOffset::fixed(0));
     let mut engine = Engine::new(wall, (source, sink), process, hot, Control::none(), options);

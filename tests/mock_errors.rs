@@ -15,6 +15,8 @@
 mod expected;
 #[path = "mock_errors/rig.rs"]
 mod rig;
+#[path = "support/small_engine.rs"]
+mod small_engine;
 
 use std::{
     env, fmt,

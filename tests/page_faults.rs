@@ -3,20 +3,18 @@
 //! The engine as it runs, on the memory transport: a step touches memory that was never there. That
 //! cannot be done to a process from outside.
 
+#[path = "support/small_engine.rs"]
+mod small_engine;
+
 use std::{fs, path::Path, time::Duration};
 
 use hotspur::{
     clock::{Ticks, TscClock, WallOffset},
     config::settings::KeyDisplay,
-    delivery::Order,
-    engine::{Chance, Engine, Options, Process, Retry, control::Control},
-    measure::Stages,
+    engine::{Chance, Engine, Options, Process, control::Control},
     observe::{Exposed, Facts, Labels, Observer, Setup},
-    pipeline::{
-        Mark, Processed, Results,
-        results::{Entry, Part},
-    },
-    record::{Destination, Record},
+    pipeline::{Mark, Processed, Results},
+    record::Record,
     transport::memory::{Discard, Replay},
     verdict::{Step, Verdict},
 };
@@ -53,14 +51,7 @@ impl Process for Greedy {
             });
         }
         mark(Mark::Operated);
-        results.push(Entry {
-            destination: Destination(0),
-            partition_number: None,
-            timestamp_ms: None,
-            key: Part::OfRecord,
-            value: Part::OfRecord,
-            headers: Part::OfRecord,
-        });
+        small_engine::echo(results);
         Processed { verdict: Verdict::Emit, origin_ns: None }
     }
 
@@ -92,23 +83,7 @@ fn faults_are_what_a_record_was_slow_by() {
         exposed: std::sync::Arc::new(Exposed::new(Facts::default())),
     };
     let (hot, observer) = Observer::start(setup, clock.clone(), wall.clone()).expect("a thread");
-    let options = Options {
-        name: "greedy".to_owned(),
-        order: Order::ProcessThenCommit,
-        in_flight: 64,
-        in_flight_bytes: 4096,
-        batch: 16,
-        waiting: 0,
-        retry: Retry::NEVER,
-        dead_letters: Destination(1),
-        streams_headers: false,
-        commit_interval_ns: 1_000_000,
-        transaction_timeout_ns: 1_000_000_000,
-        stages: Stages::All,
-        slow_ns: 1_000_000,
-        publish_interval_ns: 10_000_000,
-        drain_timeout_ns: 1_000_000_000,
-    };
+    let options = Options { publish_interval_ns: 10_000_000, ..small_engine::options() };
     let source = Replay::new(vec![(b"k".to_vec(), b"{}".to_vec())], 20 * ONE_IN);
     let process = Greedy { records: 0 };
     let (parts, time) = ((source, Discard::new(64)), (clock, wall));

@@ -13,12 +13,9 @@ use hotspur::{
         settings::{KafkaClient, KafkaSource as SourceSettings, OnGap, Start, Tombstones},
     },
     delivery::Order,
-    engine::{Cause, Chance, Ending, Engine, Options, Phase, Process, Retry, control::Control},
+    engine::{Cause, Chance, Ending, Engine, Options, Phase, Process, control::Control},
     observe::HotSide,
-    pipeline::{
-        Mark, Processed, Results,
-        results::{Entry, Part},
-    },
+    pipeline::{Mark, Processed, Results},
     record::{Destination, Headers, Output, Record},
     transport::{
         Sink, Token, WaitSet,
@@ -33,7 +30,7 @@ use rdkafka::{
     error::KafkaError,
 };
 
-use super::{Case, REQUESTS, RUN, Target};
+use super::{Case, REQUESTS, RUN, Target, small_engine};
 
 /// Records of one case.
 pub(crate) const RECORDS: u64 = 40;
@@ -330,14 +327,7 @@ impl Process for Echo {
     ) -> Processed {
         self.count.set(self.count.get() + 1);
         self.last.set(record.offset);
-        results.push(Entry {
-            destination: Destination(0),
-            partition_number: None,
-            timestamp_ms: None,
-            key: Part::OfRecord,
-            value: Part::OfRecord,
-            headers: Part::OfRecord,
-        });
+        small_engine::echo(results);
         Processed { verdict: Verdict::Emit, origin_ns: None }
     }
 
@@ -348,20 +338,13 @@ impl Process for Echo {
 
 fn options(order: Order) -> Options {
     Options {
-        name: "errors".to_owned(),
         order,
         in_flight: 8,
         in_flight_bytes: 64 << 10,
         batch: 4,
-        waiting: 0,
-        dead_letters: Destination(1),
-        streams_headers: false,
-        commit_interval_ns: 1_000_000,
         transaction_timeout_ns: TRANSACTION_TIMEOUT.as_nanos() as u64,
-        retry: Retry::NEVER,
-        stages: hotspur::measure::Stages::All,
-        slow_ns: 1_000_000,
         publish_interval_ns: 1_000_000_000,
         drain_timeout_ns: 20_000_000_000,
+        ..small_engine::options()
     }
 }
