@@ -72,7 +72,7 @@ const OWNED: &[(&str, Allowed, &str)] = &[
     ("transactional.id", Nothing, TRANSACTIONS),
     ("transaction.timeout.ms", Nothing, TRANSACTIONS),
     ("delivery.report.only.error", Only(&["false"]), "offsets move by the reports of success"),
-    ("statistics.interval.ms", Only(&["0"]), "statistics would be made on the hot thread"),
+    ("statistics.interval.ms", Only(&["5000"]), "the source's lag is read from its statistics"),
     ("enabled_events", Nothing, "Hotspur chooses the events that it serves"),
     ("log.queue", Only(&["true"]), "logs are served away from the hot thread"),
     ("internal.termination.signal", Nothing, "signals are Hotspur's"),

@@ -60,6 +60,8 @@ pub(super) fn start_client(
         // Whatever `on_gap` says: what is missing is ours to find out and to tell.
         ("auto.offset.reset", "error"),
         ("isolation.level", "read_committed"),
+        // For the lag.
+        ("statistics.interval.ms", "5000"),
     ];
     let plan = Plan {
         peer: PEER,
@@ -67,7 +69,9 @@ pub(super) fn start_client(
         role: Role::Consumer,
         defaults: DEFAULTS,
         owned: &owned,
-        events: rd::RD_KAFKA_EVENT_REBALANCE | rd::RD_KAFKA_EVENT_OFFSET_COMMIT,
+        events: rd::RD_KAFKA_EVENT_REBALANCE
+            | rd::RD_KAFKA_EVENT_OFFSET_COMMIT
+            | rd::RD_KAFKA_EVENT_STATS,
         watcher: Some(Arc::clone(arrivals) as _),
     };
     Client::start(&settings.client, &plan)

@@ -3,7 +3,7 @@
 //! The hot thread polls queues with a timeout of zero and hands over bytes; librdkafka's threads
 //! do the rest, on the cores that the creating thread may run on. Reading order: `native` (owners
 //! of its objects), `client` with `interceptor`, `source` with `membership`, `assignment`, `start`,
-//! `bounds`, `lookup`, `gap`, `offsets`, `ends`, `lent` and `arrivals`, then `sink` with
+//! `bounds`, `lookup`, `gap`, `offsets`, `ends`, `lag`, `lent` and `arrivals`, then `sink` with
 //! `producer`, `fields`, `resend` and `acknowledgements`; `transactional`, `transactions` and
 //! `outage` are of both. `admin` and `rights` are for before a run, `reader`, `tail`,
 //! `atomic_writer` and `groups` for commands that look at topics and copy records, `embedded` for
@@ -26,6 +26,7 @@ mod fields;
 mod gap;
 mod groups;
 mod interceptor;
+mod lag;
 mod lent;
 mod lookup;
 mod membership;
@@ -50,6 +51,7 @@ pub use admin::{KafkaAdmin, NewTopic, PartitionLag};
 pub use atomic_writer::{AtomicWriter, NotWritten};
 pub use client::property_problems;
 pub use embedded::{EmbeddedKafka, Request, RequestError};
+pub use lag::{Behind, LagBoard};
 pub use reader::{Span, TopicReader};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;

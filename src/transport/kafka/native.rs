@@ -275,6 +275,15 @@ impl Event {
         unsafe { rd::rd_kafka_event_opaque(self.handle.as_ptr()) as u64 }
     }
 
+    /// Statistics, as JSON.
+    pub(super) fn statistics(&self) -> &str {
+        // SAFETY: the string belongs to the event, which outlives the borrow.
+        unsafe {
+            let text = rd::rd_kafka_event_stats(self.handle.as_ptr());
+            if text.is_null() { "" } else { text_at(text) }
+        }
+    }
+
     /// The partitions of a rebalance or a commit.
     pub(super) fn partitions(&self) -> &[PartitionEntry] {
         // SAFETY: the list belongs to the event, which outlives the borrow.

@@ -23,21 +23,23 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
-use self::{questions::Inquiry, stranded::Stranded};
+use self::{questions::Inquiry, resolving::Resolved, stranded::Stranded};
 use super::{
     assignment::Place,
     bounds::Bounds,
     client::Client,
     faults,
     gap::{Gap, Lost},
-    lookup::{CALL_TIMEOUT, Fault, Offset, check, fault, look_up},
+    lag::LagBoard,
+    lookup::{CALL_TIMEOUT, Fault, check, fault},
     native::{Event, PartitionEntry, PartitionList, Queue, outcome},
-    start::{self, Begin, Mark},
+    start::Mark,
     wake::Wake,
 };
 use crate::{config::settings::OnGap, limits::PARTITIONS_MAX, transport::Trouble};
 
 mod questions;
+mod resolving;
 mod stranded;
 
 /// How long to wait before what failed is tried again.
@@ -51,6 +53,9 @@ const FORWARD_FOR: Duration = Duration::from_secs(10);
 
 /// Jobs that can wait; the group gives one at a time.
 const JOBS_MAX: usize = 16;
+
+/// Statistics that can wait; more are dropped unread.
+const STATISTICS_MAX: usize = 2;
 
 /// What the hot thread asks for. The event lists the partitions, so that asking allocates nothing.
 pub(super) enum Job {
@@ -93,6 +98,7 @@ pub(super) struct Offsets {
 
 struct Shared {
     jobs: ArrayQueue<Job>,
+    statistics: ArrayQueue<Event>,
     stranded: ArrayQueue<Lost>,
     /// The group waits for an answer, and takes whatever is unassigned for it.
     is_owed: AtomicBool,
@@ -105,6 +111,8 @@ struct Shared {
 /// What the side thread works with.
 pub(super) struct Ground {
     pub(super) client: Arc<Client>,
+    /// Where the lag is told.
+    pub(super) lag: Arc<LagBoard>,
     /// Where records go.
     pub(super) data: Arc<Queue>,
     pub(super) topics: Vec<CString>,
@@ -118,6 +126,7 @@ impl Offsets {
     pub(super) fn start(ground: Ground) -> io::Result<Offsets> {
         let shared = Arc::new(Shared {
             jobs: ArrayQueue::new(JOBS_MAX),
+            statistics: ArrayQueue::new(STATISTICS_MAX),
             stranded: ArrayQueue::new(PARTITIONS_MAX),
             is_owed: AtomicBool::new(false),
             answers: ArrayQueue::new(PARTITIONS_MAX + JOBS_MAX),
@@ -137,6 +146,13 @@ impl Offsets {
     pub(super) fn ask(&self, job: Job) {
         let is_taken = self.shared.jobs.push(job).is_ok();
         assert!(is_taken, "the group gives one rebalance at a time, and {JOBS_MAX} wait");
+        self.awake.unpark();
+    }
+
+    /// Hands over statistics to be read. Never blocks.
+    pub(super) fn hand_over(&self, statistics: Event) {
+        // Where they are not read in time, the next ones tell the same.
+        let _ = self.shared.statistics.push(statistics);
         self.awake.unpark();
     }
 
@@ -194,15 +210,6 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-/// A partition with its first offset.
-#[derive(Clone, Copy, Debug)]
-struct Resolved {
-    place: Place,
-    offset: i64,
-    mark: Mark,
-    is_committed: bool,
-}
-
 /// A partition that is fetched, and which topic of that name it is of, once the broker says so.
 #[derive(Debug)]
 struct Fetched {
@@ -249,6 +256,9 @@ impl Worker {
             if let Some(job) = self.shared.jobs.pop() {
                 self.perform(job);
                 continue;
+            }
+            while let Some(event) = self.shared.statistics.pop() {
+                self.ground.lag.take(event.statistics(), Instant::now());
             }
             self.hear_stranded();
             let is_idle = self.waiting.is_empty() && !self.may_set_right();
@@ -349,77 +359,6 @@ impl Worker {
         while let Some(job) = self.shared.jobs.pop() {
             self.perform(job);
         }
-    }
-
-    fn resolve_and_commit(&mut self) -> Result<Vec<Resolved>, Fault> {
-        self.ground.bounds.settle(&self.ground.client, &self.ground.topics)?;
-        let mut resolved = Vec::new();
-        for topic in 0..self.ground.topics.len() as u16 {
-            let places: Vec<_> = self.waiting.iter().filter(|it| it.0 == topic).copied().collect();
-            if !places.is_empty() {
-                resolved.extend(self.resolve(topic, &places)?);
-            }
-        }
-        self.commit(&resolved)?;
-        Ok(resolved)
-    }
-
-    fn resolve(&self, topic: u16, places: &[Place]) -> Result<Vec<Resolved>, Fault> {
-        let name = &self.ground.topics[usize::from(topic)];
-        let shown = name.to_string_lossy();
-        let mut committed = self.committed(topic)?;
-        self.ground.bounds.go_over(&shown, &mut committed);
-        let first_count = start::first_count(committed.len() as i32, &committed);
-        let mut wishes = Vec::with_capacity(places.len());
-        for &(_, partition) in places {
-            let known = committed.get(partition as usize).copied().unwrap_or_default();
-            let wish = match start::begin(partition, known, first_count) {
-                Begin::At(offset) => Offset::Known(offset),
-                Begin::Start => self.ground.bounds.start(&shown, partition),
-                Begin::Earliest => Offset::EARLIEST,
-            };
-            wishes.push((partition, wish));
-        }
-        let found = look_up(&self.ground.client, name, &wishes)?;
-        let resolved = places.iter().zip(&wishes).zip(found);
-        Ok(resolved
-            .map(|((&place, (_, wish)), offset)| Resolved {
-                place,
-                offset,
-                mark: self.ground.bounds.mark(first_count),
-                is_committed: matches!(wish, Offset::Known(_)),
-            })
-            .collect())
-    }
-
-    /// Commits the starts that were chosen, and waits for the answer.
-    fn commit(&mut self, resolved: &[Resolved]) -> Result<(), Fault> {
-        let mut list = PartitionList::new();
-        for it in resolved.iter().filter(|it| !it.is_committed) {
-            let entry = list.add(self.topic(it.place), it.place.1, it.offset);
-            list.set_metadata(entry, start::metadata(it.mark).as_bytes());
-        }
-        if list.entries().is_empty() {
-            return Ok(());
-        }
-        self.commits += 1;
-        let (client, ticket) = (self.ground.client.handle(), self.commits as *mut _);
-        let what = format_args!("the commit of the group's start");
-        if self.ground.client.has_lost_assignment() {
-            return check(Code::RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST, what);
-        }
-        let queue = self.replies.handle();
-        // SAFETY: client, list and queue are live; the list is copied.
-        let code = unsafe { rd::rd_kafka_commit_queue(client, list.handle(), queue, None, ticket) };
-        check(code, what)?;
-        while let Some(reply) = self.replies.next_event(CALL_TIMEOUT) {
-            // An answer to a commit that was given up is passed over.
-            if reply.number() == self.commits {
-                check(reply.code(), what)?;
-                return reply.partitions().iter().try_for_each(|it| check(it.code(), what));
-            }
-        }
-        Err(fault(Code::RD_KAFKA_RESP_ERR__TIMED_OUT, what))
     }
 
     /// Starts fetching those that are still wanted.

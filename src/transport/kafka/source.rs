@@ -17,6 +17,7 @@ use super::{
     client::Client,
     ends::Ends,
     faults,
+    lag::LagBoard,
     lent::Lent,
     membership::{
         PEER, SourceTopic, leave, open_topics, place_of, places, start_client, subscribe,
@@ -59,6 +60,7 @@ pub struct KafkaSource {
     offsets: Option<Offsets>,
     topics: Vec<SourceTopic>,
     on_gap: OnGap,
+    lag: Arc<LagBoard>,
     assignment: Assignment,
     ends: Ends,
     lent: Lent,
@@ -118,7 +120,9 @@ impl KafkaSource {
         arrivals.watch(Some(Arc::clone(&data)));
         let names: Vec<_> = settings.topics.iter().map(|it| c_name(it)).collect();
         let topics = open_topics(&client, settings, &names)?;
+        let lag = Arc::new(LagBoard::default());
         let offsets = Offsets::start(Ground {
+            lag: Arc::clone(&lag),
             client: Arc::clone(&client),
             data: Arc::clone(&data),
             topics: names.clone(),
@@ -138,6 +142,7 @@ impl KafkaSource {
             offsets: Some(offsets),
             topics,
             on_gap: settings.on_gap,
+            lag,
             assignment: Assignment::new(),
             ends: Ends::new(settings.range.until.is_some()),
             lent: Lent::new(data, Matching::new(arrivals)),
@@ -160,6 +165,11 @@ impl KafkaSource {
         Ok(source)
     }
 
+    /// How far behind it is; true as long as the source is open.
+    pub fn lag(&self) -> &Arc<LagBoard> {
+        &self.lag
+    }
+
     fn on_group_event(&mut self, event: Event) {
         match event.kind() {
             rd::RD_KAFKA_EVENT_REBALANCE => {
@@ -170,6 +180,11 @@ impl KafkaSource {
             rd::RD_KAFKA_EVENT_ERROR => {
                 self.outage.hear(event.code(), self.lent.arrivals().answers());
                 self.tell_trouble(self.client.trouble_of(&event));
+            }
+            rd::RD_KAFKA_EVENT_STATS => {
+                if let Some(offsets) = &self.offsets {
+                    offsets.hand_over(event);
+                }
             }
             _ => {}
         }
