@@ -11,7 +11,10 @@ use crate::{
         settings::{self, OnStale},
     },
     host,
-    observe::{Endpoint, Exposed, Facts, Labels, Setup, Switch, TableFigures, TableSource},
+    observe::{
+        Endpoint, Exposed, Facts, Labels, LagFigures, Setup, Switch, TableFigures, TableSource,
+    },
+    transport::kafka::{Behind, LagBoard},
 };
 
 /// Begins to say over HTTP what the run is doing, if anybody is to be told. `broker` is in words.
@@ -88,6 +91,15 @@ impl Exposing {
         self.exposed.started(tables.map(|(table, status)| table_source(table, status)).collect());
     }
 
+    /// How far behind the source is, from now on.
+    pub(super) fn reads(&self, lag: &Arc<LagBoard>) {
+        let lag = Arc::clone(lag);
+        self.exposed.read_lag_by(Box::new(move || {
+            let behind = lag.read();
+            behind.into_iter().map(lag_figures).collect()
+        }));
+    }
+
     /// Where the endpoint listens.
     pub fn address(&self) -> Option<SocketAddr> {
         self.endpoint.as_ref().map(|endpoint| endpoint.address)
@@ -97,6 +109,11 @@ impl Exposing {
 /// Topics by the number of their destination.
 fn destinations(settings: &Settings) -> Vec<String> {
     vec![settings.sink.topic.clone(), settings.dead_letters.topic.clone()]
+}
+
+fn lag_figures(it: Behind) -> LagFigures {
+    let Behind { topic, partition, records, oldest } = it;
+    LagFigures { topic, partition, records, oldest }
 }
 
 /// How a table's figures are read.

@@ -319,6 +319,7 @@ pub fn start(
     let (sinks, producer) = open_sinks(settings, &clock, stop)?;
     let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone(), producer);
     let source = source.map_err(broker_error)?;
+    exposing.reads(source.lag());
     let setup = exposing.setup(settings);
     let (hot_side, observer) = Observer::start(setup, clock.clone(), wall.clone())?;
     let (stopper, control) = control::control()?;

@@ -34,6 +34,7 @@ pub mod run;
 pub mod schema;
 pub mod signals;
 pub mod table;
+pub mod top;
 pub mod try_one;
 
 pub use exit::{Exit, Failure, Outcome};
@@ -108,8 +109,8 @@ pub enum Command {
     Jitter(Later),
     /// A picture of the pipeline (not built yet)
     Graph(Later),
-    /// A running process at a glance (not built yet)
-    Top(Later),
+    /// A running process at a glance, as on its live page
+    Top(top::Arguments),
     /// Records of a running process (not built yet)
     Tap(Later),
     /// Pauses a running process: it takes no more records and stays in its group
@@ -181,7 +182,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Doctor(_) => not_built("doctor"),
         Command::Jitter(_) => not_built("jitter"),
         Command::Graph(_) => not_built("graph"),
-        Command::Top(_) => not_built("top"),
+        Command::Top(arguments) => top::run(line, arguments),
         Command::Tap(_) => not_built("tap"),
         Command::Pause(arguments) => remote::post(line, arguments, "/pause"),
         Command::Resume(arguments) => remote::post(line, arguments, "/resume"),

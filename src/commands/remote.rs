@@ -1,4 +1,4 @@
-//! `pause` and `resume`: a running process is told over HTTP, and says what state it is in now.
+//! What asks a running process over HTTP; `pause` and `resume`, which it answers with its state.
 //!
 //! The address is the one of the configuration, or the one that is given; the token is the
 //! configuration's. An answer is small and comes at once, so a plain connection does.
@@ -19,7 +19,7 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 /// Bytes of an answer that are read.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
-/// Arguments of `pause` and `resume`.
+/// Which process is asked.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Where the process listens; else the configuration's observe.listen
@@ -43,32 +43,55 @@ pub(super) fn get(observe: &Observe, path: &str) -> Result<String, String> {
 
 /// Asks the process for what the path stands for, and prints its answer.
 pub fn post(line: &CommandLine, arguments: &Arguments, path: &str) -> Outcome {
-    let is_configured = arguments.address.is_none() || sources(line).path().is_some();
-    let observe = match is_configured {
-        true => Some(loaded(line)?.settings.observe),
-        false => None,
-    };
-    let addresses = match &arguments.address {
-        Some(address) => look_up(address)?,
-        None => vec![listening(observe.as_ref())?],
-    };
-    let token = observe.and_then(|it| it.token);
-    let (status, text) = ask(&addresses, "POST", path, token.as_deref()).map_err(|error| {
-        let places: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
-        let places = places.join(", ");
-        Failure::unavailable(format!(
-            "nobody answers at {places} ({error}): is the process running there? \
-             --address names another place"
-        ))
-    })?;
-    match status {
-        200 => print(&text),
-        401 | 403 => Err(Failure::usage(text)),
-        409 => Err(Failure { exit: Exit::False, message: text }),
-        404 | 405 => Err(Failure::unavailable(format!(
-            "what answers there knows no POST {path}: is it Hotspur? ({status})"
-        ))),
-        _ => Err(Failure::unavailable(text)),
+    print(&Target::new(line, arguments)?.answer("POST", path)?)
+}
+
+/// A running process that can be asked.
+#[derive(Debug)]
+pub(super) struct Target {
+    addresses: Vec<SocketAddr>,
+    token: Option<String>,
+}
+
+impl Target {
+    /// The one that is named, else the configuration's.
+    pub(super) fn new(line: &CommandLine, arguments: &Arguments) -> Result<Target, Failure> {
+        let is_configured = arguments.address.is_none() || sources(line).path().is_some();
+        let observe = match is_configured {
+            true => Some(loaded(line)?.settings.observe),
+            false => None,
+        };
+        let addresses = match &arguments.address {
+            Some(address) => look_up(address)?,
+            None => vec![listening(observe.as_ref())?],
+        };
+        Ok(Target { addresses, token: observe.and_then(|it| it.token) })
+    }
+
+    /// What it answers to that path.
+    pub(super) fn get(&self, path: &str) -> Result<String, Failure> {
+        self.answer("GET", path)
+    }
+
+    fn answer(&self, method: &str, path: &str) -> Result<String, Failure> {
+        let answer = ask(&self.addresses, method, path, self.token.as_deref());
+        let (status, text) = answer.map_err(|error| {
+            let places: Vec<_> = self.addresses.iter().map(SocketAddr::to_string).collect();
+            let places = places.join(", ");
+            Failure::unavailable(format!(
+                "nobody answers at {places} ({error}): is the process running there? \
+                 --address names another place"
+            ))
+        })?;
+        match status {
+            200 => Ok(text),
+            401 | 403 => Err(Failure::usage(text)),
+            409 => Err(Failure { exit: Exit::False, message: text }),
+            404 | 405 => Err(Failure::unavailable(format!(
+                "what answers there knows no {method} {path}: is it Hotspur? ({status})"
+            ))),
+            _ => Err(Failure::unavailable(text)),
+        }
     }
 }
 

@@ -53,13 +53,29 @@ impl Counts {
 
     /// The value at a quantile, as a histogram has it; 0 if there are none.
     pub fn quantile(&self, quantile: f64) -> u64 {
-        let wanted = ((quantile * self.len() as f64).ceil() as u64).max(1);
-        let mut passed = 0;
-        let found = self.0.iter().find(|(_, count)| {
-            passed += count;
-            passed >= wanted
-        });
-        found.map_or(self.max(), |(value, _)| *value)
+        self.quantiles([quantile])[0]
+    }
+
+    /// The values at several quantiles, which grow.
+    pub fn quantiles<const N: usize>(&self, quantiles: [f64; N]) -> [u64; N] {
+        let mut found = [0; N];
+        self.find(&quantiles, &mut found);
+        found
+    }
+
+    /// The same for as many as there are.
+    pub fn find(&self, quantiles: &[f64], found: &mut [u64]) {
+        let len = self.len() as f64;
+        let mut values = self.0.iter();
+        let (mut value, mut passed) = (0, 0);
+        for (quantile, found) in quantiles.iter().zip(found) {
+            let wanted = ((quantile * len).ceil() as u64).max(1);
+            while passed < wanted {
+                let Some((next, count)) = values.next() else { break };
+                (value, passed) = (*next, passed + count);
+            }
+            *found = value;
+        }
     }
 }
 
@@ -80,9 +96,9 @@ mod tests {
         left.add(&right).unwrap();
         assert_eq!(sum, Counts::of(&left));
         assert_eq!(sum.len(), 20_000);
-        for quantile in [0.001, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0] {
-            assert_eq!(sum.quantile(quantile), left.value_at_quantile(quantile), "{quantile}");
-        }
+        let quantiles = [0.001, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0];
+        assert_eq!(sum.quantiles(quantiles), quantiles.map(|it| left.value_at_quantile(it)));
+        assert_eq!(quantiles.map(|it| sum.quantile(it)), sum.quantiles(quantiles));
         assert_eq!(sum.max(), left.max());
     }
 

@@ -1,7 +1,7 @@
 //! The HTTP endpoint: metrics, health and readiness, on a side thread of its own.
 //!
 //! Everything it says is read from `Exposed`, so that a scrape costs the hot thread nothing. What
-//! changes a run stands in `requests`. Left out for now: the live page.
+//! changes a run stands in `requests`, the live page in `live`.
 
 use std::{
     io,
@@ -22,6 +22,7 @@ use tokio::sync::oneshot;
 use crate::observe::{
     Exposed,
     exposition::Format,
+    live,
     requests::{self, Guard},
 };
 
@@ -91,6 +92,7 @@ fn routes(exposed: Arc<Exposed>, guard: Guard) -> Router {
         .route("/readyz", get(readyz))
         .fallback(unknown)
         .with_state(exposed.clone())
+        .merge(live::routes(exposed.clone()))
         .merge(requests::routes(exposed, guard))
 }
 
@@ -116,8 +118,8 @@ async fn readyz(State(exposed): State<Arc<Exposed>>) -> (StatusCode, String) {
 }
 
 async fn unknown() -> (StatusCode, &'static str) {
-    let there_is = "there is /metrics, /healthz and /readyz, and POST /pause and /resume; \
-                    other pages are not built yet\n";
+    let there_is = "there is the page at /, /metrics, /healthz, /readyz, /live/events and \
+                    /live/moment, and POST /pause and /resume\n";
     (StatusCode::NOT_FOUND, there_is)
 }
 

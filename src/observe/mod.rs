@@ -10,6 +10,8 @@
 use thiserror::Error;
 
 pub mod announcer;
+mod counts;
+mod curve;
 pub mod distribution;
 pub mod endpoint;
 pub mod exposed;
@@ -19,10 +21,12 @@ mod files;
 pub mod hot_side;
 pub mod labels;
 mod latency_metrics;
+mod live;
 pub mod log_file;
 pub mod log_reader;
 pub mod notice;
 pub mod observer;
+mod process;
 mod readiness;
 pub mod report;
 pub mod requests;
@@ -34,7 +38,7 @@ pub mod switch;
 pub mod web;
 
 pub use endpoint::Endpoint;
-pub use exposed::{Exposed, TableFigures, TableSource};
+pub use exposed::{Exposed, LagFigures, LagSource, TableFigures, TableSource};
 pub use facts::Facts;
 pub use hot_side::HotSide;
 pub use labels::Labels;

@@ -26,6 +26,7 @@ use crate::{
         Exposed, HotSide, Labels, Notice, ObserveError, Summary,
         announcer::Announcer,
         files::Files,
+        live::{self, Stretch},
         slow::{Teller, cause::Witness},
         snapshot::{Question, Questions},
         stem::stem,
@@ -173,6 +174,7 @@ struct Watch<C> {
     wall: WallOffset,
     start: Ticks,
     interval_ticks: u64,
+    column_ticks: u64,
     next_request: Ticks,
     next_wall: Ticks,
     notices: Arc<ArrayQueue<Notice>>,
@@ -206,6 +208,7 @@ impl<C: Clock> Watch<C> {
         let mut total = Interval::new();
         (total.start, total.end) = (start, start);
         let watch = Watch {
+            column_ticks: clock.ticks(nanos_of(live::COLUMN)),
             next_request: Ticks(start.0 + interval_ticks),
             next_wall: Ticks(start.0 + clock.ticks(nanos_of(WALL_EVERY))),
             announcer: Announcer::new(setup.labels.clone()),
@@ -235,6 +238,13 @@ impl<C: Clock> Watch<C> {
             self.collector.request();
             let missed = (now.0 - self.next_request.0) / self.interval_ticks.max(1);
             self.next_request.0 += (missed + 1) * self.interval_ticks.max(1);
+        }
+        // Who looks sees each second, however long an interval of the log is.
+        if self.exposed.live().is_watched()
+            && self.interval_ticks > 2 * self.column_ticks
+            && now.0 >= self.total.end.0 + self.column_ticks
+        {
+            self.collector.request();
         }
         if now >= self.next_wall {
             self.wall.refresh(&self.clock);
@@ -283,9 +293,12 @@ impl<C: Clock> Watch<C> {
             exposed.count(interval, total, regimes);
             exposed.count_slow(&teller, &interval.slow);
             announcer.count(now, &interval.counters);
+            let end =
+                Duration::from_nanos(wall.epoch_nanos(clock, interval.end).max(0).cast_unsigned());
+            let length = Duration::from_nanos(clock.nanos(interval.start, interval.end));
+            exposed.show(interval, total, Stretch { end, length });
             let Some(files) = files else { return };
             let since_start = Duration::from_nanos(clock.nanos(*start, interval.start));
-            let length = Duration::from_nanos(clock.nanos(interval.start, interval.end));
             let mut tell = |notice: Notice| announcer.hear(now, &notice);
             files.append_interval(interval, (since_start, length), &mut tell);
             files.append_slow(&teller, &interval.slow, &mut tell);

@@ -49,7 +49,10 @@ fn metrics_count_records_and_lookups() {
     let (_, text) = get(&address, "/metrics");
     let skipped = "hotspur_records_total{outcome=\"skipped\",class=\"table_miss\",step=";
     assert!(text.contains(skipped) && text.contains("hotspur_table_age_seconds"), "{text}");
-    assert_eq!(get(&address, "/").0, 404);
+    let (status, page) = get(&address, "/");
+    assert!(status == 200 && page.starts_with("<!DOCTYPE html>"), "{status}");
+    assert_eq!(get(&address, "/elsewhere").0, 404);
+    assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
     hotspur.stop().counts().assert_balanced();
     assert_prometheus_reads(&text);
     assert_observers_know_the_names(&text);

@@ -28,6 +28,7 @@ mod groups;
 mod harness;
 mod kills;
 mod letters;
+mod live;
 mod load;
 mod logins;
 mod measure;

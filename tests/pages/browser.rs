@@ -75,10 +75,14 @@ impl Browser {
 
     /// Opens a file, and waits until it is there with all that it has.
     pub(crate) fn open(&mut self, file: &Path) {
-        let address = format!("file://{}", file.display());
+        self.visit(&format!("file://{}", file.display()));
+    }
+
+    /// The same for any address.
+    pub(crate) fn visit(&mut self, address: &str) {
         let answer = self.call("Page.navigate", json!({ "url": address }));
         assert!(answer["errorText"].is_null(), "{answer}");
-        self.await_true("document.readyState === 'complete' && location.protocol === 'file:'");
+        self.await_true("document.readyState === 'complete' && location.href !== 'about:blank'");
         self.settle();
     }
 

@@ -1,6 +1,6 @@
 //! The pages in a real Chromium without a screen: loaded, used, photographed.
 //!
-//! What is checked: no error on the console, no request but for the file itself, charts that are
+//! What is checked: no error on the console, no request leaving the page, charts that are
 //! there and not blank, legends and keys that work, light, dark, paper and a phone's width. The
 //! pictures land in the folder that `HOTSPUR_PICTURES` names, if it does.
 
@@ -8,4 +8,5 @@
 mod histogram_logs;
 
 mod browser;
+mod live;
 mod report;

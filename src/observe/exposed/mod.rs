@@ -1,30 +1,38 @@
-//! What a run shows of itself to whoever asks over HTTP: the same facts for metrics and readiness.
+//! What a run shows of itself to whoever asks over HTTP: the same facts for metrics (`metrics`),
+//! the live page (`standing`) and readiness.
 //!
 //! The observer puts its sums here with every interval; the endpoint reads them. The hot thread
 //! knows nothing of either.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
+
+use serde_json::Value;
+
+mod metrics;
+mod standing;
 
 use crate::{
     clock::Clock,
     measure::{Counters, Interval, Regime, SlowBook, Stage},
     observe::{
-        Facts, Notice, PauseCause, Switch,
-        exposition::{Exposition, Format, Kind},
+        Facts, Notice, Switch,
         latency_metrics::LatencyMetrics,
+        live::{Live, Stretch},
         readiness::Readiness,
         slow::{self, Teller, cause::Cause},
     },
-    verdict::{RejectClass, SkipClass},
 };
 
 /// Intervals that may be missing before the hot thread counts as stuck: it hands one over when it
 /// is asked, also when it is idle.
 const HEALTHY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Slow records that the live page has.
+const SLOW_SHOWN: usize = 10;
 
 /// A table, as its side thread sees it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,6 +59,22 @@ pub struct TableFigures {
     pub max_age: Option<Duration>,
 }
 
+/// A partition that is read, and how far behind the run is in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LagFigures {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// Records that are there and not taken.
+    pub records: u64,
+    /// How long the first of them has been there, as far as this run saw it.
+    pub oldest: Duration,
+}
+
+/// Reads the lag of all partitions.
+pub type LagSource = Box<dyn Fn() -> Vec<LagFigures> + Send + Sync>;
+
 /// Reads a table's figures.
 pub type TableSource = Box<dyn Fn() -> TableFigures + Send + Sync>;
 
@@ -58,11 +82,13 @@ pub type TableSource = Box<dyn Fn() -> TableFigures + Send + Sync>;
 pub struct Exposed {
     facts: Facts,
     switch: Arc<Switch>,
+    live: Live,
     state: Mutex<State>,
 }
 
 struct State {
     tables: Vec<TableSource>,
+    lag: Option<LagSource>,
     is_started: bool,
     counters: Counters,
     /// Seconds in each regime, in the order of `Regime::ALL`.
@@ -75,6 +101,8 @@ struct State {
     /// down to.
     slow: [u64; Stage::ALL.len()],
     stalls: [u64; Cause::COUNT],
+    /// The last slow records, as their lines.
+    slowest: VecDeque<Value>,
     heard: Instant,
     readiness: Readiness,
     /// Errors by peer and code.
@@ -86,6 +114,7 @@ impl Exposed {
     pub fn new(facts: Facts) -> Exposed {
         let state = State {
             tables: Vec::new(),
+            lag: None,
             is_started: false,
             counters: Counters::ZERO,
             regimes: [0.0; Regime::COUNT],
@@ -94,17 +123,23 @@ impl Exposed {
             latencies: LatencyMetrics::default(),
             slow: [0; Stage::ALL.len()],
             stalls: [0; Cause::COUNT],
+            slowest: VecDeque::new(),
             heard: Instant::now(),
             readiness: Readiness::default(),
             errors: BTreeMap::new(),
         };
-        Exposed { facts, switch: Arc::default(), state: Mutex::new(state) }
+        Exposed { facts, switch: Arc::default(), live: Live::default(), state: Mutex::new(state) }
     }
 
     /// The tables are loaded, and the hot thread begins.
     pub fn started(&self, tables: Vec<TableSource>) {
         let mut state = self.state();
         (state.tables, state.is_started, state.heard) = (tables, true, Instant::now());
+    }
+
+    /// How the lag is found out from now on.
+    pub fn read_lag_by(&self, source: LagSource) {
+        self.state().lag = Some(source);
     }
 
     /// What does not change.
@@ -115,6 +150,11 @@ impl Exposed {
     /// What people ask of the hot thread, and what it says back.
     pub fn switch(&self) -> &Arc<Switch> {
         &self.switch
+    }
+
+    /// What the live page shows.
+    pub(super) fn live(&self) -> &Live {
+        &self.live
     }
 
     /// True once the hot thread begins.
@@ -158,11 +198,20 @@ impl Exposed {
         state.slow[Stage::Queue as usize] += book.left_out;
         for record in book.records().filter(|it| it.is_past) {
             state.slow[slow::longest(teller.clock, record).0 as usize] += 1;
+            if state.slowest.len() == SLOW_SHOWN {
+                state.slowest.pop_front();
+            }
+            state.slowest.push_back(teller.line(record));
         }
         for stall in book.stalls() {
             state.stalls[teller.cause_of(stall) as usize] += 1;
         }
         state.stalls[Cause::Unknown as usize] += book.stalls_left_out;
+    }
+
+    /// Hands an interval on to whoever looks; it has been counted.
+    pub(super) fn show(&self, interval: &Interval, total: &Interval, at: Stretch) {
+        self.live.take(interval, total, at, || self.standing());
     }
 
     /// The group has answered.
@@ -188,120 +237,8 @@ impl Exposed {
         reasons
     }
 
-    /// All metrics as text.
-    pub fn metrics(&self, format: Format) -> String {
-        let mut text = Exposition::new(format);
-        let state = self.state();
-        self.info(&mut text);
-        self.records(&mut text, &state);
-        let counters = &state.counters;
-        let [turns, origins] = [counters.turns, counters.origin_missing];
-        text.family(Kind::Counter, "hotspur_turns", "Turns of the duty cycle.").sample(&[], turns);
-        let help = "Records without a usable origin time.";
-        text.family(Kind::Counter, "hotspur_origin_missing", help).sample(&[], origins);
-        let help = "Records whose origin lay ahead of this machine's clock.";
-        text.family(Kind::Counter, "hotspur_skewed_records", help).sample(&[], state.skewed);
-        text.family(Kind::Counter, "hotspur_commits", "Commits of offsets.")
-            .sample(&[("result", "ok")], counters.commits)
-            .sample(&[("result", "failed")], counters.commits_failed);
-        let help = "Times that the group gave or took partitions.";
-        text.family(Kind::Counter, "hotspur_rebalances", help).sample(&[], counters.rebalances);
-        let help = "Time of the hot thread by what it did.";
-        let duty = text.family(Kind::Counter, "hotspur_duty_seconds", help);
-        for (regime, seconds) in Regime::ALL.iter().zip(state.regimes) {
-            duty.sample(&[("regime", regime.name())], seconds);
-        }
-        let help = "Working of working and idle in the last interval: near 1 records wait.";
-        text.family(Kind::Gauge, "hotspur_saturation_ratio", help).sample(&[], state.saturation);
-        let help = "How far ahead of this machine's clock an origin lay at most.";
-        let ahead = counters.skew_ns_max as f64 / 1e9;
-        text.family(Kind::Gauge, "hotspur_skew_max_seconds", help).sample(&[], ahead);
-        let help = "Records taken and not settled, and bytes of them.";
-        let in_flight = [counters.in_flight_records, counters.in_flight_bytes];
-        for (name, figure) in
-            ["hotspur_in_flight_records", "hotspur_in_flight_bytes"].iter().zip(in_flight)
-        {
-            text.family(Kind::Gauge, name, help).sample(&[], figure);
-        }
-        state.latencies.write(&mut text, Instant::now());
-        slow_text(&mut text, &state);
-        self.pauses(&mut text);
-        let tables: Vec<TableFigures> = state.tables.iter().map(|table| table()).collect();
-        tables_text(&mut text, &tables, counters);
-        peers(&mut text, &state, &tables);
-        text.finish()
-    }
-
-    fn pauses(&self, text: &mut Exposition) {
-        let causes: Vec<_> = self.switch.causes().collect();
-        let help = "1 while no records are taken on purpose.";
-        let paused = u8::from(!causes.is_empty());
-        text.family(Kind::Gauge, "hotspur_paused", help).sample(&[], paused);
-        let help = "1 while too many records are rejected.";
-        let is_open = u8::from(causes.contains(&PauseCause::Breaker));
-        text.family(Kind::Gauge, "hotspur_breaker_open", help).sample(&[], is_open);
-        let help = "Share of rejected records among those settled last.";
-        let ratio = self.switch.rejected_ratio();
-        text.family(Kind::Gauge, "hotspur_rejected_ratio", help).sample(&[], ratio);
-    }
-
-    fn info(&self, text: &mut Exposition) {
-        let Facts { name, instance, profile, core, guarantee, .. } = &self.facts;
-        let labels = [
-            ("name", name.as_str()),
-            ("instance", instance),
-            ("profile", profile),
-            ("core", core),
-            ("guarantee", guarantee),
-        ];
-        text.family(Kind::Gauge, "hotspur_info", "The run; always 1.").sample(&labels, 1);
-        let version = [("version", env!("CARGO_PKG_VERSION"))];
-        text.family(Kind::Gauge, "hotspur_build_info", "The program; always 1.")
-            .sample(&version, 1);
-    }
-
-    fn records(&self, text: &mut Exposition, state: &State) {
-        let (counters, labels) = (&state.counters, &self.facts.labels);
-        let help = "Records taken from the source.";
-        text.family(Kind::Counter, "hotspur_polled_records", help).sample(&[], counters.polled);
-        let help = "Records that were gone from the source before they were read.";
-        text.family(Kind::Counter, "hotspur_source_gap_records", help).sample(&[], counters.missed);
-        let help = "Records by what became of them.";
-        let records = text.family(Kind::Counter, "hotspur_records", help);
-        let outcome = ("outcome", "emitted");
-        records.sample(&[outcome, ("class", ""), ("step", "")], counters.emitted);
-        let skips = counters.skipped.counted().map(|(class, place, count)| {
-            ("skipped", SkipClass::ALL.get(class).map_or("", |it| it.name()), place, count)
-        });
-        let rejects = counters.rejected.counted().map(|(class, place, count)| {
-            ("rejected", RejectClass::ALL.get(class).map_or("", |it| it.name()), place, count)
-        });
-        for (outcome, class, place, count) in skips.chain(rejects) {
-            let step = labels.place(place);
-            records.sample(&[("outcome", outcome), ("class", class), ("step", &step)], count);
-        }
-        let help = "Results and dead letters handed over.";
-        let results = text.family(Kind::Counter, "hotspur_results", help);
-        for (topic, count) in labels.destinations.iter().zip(counters.results) {
-            results.sample(&[("topic", topic)], count);
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn slow_text(text: &mut Exposition, state: &State) {
-    let help = "Records past latency.slow in transit, by the stage that took most of their time.";
-    let family = text.family(Kind::Counter, "hotspur_slow_records", help);
-    for (stage, count) in Stage::ALL.iter().zip(state.slow) {
-        family.sample(&[("stage", stage.name())], count);
-    }
-    let help = "Times that the hot thread stood still, by what that is put down to.";
-    let family = text.family(Kind::Counter, "hotspur_stalls", help);
-    for (cause, count) in Cause::ALL.iter().zip(state.stalls) {
-        family.sample(&[("cause", cause.name())], count);
     }
 }
 
@@ -316,62 +253,6 @@ fn stale(table: &TableFigures) -> Option<String> {
     }
 }
 
-/// A name, its help, and the figure, where there is one.
-type Gauge = (&'static str, &'static str, fn(&TableFigures) -> Option<f64>);
-
-fn tables_text(text: &mut Exposition, tables: &[TableFigures], counters: &Counters) {
-    let gauges: [Gauge; 4] = [
-        ("hotspur_table_entries", "Entries of a table.", |it| Some(it.entries as f64)),
-        ("hotspur_table_bytes", "Bytes of a table.", |it| Some(it.bytes as f64)),
-        ("hotspur_table_age_seconds", "How old a table's answers may be.", |it| {
-            it.age.map(|age| age.as_secs_f64())
-        }),
-        ("hotspur_table_fresh", "1 while a table follows its source.", |it| {
-            Some(f64::from(u8::from(it.is_fresh)))
-        }),
-    ];
-    for (name, help, figure) in gauges {
-        let family = text.family(Kind::Gauge, name, help);
-        for table in tables {
-            if let Some(value) = figure(table) {
-                family.sample(&[("table", &table.name)], value);
-            }
-        }
-    }
-    let family = text.family(Kind::Counter, "hotspur_table_lookups", "Lookups by their result.");
-    for (table, results) in tables.iter().zip(&counters.lookups) {
-        for (result, count) in ["hit", "miss", "stale"].iter().zip(results) {
-            family.sample(&[("table", &table.name), ("result", result)], count);
-        }
-    }
-    let help = "Loads of a whole table, the first included.";
-    let family = text.family(Kind::Counter, "hotspur_table_reloads", help);
-    for table in tables {
-        let labels = |result| [("table", table.name.as_str()), ("result", result)];
-        family.sample(&labels("ok"), table.loads).sample(&labels("failed"), table.failed_loads);
-    }
-}
-
-fn peers(text: &mut Exposition, state: &State, tables: &[TableFigures]) {
-    let help = "1 while a peer answers.";
-    let family = text.family(Kind::Gauge, "hotspur_connected", help);
-    for peer in ["source", "sink", "dead_letters"] {
-        family.sample(&[("peer", peer)], u8::from(state.readiness.is_connected(peer)));
-    }
-    for table in tables {
-        let peer = format!("table:{}", table.name);
-        family.sample(&[("peer", &peer)], u8::from(table.is_fresh));
-    }
-    let family = text.family(Kind::Counter, "hotspur_errors", "Errors of peers.");
-    for ((peer, code), count) in &state.errors {
-        family.sample(&[("peer", peer), ("code", code)], count);
-    }
-    for table in tables {
-        let peer = format!("table:{}", table.name);
-        family.sample(&[("peer", &peer), ("code", "table")], table.errors);
-    }
-}
-
 impl std::fmt::Debug for Exposed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exposed").field("facts", &self.facts).finish_non_exhaustive()
@@ -381,7 +262,10 @@ impl std::fmt::Debug for Exposed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::BreakerFacts;
+    use crate::{
+        observe::{BreakerFacts, PauseCause, exposition::Format},
+        verdict::RejectClass,
+    };
 
     fn table(age: Option<Duration>) -> TableFigures {
         TableFigures {
@@ -415,29 +299,6 @@ mod tests {
         exposed.started(vec![Box::new(move || serves.clone())]);
         assert!(exposed.unready().is_empty());
         assert!(exposed.is_healthy());
-    }
-
-    #[test]
-    fn tables_and_records_are_counted() {
-        let exposed = Exposed::new(Facts { name: "orders".to_owned(), ..Facts::default() });
-        exposed.started(vec![Box::new(|| table(Some(Duration::from_millis(250))))]);
-        let mut interval = Interval::new();
-        interval.counters = Counters { polled: 7, emitted: 4, ..Counters::ZERO };
-        interval.counters.lookups[0] = [4, 2, 1];
-        exposed.count(&interval, &interval, [0.5; Regime::COUNT]);
-        let text = exposed.metrics(Format::Text);
-        for line in [
-            "hotspur_polled_records_total 7",
-            "hotspur_records_total{outcome=\"emitted\",class=\"\",step=\"\"} 4",
-            "hotspur_table_entries{table=\"users\"} 3",
-            "hotspur_table_age_seconds{table=\"users\"} 0.25",
-            "hotspur_table_fresh{table=\"users\"} 0",
-            "hotspur_table_lookups_total{table=\"users\",result=\"stale\"} 1",
-            "hotspur_duty_seconds_total{regime=\"idle\"} 0.5",
-            "hotspur_connected{peer=\"source\"} 1",
-        ] {
-            assert!(text.lines().any(|it| it == line), "no {line} in\n{text}");
-        }
     }
 
     #[test]

@@ -10,9 +10,9 @@ use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use crate::{
     measure::Span,
-    observe::report::{
+    observe::{
         counts::Counts,
-        runs::{Run, SpanFigures},
+        report::runs::{Run, SpanFigures},
     },
 };
 

@@ -1,26 +1,22 @@
 //! What the charts of the page draw, as numbers.
 //!
-//! Percentile curves stand on an axis of nines: 0 at 0 %, 1 at 90 %, 2 at 99 %, and so on, up to
-//! where one record is left. Over time, each column has percentiles and a count by rows of half
-//! octaves of latency.
+//! Percentile curves stand on an axis of nines. Over time, each column has percentiles and a count
+//! by rows of half octaves of latency (`observe::curve`).
 
 use serde_json::{Value, json};
 
 use crate::{
     measure::Span,
-    observe::report::{
-        Report,
+    observe::{
         counts::Counts,
-        runs::{Run, SpanFigures},
-        shares::Share,
+        curve,
+        report::{
+            Report,
+            runs::{Run, SpanFigures},
+            shares::Share,
+        },
     },
 };
-
-/// Points of a curve between two nines.
-const POINTS_A_NINE: u32 = 20;
-
-/// More nines than that no run has records for.
-const NINES_MAX: u32 = 8;
 
 /// Stages whose curves are shown at first, beside the totals.
 const STAGES_SHOWN: usize = 3;
@@ -44,32 +40,20 @@ fn curves(report: &Report, base: Option<&Run>) -> Value {
     let shown: Vec<&str> = shares.iter().take(STAGES_SHOWN).map(|it| it.stage).collect();
     let bases = spans.iter().filter_map(|it| base?.of(&it.name));
     let most = spans.iter().copied().chain(bases).map(|it| it.total.len()).max().unwrap_or(1);
-    let end = ((nines_of(most) * f64::from(POINTS_A_NINE)).ceil() as u32)
-        .clamp(POINTS_A_NINE, POINTS_A_NINE * NINES_MAX);
-    let nines: Vec<f64> = (0..=end).map(|it| f64::from(it) / f64::from(POINTS_A_NINE)).collect();
+    let nines = curve::axis(most);
+    let curve = |it: &SpanFigures| curve::curve(&Counts::of(&it.total), &nines);
     let series = |it: &&SpanFigures| {
         let is_total = report.now.totals().any(|total| total.name == it.name);
         json!({
             "name": it.name,
             "total": is_total,
             "shown": is_total || shown.contains(&it.name.as_str()),
-            "now": curve(it, &nines),
-            "base": base.and_then(|base| base.of(&it.name)).map(|it| curve(it, &nines)),
+            "now": curve(it),
+            "base": base.and_then(|base| base.of(&it.name)).map(curve),
         })
     };
     let series: Vec<Value> = spans.iter().map(series).collect();
     json!({ "nines": nines, "series": series })
-}
-
-fn nines_of(count: u64) -> f64 {
-    (count.max(1) as f64).log10()
-}
-
-/// A value for each point; past the last record, none.
-fn curve(figures: &SpanFigures, nines: &[f64]) -> Vec<Option<u64>> {
-    let end = nines_of(figures.total.len()) + 1.0 / f64::from(POINTS_A_NINE);
-    let value = |nines: f64| figures.total.value_at_quantile(1.0 - 10_f64.powf(-nines));
-    nines.iter().map(|it| (*it < end).then(|| value(*it).max(1))).collect()
 }
 
 fn times(run: &Run) -> Value {
@@ -97,7 +81,10 @@ fn over_time(run: &Run, figures: &SpanFigures, columns: u128) -> Value {
     let counts: Vec<u64> = columns.iter().map(|it| it.len()).collect();
     let rates: Vec<f64> =
         (0..).zip(&columns).map(|(column, it)| run.rate_in(column, it).round()).collect();
-    let heat: Vec<[u64; 3]> = columns.iter().enumerate().flat_map(heat).collect();
+    let cells = |(column, counts): (u64, &&Counts)| -> Vec<[u64; 3]> {
+        curve::heat(counts).into_iter().map(|[row, count]| [column, row, count]).collect()
+    };
+    let heat: Vec<[u64; 3]> = (0..).zip(&columns).flat_map(cells).collect();
     json!({
         "name": figures.name,
         "p50": at(0.5),
@@ -107,17 +94,4 @@ fn over_time(run: &Run, figures: &SpanFigures, columns: u128) -> Value {
         "rate": rates,
         "heat": heat,
     })
-}
-
-/// Column, row and count; row `n` goes from 2^(n/2) ns to 2^((n+1)/2) ns.
-fn heat((column, counts): (usize, &&Counts)) -> Vec<[u64; 3]> {
-    let mut rows: Vec<[u64; 3]> = Vec::new();
-    for (value, count) in &counts.0 {
-        let row = ((*value).max(1) as f64).log2() * 2.0;
-        match rows.last_mut() {
-            Some([_, last, sum]) if *last == row as u64 => *sum += count,
-            _ => rows.push([column as u64, row as u64, *count]),
-        }
-    }
-    rows
 }

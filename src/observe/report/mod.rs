@@ -5,7 +5,6 @@
 //! only; no run is disturbed by it.
 
 pub mod compare;
-pub mod counts;
 mod curves;
 mod json;
 mod page;

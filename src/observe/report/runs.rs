@@ -12,8 +12,8 @@ use crate::{
     limits::{REPORT_CELLS_MAX, REPORT_COLUMNS_MAX},
     measure::Span,
     observe::{
+        counts::Counts,
         log_reader::{Log, LogError, LogLine},
-        report::counts::Counts,
     },
 };
 

@@ -1,5 +1,6 @@
 // Charts for all pages, on top of uPlot: units, axes, legends, reading by mouse and keyboard, and
-// colours that follow the theme. Everything hangs on one name, `hotspur`.
+// colours that follow the theme; then the two kinds that all pages have: percentile curves, and a
+// heat map over time with records a second below it. Everything hangs on one name, `hotspur`.
 "use strict";
 const hotspur = (() => {
   /** Nanoseconds for people: three digits and a unit. */
@@ -26,7 +27,7 @@ const hotspur = (() => {
   }
 
   /** The name of a colour of the style sheet; a span's colour has the span's name. */
-  const named = (name) => "--" + name.replace(/\W/g, "-");
+  const named = (name) => "--" + name.replace(/^backlog\./, "").replace(/\W/g, "-");
 
   /** A colour of the style sheet, as the theme of this moment has it. */
   function colour(name) {
@@ -63,23 +64,30 @@ const hotspur = (() => {
 
   const charts = {};
 
-  /** Draws a chart into the element of that name, as wide as it is, and keeps it so. */
+  /**
+   * Draws a chart into the element of that name, as wide as it is, and keeps it so. One that was
+   * there goes, with its legend.
+   */
   function draw(name, height, options, data) {
     const place = document.getElementById(name);
-    const chart = new uPlot({
-      width: Math.max(place.clientWidth, 200),
+    const width = () => Math.max(place.clientWidth, 200);
+    if (charts[name]) {
+      charts[name].destroy();
+      if (place.previousElementSibling?.className === "legend") place.previousElementSibling.remove();
+    } else {
+      new ResizeObserver(() => {
+        if (width() !== charts[name].width) charts[name].setSize({ width: width(), height });
+      }).observe(place);
+      place.addEventListener("keydown", (event) => readByKey(charts[name], event));
+    }
+    charts[name] = new uPlot({
+      width: width(),
       height,
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
       ...options,
     }, data, place);
-    new ResizeObserver(() => {
-      const width = Math.max(place.clientWidth, 200);
-      if (width !== chart.width) chart.setSize({ width, height });
-    }).observe(place);
-    place.addEventListener("keydown", (event) => readByKey(chart, event));
-    charts[name] = chart;
-    return chart;
+    return charts[name];
   }
 
   /** Left and right move the reading by one point, Escape ends it. */
@@ -108,6 +116,7 @@ const hotspur = (() => {
       box.checked = item.shown;
       box.name = item.name;
       box.addEventListener("change", () => {
+        item.shown = box.checked;
         for (const index of item.series) chart.setSeries(index, { show: box.checked });
       });
       const mark = document.createElement("i");
@@ -124,6 +133,160 @@ const hotspur = (() => {
     });
   }
 
+  /**
+   * Percentile curves in the element `curves`; what is read stands in `reading`, an output. A span
+   * has one line, and a dashed one where there is a base. Returns what draws others in their place:
+   * a list of spans has `nines` and, by span, name, total, shown, now and perhaps base.
+   */
+  function curves(reading) {
+    let [items, most, range, read] = [[], 1, [1, 10], () => {}];
+
+    function drawn(nines, spans) {
+      const series = [{}];
+      items = spans.map((span) => {
+        const old = items.find((it) => it.name === span.name);
+        const item = { name: span.name, colour: span.name, shown: (old ?? span).shown, series: [] };
+        for (const [values, dash] of [[span.now, undefined], [span.base, [6, 5]]]) {
+          if (!values) continue;
+          item.series.push(series.length);
+          series.push({
+            label: span.name,
+            show: item.shown,
+            stroke: () => colour(span.name),
+            width: span.total ? 2.5 : 1.5,
+            dash: dash ?? (span.name.startsWith("backlog.") ? [2, 3] : undefined),
+            points: { show: false },
+          });
+        }
+        return item;
+      });
+      const chart = draw("curves", 340, {
+        scales: { x: { time: false, range: () => [0, most] }, y: { distr: 3, range: () => range } },
+        axes: [
+          axis({
+            splits: () => Array.from({ length: Math.floor(most) + 1 }, (_, it) => it),
+            values: (_, splits) => splits.map(percentile),
+          }),
+          timeAxis(),
+        ],
+        series,
+        hooks: { setCursor: [(it) => read(it.cursor.idx)] },
+      }, [nines, ...spans.flatMap((it) => [it.now, it.base].filter(Boolean))]);
+      const show = legend(chart, items);
+      read = (index) => {
+        reading.value = index == null ? "" : "at " + percentile(chart.data[0][index]);
+        show(index);
+      };
+    }
+
+    return ({ nines, series }) => {
+      const data = [nines, ...series.flatMap((it) => [it.now, it.base].filter(Boolean))];
+      most = nines[nines.length - 1];
+      // The smallest values of all, often a few of zero, would push the rest together.
+      range = decades(data.slice(1).map((it) => it.slice(1)));
+      if (series.map((it) => it.name).join() === items.map((it) => it.name).join()) {
+        charts.curves.setData(data);
+      } else {
+        drawn(nines, series);
+      }
+      read(charts.curves.cursor.idx);
+    };
+  }
+
+  /** The lower edge of a row of a heat map. */
+  const edge = (row) => 2 ** (row / 2);
+
+  /** One rectangle for each column and row; the more records, the darker, by the logarithm. */
+  function paintHeat(chart, columns) {
+    const most = Math.max(...columns.flatMap((it) => it.heat.map(([, count]) => count)), 1);
+    const { ctx, bbox } = chart;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    ctx.fillStyle = colour("heat");
+    for (const column of columns) {
+      const left = chart.valToPos(column.from, "x", true);
+      const right = chart.valToPos(column.to, "x", true);
+      for (const [row, count] of column.heat) {
+        ctx.globalAlpha = 0.12 + 0.78 * (Math.log(count) / Math.max(Math.log(most), 1));
+        const top = chart.valToPos(edge(row + 1), "y", true);
+        const bottom = chart.valToPos(edge(row), "y", true);
+        ctx.fillRect(left, top, Math.max(right - left, 1), bottom - top);
+      }
+    }
+    ctx.restore();
+  }
+
+  /**
+   * A heat map with lines over time in the element `heat`, records a second in `rates`; what is
+   * read stands in `reading`. Returns what draws other columns in their place. A column has from,
+   * to (seconds), count, rate, p50, p99, max and heat ([row, count]); `range` is the axis' ends.
+   */
+  function times(reading, seconds) {
+    let [shown, ends] = [[], [0, 1]];
+    const of = (...names) => [
+      shown.map((it) => (it.from + it.to) / 2),
+      ...names.map((name) => shown.map((it) => it[name])),
+    ];
+    const x = { time: false, range: () => ends };
+    const heatRange = () => {
+      const rows = shown.flatMap((it) => it.heat.map(([row]) => row));
+      return rows.length ? decades([[edge(Math.min(...rows)), edge(Math.max(...rows) + 1)]]) : [1e3, 1e6];
+    };
+    const points = { show: () => shown.length < 3 };
+    const line = (label, name, dash) => ({
+      label, dash, width: 1.5, stroke: () => colour(name), points, spanGaps: false,
+    });
+    const cursor = { drag: { x: false, y: false }, sync: { key: "time", scales: ["x", null] } };
+    const below = () => axis({ values: (_, it) => it.map(seconds) });
+
+    function readTime(chart) {
+      const { idx, top } = chart.cursor;
+      const column = idx == null || top < 0 ? undefined : shown[idx];
+      if (!column) {
+        reading.value = "";
+        return;
+      }
+      let text = `at ${seconds(column.from)}: ${grouped(column.count)} records`;
+      if (chart === charts.heat) {
+        const row = Math.floor(2 * Math.log2(chart.posToVal(top, "y")));
+        const cell = column.heat.find((it) => it[0] === row);
+        text += `, ${grouped(cell ? cell[1] : 0)} of them ${time(edge(row))} to ${time(edge(row + 1))}`;
+      }
+      reading.value = text;
+    }
+
+    let read = () => {};
+    const heat = draw("heat", 300, {
+      cursor,
+      scales: { x, y: { distr: 3, range: heatRange } },
+      axes: [below(), timeAxis()],
+      series: [{}, line("p50", "ink"), line("p99", "transit"), line("max", "doubt", [4, 4])],
+      hooks: {
+        drawAxes: [(chart) => paintHeat(chart, shown)],
+        setCursor: [(chart) => { readTime(chart); read(chart.cursor.idx); }],
+      },
+    }, of("p50", "p99", "max"));
+    read = legend(heat, [
+      { name: "p50", colour: "ink", series: [1], shown: true },
+      { name: "p99", colour: "transit", series: [2], shown: true },
+      { name: "max", colour: "doubt", series: [3], shown: true },
+    ]);
+    const rates = draw("rates", 140, {
+      cursor,
+      scales: { x, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
+      axes: [below(), axis({ size: 64, values: (_, it) => it.map((rate) => grouped(rate) + "/s") })],
+      series: [{}, { ...line("records/s", "note"), paths: uPlot.paths.stepped({ align: 0 }) }],
+    }, of("rate"));
+
+    return (columns, range) => {
+      [shown, ends] = [columns, range];
+      heat.setData(of("p50", "p99", "max"));
+      rates.setData(of("rate"));
+    };
+  }
+
   /** Draws everything once more when the theme changes, or paper takes its place. */
   function followTheme() {
     for (const query of ["(prefers-color-scheme: dark)", "print"]) {
@@ -134,5 +297,5 @@ const hotspur = (() => {
   }
 
   followTheme();
-  return { time, grouped, percentile, colour, axis, timeAxis, decades, draw, legend, charts };
+  return { time, grouped, colour, curves, times, charts };
 })();

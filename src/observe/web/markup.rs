@@ -3,7 +3,7 @@
 use crate::observe::summary::readable;
 
 /// Text that stands for itself.
-pub(super) fn escaped(text: &str) -> String {
+pub(in crate::observe) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -23,7 +23,7 @@ pub(super) fn escaped(text: &str) -> String {
 /// # Panics
 ///
 /// If the template names something that is not there: the template is part of the program.
-pub(super) fn fill(template: &str, parts: &[(&str, &str)]) -> String {
+pub(in crate::observe) fn fill(template: &str, parts: &[(&str, &str)]) -> String {
     let mut out = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("{{") {
@@ -37,34 +37,34 @@ pub(super) fn fill(template: &str, parts: &[(&str, &str)]) -> String {
 }
 
 /// Nanoseconds for people, as on a terminal, with a micro sign and a space that does not break.
-pub(super) fn time(nanos: u64) -> String {
+pub(in crate::observe) fn time(nanos: u64) -> String {
     readable(nanos).replace(" us", " µs").replace(' ', "\u{a0}")
 }
 
 /// A share in percent: one decimal below ten.
-pub(super) fn percent(share: f64) -> String {
+pub(in crate::observe) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if percent < 9.95 { format!("{percent:.1}\u{a0}%") } else { format!("{percent:.0}\u{a0}%") }
 }
 
 /// A cell of a table.
-pub(super) fn cell(text: &str) -> String {
+pub(in crate::observe) fn cell(text: &str) -> String {
     format!("<td>{text}</td>")
 }
 
 /// A table's head.
-pub(super) fn head(names: &[&str]) -> String {
+pub(in crate::observe) fn head(names: &[&str]) -> String {
     let cells: String = names.iter().map(|it| format!("<th scope=\"col\">{it}</th>")).collect();
     format!("<thead><tr>{cells}</tr></thead>\n")
 }
 
 /// A row of a table, which begins with its name.
-pub(super) fn row(name: &str, cells: &str) -> String {
+pub(in crate::observe) fn row(name: &str, cells: &str) -> String {
     format!("<tr><th scope=\"row\">{name}</th>{cells}</tr>\n")
 }
 
 /// A table that scrolls by itself where it is too wide.
-pub(super) fn table(caption: &str, head: &str, rows: &str) -> String {
+pub(in crate::observe) fn table(caption: &str, head: &str, rows: &str) -> String {
     format!(
         "<div class=\"wide\" tabindex=\"0\"><table><caption>{caption}</caption>\n\
          {head}<tbody>\n{rows}</tbody></table></div>\n"

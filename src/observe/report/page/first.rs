@@ -1,6 +1,5 @@
 //! The first screen: how fast, at which rate, where the time goes, can I trust it.
 
-use super::markup::{cell, escaped, head, percent, row, time};
 use crate::{
     measure::Span,
     observe::{
@@ -8,6 +7,7 @@ use crate::{
             QUANTILES, Report, runs::SpanFigures, shares::Share, shown_growth, trust::Weight,
         },
         summary::grouped,
+        web::markup::{cell, escaped, head, percent, row, time},
     },
 };
 

@@ -5,13 +5,14 @@
 //! security policy forbids every request.
 
 mod first;
-mod markup;
 mod sections;
 
-use self::markup::{escaped, fill};
 use crate::observe::{
     report::{Report, curves, shown_time},
-    web,
+    web::{
+        self,
+        markup::{escaped, fill},
+    },
 };
 
 pub(super) fn html(report: &Report) -> String {
@@ -62,7 +63,9 @@ mod tests {
 
     #[test]
     fn the_page_names_no_address_but_that_of_a_licence() {
-        for text in [web::REPORT, web::STYLE, web::UPLOT_STYLE, web::CHARTS, web::REPORT_SCRIPT] {
+        let report = [web::REPORT, web::REPORT_SCRIPT];
+        let all = [web::STYLE, web::UPLOT_STYLE, web::CHARTS, web::LIVE, web::LIVE_SCRIPT];
+        for text in report.into_iter().chain(all) {
             assert!(!text.contains("http://") && !text.contains("https://"), "{text}");
         }
         assert!(web::UPLOT.lines().next().is_some_and(|it| it.contains("v1.6.32")));

@@ -1,14 +1,11 @@
 //! The page below its first screen: all numbers, as tables.
 
-use super::{
-    first::{meaning, piece},
-    markup::{cell, escaped, head, percent, row, table, time},
-};
+use super::first::{meaning, piece};
 use crate::observe::{
+    counts::Counts,
     report::{
         QUANTILES, Report,
         compare::{DRAWS, Difference},
-        counts::Counts,
         curves::ordered,
         runs::{FileFacts, SpanFigures},
         shares::Share,
@@ -16,6 +13,7 @@ use crate::observe::{
         slow::{SlowRecord, shown},
     },
     summary::grouped,
+    web::markup::{cell, escaped, head, percent, row, table, time},
 };
 
 pub(super) fn percentiles(report: &Report) -> String {
