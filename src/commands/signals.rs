@@ -13,9 +13,13 @@ use std::{
 
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1},
+    flag,
     iterator::Signals,
     low_level,
 };
+
+/// A file that has reached its limit; unheard, it ends the process.
+const SIGXFSZ: i32 = libc::SIGXFSZ;
 
 /// What a process exits with when it is told a second time: 128 and the signal's number.
 const SIGNALLED: i32 = 128;
@@ -44,6 +48,8 @@ impl SignalActions {
             on_write: Arc::default(),
             on_reread: Arc::default(),
         };
+        // A file that may not grow (`ulimit -f`) is then a failed write, which is told, and no end.
+        flag::register(SIGXFSZ, Arc::default())?;
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGHUP])?;
         let heard = actions.clone();
         thread::Builder::new().name("hotspur-signals".into()).spawn(move || {

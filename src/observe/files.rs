@@ -32,6 +32,8 @@ pub(super) struct Files {
     log: LogFile,
     /// Logs so far.
     logs: u32,
+    /// Past that, another one begins.
+    log_bytes_max: u64,
     slow: SlowFile,
     written: Vec<PathBuf>,
 }
@@ -53,7 +55,17 @@ impl Files {
         let slow_path = folder.join(format!("{stem}.slow.jsonl"));
         let slow = SlowFile::create(&slow_path).map_err(|error| failed(&slow_path, error))?;
         let (folder, written) = (folder.to_owned(), vec![path, slow_path]);
-        Ok(Files { folder, stem, started, about, log, logs: 1, slow, written })
+        Ok(Files {
+            folder,
+            stem,
+            started,
+            about,
+            log,
+            logs: 1,
+            log_bytes_max: LOG_FILE_BYTES_MAX,
+            slow,
+            written,
+        })
     }
 
     /// Adds an interval to the log: it began so long after the start, and took so long.
@@ -75,7 +87,7 @@ impl Files {
         interval: &Interval,
         (since_start, length): (Duration, Duration),
     ) -> io::Result<()> {
-        if self.log.bytes() >= LOG_FILE_BYTES_MAX {
+        if self.log.bytes() >= self.log_bytes_max {
             let path = self.path(&format!("{}.hlog", self.logs + 1));
             self.log = LogFile::create(&path, self.started, &self.about)?;
             self.logs += 1;
@@ -143,4 +155,46 @@ fn unwritable(code: &'static str, error: &io::Error) -> Notice {
         "histograms cannot be written to observe.out, the run goes on without: {error}"
     ));
     Notice::Trouble(PeerTrouble { peer: "files", code, text, heals: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::log_reader::Log;
+
+    #[test]
+    fn a_large_log_goes_on_in_another_file_and_none_of_it_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let about = "hotspur\nname: orders".to_owned();
+        let mut files = Files::create(folder.path(), "orders".to_owned(), 5_000_000_000, about);
+        let files = files.as_mut().unwrap();
+        files.log_bytes_max = 2_000;
+        let mut interval = Interval::new();
+        for value in 0..100 {
+            interval.histograms.record(Span::EndToEnd, value * 7_919);
+        }
+        let second = Duration::from_secs(1);
+        for at in 0..20 {
+            files.append_interval(&interval, (second * at, second), &mut |it| panic!("{it:?}"));
+        }
+        let logs: Vec<_> = files
+            .written
+            .iter()
+            .filter(|it| it.extension().is_some_and(|it| it == "hlog"))
+            .map(|path| (path, Log::read(path).unwrap()))
+            .collect();
+        assert!(logs.len() > 2, "{logs:?}");
+        let names = logs.iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap());
+        let expected = (1..).map(|it| match it {
+            1 => "orders.hlog".to_owned(),
+            it => format!("orders.{it}.hlog"),
+        });
+        assert!(names.zip(expected).all(|(name, expected)| name == expected));
+        let lines: usize = logs.iter().map(|(_, log)| log.lines.len()).sum();
+        assert_eq!(lines, 20);
+        for (path, log) in &logs {
+            assert!(std::fs::metadata(path).unwrap().len() < 4_000, "{path:?}");
+            assert_eq!(log.fact("name"), Some("orders"));
+        }
+    }
 }

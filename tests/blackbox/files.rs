@@ -135,6 +135,38 @@ fn a_kill_costs_the_log_no_more_than_its_last_interval() {
     drop(load);
 }
 
+#[test]
+fn a_log_that_cannot_grow_keeps_whole_lines_costs_no_record_and_goes_on_later() {
+    let kafka = Kafka::shared();
+    let pipeline = Pipeline::names(kafka).set("observe.interval", "100ms");
+    pipeline.create_topics(kafka, 1);
+    let hotspur = pipeline.run();
+    hotspur.await_assigned();
+    let log = || fs::read(&pipeline.files_out(".hlog")[0]).expect("a readable log");
+    // The next line fits in part, and what of it was written is cut.
+    hotspur.limit_files(Some(log().len() as u64 + 40));
+    let names: Vec<_> = (0..2_000).map(|it| Message::new(name(it))).collect();
+    kafka.produce(&pipeline.input, &names);
+    hotspur.await_matching("trouble with the log", |it| {
+        it.name() == "peer.trouble" && it.text("peer") == "files" && it.text("code") == ".hlog"
+    });
+    kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
+    let full = log();
+    assert!(full.ends_with(b"\n"), "{:?}", String::from_utf8_lossy(&full[full.len() - 60..]));
+    hotspur.limit_files(None);
+    kafka.produce(&pipeline.input, &names[..100]);
+    await_true("a log that goes on", || {
+        let log = log();
+        let whole = log.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        values_in(&log[..whole], None) >= 100
+    });
+    let ended = hotspur.stop();
+    assert_eq!(ended.counts().emitted, 2_100);
+    // What the run sums up is whole, whatever the log could not take.
+    let row = ended.output.lines().find(|it| it.starts_with("end_to_end")).expect("a table");
+    assert!(row.contains("2,100"), "{row}");
+}
+
 /// How many values the intervals of that tag hold; those without a tag for `None`.
 fn values_in(log: &[u8], tag: Option<&str>) -> u64 {
     assert!(std::str::from_utf8(log).expect("a log in UTF-8").contains("StartTime"));

@@ -7,12 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rdkafka::{
+    ClientConfig,
+    mocking::MockCluster,
+    producer::{BaseProducer, BaseRecord, Producer},
+};
 use serde_json::Value;
 
 use crate::{
     payload::{name, order},
     support::{
-        await_true, clients::Load, hotspur::Hotspur, kafka::Kafka, message::Message,
+        PATIENCE, await_true, clients::Load, hotspur::Hotspur, kafka::Kafka, message::Message,
         pipeline::Pipeline, redis::Redis,
     },
 };
@@ -59,6 +64,14 @@ fn stop_for_a_while(hotspur: &Hotspur) {
     hotspur.signal("CONT");
 }
 
+/// Runs beside whoever is on the core, with the same right to it, and ends by itself.
+fn share(core: usize) {
+    let mut command = Command::new("timeout");
+    command.args(["0.3", "taskset", "--cpu-list", &core.to_string()]);
+    let status = command.args(["sh", "-c", "while :; do :; done"]).status();
+    assert_eq!(status.expect("util-linux is there").code(), Some(124));
+}
+
 /// Takes the core from whoever is on it: a process that goes before all others, or, without the
 /// right to that, many. All end by themselves.
 fn occupy(core: usize) {
@@ -98,6 +111,60 @@ fn a_process_that_is_stopped_is_told_from_a_thread_that_is_held_off_its_core() {
     assert!(held_off["lately"].is_object() && held_off["stages"].is_object(), "{held_off}");
     hotspur.kill();
     drop(load);
+}
+
+#[test]
+fn a_busy_neighbour_on_the_core_is_named() {
+    let kafka = Kafka::shared();
+    let core = core_affinity::get_core_ids().expect("cores").last().expect("a core").id;
+    let pipeline = Pipeline::names(kafka)
+        .set("engine.core", core as i64)
+        .set("engine.idle", "spin")
+        .set("observe.interval", "200ms");
+    pipeline.create_topics(kafka, 1);
+    let hotspur = pipeline.run();
+    hotspur.await_assigned();
+    let load = Load::start(kafka, &pipeline.input, names(200_000));
+    kafka.reader(&pipeline.output).await_count(500);
+    let line = await_cause(&pipeline, "preempted", || share(core));
+    let verdict = line["verdict"].as_str().unwrap();
+    assert!(verdict.contains("took the core") || verdict.contains("for a core"), "{line}");
+    let waited = ["stall", "lately"].map(|it| line[it]["waited_ns"].as_u64().unwrap_or(0));
+    assert!(waited.iter().any(|it| *it > 500_000), "{line}");
+    hotspur.kill();
+    drop(load);
+}
+
+/// librdkafka's mock cluster answers late, by the clock, as one far away does.
+#[test]
+fn a_broker_five_milliseconds_away_is_named_with_the_time_that_it_took() {
+    let far = MockCluster::new(1).expect("a port");
+    for topic in ["names", "names.hashed", "names.dead"] {
+        far.create_topic(topic, 1, 1).expect("a topic");
+    }
+    let pipeline = Pipeline::names(Kafka::shared())
+        .set("kafka.brokers", far.bootstrap_servers())
+        .set("source.kafka.topics", toml_edit::Array::from_iter(["names"]))
+        .set("sink.kafka.topic", "names.hashed")
+        .set("dead_letters.topic", "names.dead")
+        .set("observe.interval", "200ms");
+    let hotspur = pipeline.run();
+    hotspur.await_assigned();
+    far.broker_round_trip_time(1, Duration::from_millis(5)).expect("a round trip");
+    let mut producer = ClientConfig::new();
+    let producer: BaseProducer =
+        producer.set("bootstrap.servers", far.bootstrap_servers()).create().expect("a producer");
+    for message in names(50) {
+        let value = message.value.expect("a value");
+        let record = BaseRecord::<(), _>::to("names").payload(&value);
+        producer.send(record).map_err(|(error, _)| error).expect("room");
+    }
+    producer.flush(PATIENCE).expect("all are taken");
+    let line = await_cause(&pipeline, "broker", || {});
+    assert_eq!(line["slowest_stage"], "ack", "{line}");
+    assert!(line["stages"]["ack"].as_u64().unwrap() >= 5_000_000, "{line}");
+    assert!(line["verdict"].as_str().unwrap().contains("the broker took "), "{line}");
+    hotspur.stop();
 }
 
 #[test]

@@ -26,8 +26,8 @@ impl Demo {
     fn start() -> Demo {
         let folder = tempfile::tempdir().expect("a folder");
         let mut child = Command::new(env!("CARGO_BIN_EXE_hotspur"))
-            .args(["demo", "--for", "5m", "--rate", "500", "-s", "latency.slow=\"1us\""])
-            .args(["-s", "log.format=\"json\""])
+            .args(["demo", "--for", "5m", "--rate", "500", "-s", "latency.slow=1us"])
+            .args(["-s", "log.format=json"])
             .current_dir(folder.path())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

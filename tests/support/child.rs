@@ -46,6 +46,16 @@ impl Process {
         assert!(status.expect("sh runs").success(), "signal {name} to process {pid}");
     }
 
+    /// Lets no file of its grow past that many bytes, until it may again.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let pid = self.child.id().to_string();
+        // Only the soft limit, which may be raised again.
+        let limit = bytes.map_or_else(|| "unlimited".to_owned(), |it| it.to_string());
+        let mut command = Command::new("prlimit");
+        let status = command.args(["--pid", &pid, &format!("--fsize={limit}:")]).status();
+        assert!(status.expect("util-linux is there").success(), "a limit of process {pid}");
+    }
+
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be asked")

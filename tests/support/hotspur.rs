@@ -110,6 +110,11 @@ impl Hotspur {
         self.process.signal(name);
     }
 
+    /// Lets no file of its grow past that many bytes, until it may again.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        self.process.limit_files(bytes);
+    }
+
     /// Ends it as an operator would, and expects a clean end.
     #[track_caller]
     pub(crate) fn stop(self) -> Ended {
@@ -136,8 +141,9 @@ impl Hotspur {
         }
     }
 
+    /// Waits for the first event like that.
     #[track_caller]
-    fn await_matching(&self, what: &str, matches: impl Fn(&Event) -> bool) -> Event {
+    pub(crate) fn await_matching(&self, what: &str, matches: impl Fn(&Event) -> bool) -> Event {
         self.log.await_line(what, |line| Event::read(line).filter(&matches))
     }
 }

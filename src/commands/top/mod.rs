@@ -48,7 +48,7 @@ const KEYS_FOR: Duration = Duration::from_millis(50);
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A picture that nobody scrolls.
-const PRINTED: (u16, u16) = (100, 40);
+const PRINTED: (u16, u16) = (120, 40);
 
 /// Runs the command.
 pub fn run(line: &CommandLine, arguments: &Arguments) -> Outcome {
