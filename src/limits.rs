@@ -114,6 +114,9 @@ pub const STALLS_MAX: usize = 64;
 /// times what lies between them else.
 pub const STALL_NS_MIN: u64 = 200_000;
 
+/// How old, in nanoseconds, what a stall is compared with may be where the thread has idle turns.
+pub const READING_NS_MAX: u64 = 10_000_000;
+
 /// Changes of regime that are remembered, to say what the hot thread did while a record was slow.
 pub const REGIMES_REMEMBERED: usize = 64;
 

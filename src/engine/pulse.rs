@@ -8,7 +8,7 @@
 use crate::{
     clock::{Clock, Ticks},
     host::{ThreadUsage, Waits, current_core},
-    limits::STALL_NS_MIN,
+    limits::{READING_NS_MAX, STALL_NS_MIN},
     measure::slow::{Doing, Stall, Taken},
 };
 
@@ -30,6 +30,7 @@ pub(super) struct Pulse {
     /// The last one.
     last: Ticks,
     limit_ticks: u64,
+    reading_ticks_max: u64,
     waits: Waits,
     before: Reading,
     /// What was taken from the thread since `before`, if it was asked since then at `at`.
@@ -45,10 +46,17 @@ impl Pulse {
     pub(super) fn new(clock: &impl Clock) -> Pulse {
         let waits = Waits::of_this_thread();
         let before = Reading::take(clock, &waits);
-        let limit_ticks = clock.ticks(STALL_NS_MIN);
-        let recent = [None; REMEMBERED];
-        let (last, asked, next, is_rebalancing) = (before.at, None, 0, false);
-        Pulse { last, limit_ticks, waits, before, asked, recent, next, is_rebalancing }
+        Pulse {
+            last: before.at,
+            limit_ticks: clock.ticks(STALL_NS_MIN),
+            reading_ticks_max: clock.ticks(READING_NS_MAX),
+            waits,
+            before,
+            asked: None,
+            recent: [None; REMEMBERED],
+            next: 0,
+            is_rebalancing: false,
+        }
     }
 
     /// The clock was read, and nothing was awaited since the last time. Returns a stall, if that is
@@ -93,6 +101,14 @@ impl Pulse {
         let taken = now.since(&self.before, clock);
         self.asked = Some((self.last, taken));
         taken
+    }
+
+    /// In a turn without work there is time for it: what a stall is put down to was taken lately.
+    #[inline]
+    pub(super) fn freshen(&mut self, clock: &impl Clock, now: Ticks) {
+        if now.0.saturating_sub(self.before.at.0) > self.reading_ticks_max {
+            self.renew(clock);
+        }
     }
 
     /// Begins a new stretch of time.
@@ -151,6 +167,15 @@ mod tests {
         assert_eq!(step(10 * STALL_NS_MIN, true), None);
         assert_eq!(step(STALL_NS_MIN + 1, false), Some((STALL_NS_MIN + 1, Doing::Sending)));
         assert_eq!(step(1, false), None);
+        clock.advance(READING_NS_MAX);
+        pulse.rest(clock.now());
+        pulse.freshen(&clock, clock.now());
+        clock.advance(READING_NS_MAX + 1);
+        pulse.rest(clock.now());
+        pulse.freshen(&clock, clock.now());
+        clock.advance(2 * STALL_NS_MIN);
+        let stall = pulse.beat(&clock, clock.now(), Doing::Serving).unwrap();
+        assert_eq!(stall.taken.within_ns, 2 * STALL_NS_MIN, "nothing from before counts");
         let within = |from, to| pulse.stall_within(Ticks(from), Ticks(to)).is_some();
         let (from, to) = (11 * STALL_NS_MIN, 12 * STALL_NS_MIN + 1);
         assert!(within(0, from + 1) && within(to - 1, to + 5));

@@ -251,6 +251,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if now >= self.publish_due {
             self.publish(now);
         }
+        if work + chores == 0 {
+            self.pulse.freshen(&self.clock, now);
+        }
         self.meter.end_turn(now, self.regime(work, chores));
         work + chores
     }
