@@ -23,6 +23,8 @@ pub(super) struct Level {
     /// Records per second that were asked for.
     pub(super) rate: u64,
     pub(super) length: Duration,
+    /// Results come together, so far apart at most: with transactions, at their commits.
+    pub(super) apart: Duration,
     pub(super) hop: Heard,
     pub(super) hop_length: Duration,
     pub(super) heard: Heard,
@@ -116,13 +118,15 @@ impl Level {
     }
 
     /// Records per second that came through: from the first result to the last, or in the time in
-    /// which they were due, whichever is longer.
+    /// which they were due, whichever is longer. The first may come just before a commit and the
+    /// last just after one, which makes no rate slower.
     pub(super) fn achieved(&self) -> f64 {
         let count = self.count();
         let through = (self.arrivals().received + self.passed_over()) as f64;
         let planned = count.saturating_sub(1) as f64 / self.rate as f64;
         let span = self.arrivals().span;
         let took = span.map_or(0.0, |(first, last)| (last.0 - first.0) as f64 / 1e9);
+        let took = took - self.apart.as_secs_f64();
         let slower = if took > planned { planned / took } else { 1.0 };
         self.rate as f64 * through / count as f64 * if count > 1 { slower } else { 1.0 }
     }
@@ -211,8 +215,8 @@ pub(super) mod tests {
         };
         let second = Duration::from_secs(1);
         let (hop, heard) = (heard(), heard());
-        let (books, spans) = (None, Vec::new());
-        Level { rate, length: second, hop, hop_length: second, heard, books, spans }
+        let (books, spans, apart) = (None, Vec::new(), Duration::ZERO);
+        Level { rate, length: second, apart, hop, hop_length: second, heard, books, spans }
     }
 
     #[test]
@@ -224,6 +228,11 @@ pub(super) mod tests {
         slow.heard.arrivals.span = Some((Ticks(START), Ticks(START + 1_998_000_000)));
         assert!((slow.achieved() - 500.0).abs() < 0.001, "{}", slow.achieved());
         assert!(slow.why_missed().unwrap().contains("500 a second came through"));
+        let mut grid = level(1_000, 5_000);
+        grid.heard.arrivals.span = Some((Ticks(START), Ticks(START + 1_900_000_000)));
+        assert!(grid.why_missed().is_some());
+        grid.apart = Duration::from_secs(1);
+        assert_eq!(grid.why_missed(), None);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::{
     commands::{letters, remote, run},
     config::{
         Settings,
-        settings::{KafkaClient, Observe},
+        settings::{Guarantee, KafkaClient, Observe},
         units,
     },
     loadgen::LoadReport,
@@ -253,7 +253,12 @@ impl<'a> Session<'a> {
             _ => Vec::new(),
         };
         let (length, hop_length) = (plan.length, plan.hop_length);
-        let level = Level { rate, length, hop, hop_length, heard, books, spans };
+        let delivery = &self.settings.delivery;
+        let apart = match delivery.guarantee {
+            Guarantee::ExactlyOnce => delivery.commit_interval,
+            Guarantee::AtLeastOnce | Guarantee::AtMostOnce => Duration::ZERO,
+        };
+        let level = Level { rate, length, apart, hop, hop_length, heard, books, spans };
         self.doubt(&level);
         Ok(level)
     }
