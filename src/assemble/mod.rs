@@ -245,7 +245,7 @@ pub struct Running {
     hot: HotThread,
     observer: ObserverHandle,
     tables: Vec<TableHandle>,
-    _exposing: Exposing,
+    exposing: Exposing,
 }
 
 /// A run that has ended.
@@ -281,6 +281,11 @@ impl Running {
     /// All that was measured up to now. `None` if the hot thread has ended.
     pub fn snapshot(&self) -> Option<Box<Interval>> {
         self.observer.snapshot()
+    }
+
+    /// Where it says over HTTP what it does, if anywhere.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.exposing.address()
     }
 
     /// True once the group has answered.
@@ -338,7 +343,7 @@ pub fn start(
             .with_breaker(breaker)
     })?;
     let intruders = machine.intruders(hot.id());
-    Ok(Running { stopper, intruders, hot, observer, tables: handles, _exposing: exposing })
+    Ok(Running { stopper, intruders, hot, observer, tables: handles, exposing })
 }
 
 /// One producer for results and dead letters, or two where their clusters or settings differ.

@@ -20,6 +20,7 @@ fn the_demo_runs_and_says_what_happened() {
     for word in stages.iter().chain(&["transit", "end_to_end"]).chain(&headings).chain(&outcomes) {
         assert!(ended.output.contains(word), "no {word} in:\n{}", ended.output);
     }
+    assert!(ended.output.contains("Live page: http://127.0.0.1:"), "{}", ended.output);
     let counts = ended.counts();
     counts.assert_balanced();
     assert_eq!(counts.polled, 1_500);

@@ -95,6 +95,9 @@ pub fn run(arguments: &Arguments, profile: Option<String>, set: Vec<String>) -> 
         Err(StartError::Stopped) => return Ok(stopped_early()),
         running => running.map_err(|error| failure(error, Some(&loaded)))?,
     };
+    if let Some(address) = running.address() {
+        print(&format!("Live page: http://{address}/\n\n"))?;
+    }
     let report = drive(arguments, settings, &running, &mut table, signals.stop_flag());
     running.stopper.stop();
     let finished = conclude(running)?;
