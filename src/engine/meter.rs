@@ -2,8 +2,9 @@
 //!
 //! The end of one stage is the start of the next, so four clock reads a record and one a batch are
 //! enough. Stages before `send` are recorded for every record, the totals for those that were
-//! emitted, when their last result is acknowledged. What a transaction takes back is done again, and
-//! its stages are recorded again: that work was done. Counts and `end_to_end` are of commits alone.
+//! emitted, when their last result is acknowledged. What a transaction takes back is done again,
+//! and its stages are recorded again: that work was done. Counts and `end_to_end` are of commits
+//! alone.
 
 use super::{
     Processed,
