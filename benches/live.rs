@@ -35,6 +35,9 @@ struct Figures {
     moments: u64,
 }
 
+/// One of them.
+type Figure = fn(&Figures) -> f64;
+
 const RATE: f64 = 1_000.0;
 
 fn main() {
@@ -58,12 +61,12 @@ fn main() {
         assert!(watched.moments + 2 >= seconds, "told of {} seconds only", watched.moments);
         rounds.push((alone[0], alone[1], watched));
     }
-    let rows: [(&str, fn(&Figures) -> f64, f64, &str); 3] = [
-        ("transit p50", |it| it.p50, 1e3, "µs"),
-        ("transit p99", |it| it.p99, 1e3, "µs"),
-        ("CPU of the process, a record", |it| it.cpu, 1e3, "µs"),
+    let rows: [(&str, Figure); 3] = [
+        ("transit p50", |it| it.p50),
+        ("transit p99", |it| it.p99),
+        ("CPU of the process, a record", |it| it.cpu),
     ];
-    for (name, of, scale, unit) in rows {
+    for (name, of) in rows {
         let alone = median(rounds.iter().map(|(first, _, _)| of(first)));
         let watched = median(rounds.iter().map(|(_, _, it)| of(it)));
         let ratios = rounds.iter().map(|(first, other, it)| of(it) * 2.0 / (of(first) + of(other)));
@@ -71,9 +74,9 @@ fn main() {
             rounds.iter().map(|(first, other, _)| of(other) / of(first)).collect();
         let [low, high] = quartiles(&noise);
         println!(
-            "| {name} | {:.1} {unit} | {:.1} {unit} | {:.2} | {:.2} ({low:.2} to {high:.2}) |",
-            alone / scale,
-            watched / scale,
+            "| {name} | {:.1} µs | {:.1} µs | {:.2} | {:.2} ({low:.2} to {high:.2}) |",
+            alone / 1e3,
+            watched / 1e3,
             median(ratios),
             median(noise.iter().copied()),
         );

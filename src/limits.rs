@@ -114,7 +114,8 @@ pub const STALLS_MAX: usize = 64;
 /// times what lies between them else.
 pub const STALL_NS_MIN: u64 = 200_000;
 
-/// How old, in nanoseconds, what a stall is compared with may be where the thread has idle turns.
+/// How old, in nanoseconds, what a stall is compared with may become before a turn without work
+/// renews it. A thread that sleeps for longer renews it when it wakes.
 pub const READING_NS_MAX: u64 = 10_000_000;
 
 /// Changes of regime that are remembered, to say what the hot thread did while a record was slow.

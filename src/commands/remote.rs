@@ -1,7 +1,8 @@
 //! What asks a running process over HTTP; `pause` and `resume`, which it answers with its state.
 //!
 //! The address is the one of the configuration, or the one that is given; the token is the
-//! configuration's. An answer is small and comes at once, so a plain connection does.
+//! configuration's. An answer is some kilobytes and there within seconds, so a plain connection
+//! does.
 
 use std::{
     io::{self, Read, Write},

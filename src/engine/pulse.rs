@@ -89,7 +89,8 @@ impl Pulse {
         stall
     }
 
-    /// What was taken from the thread since figures were last published. Asked once a turn at most.
+    /// What was taken from the thread since the last reading: a stall, a publication of figures, or
+    /// a turn without work. Asked once a turn at most.
     #[cold]
     pub(super) fn taken(&mut self, clock: &impl Clock) -> Taken {
         if let Some((at, taken)) = self.asked

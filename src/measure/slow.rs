@@ -224,6 +224,20 @@ impl SlowBook {
         }
     }
 
+    /// Takes in all that a later one has.
+    pub fn add_all(&mut self, later: &SlowBook) {
+        for record in later.records() {
+            if self.wants(record.here_ns, record.is_past) {
+                self.add(*record);
+            }
+        }
+        self.left_out += later.left_out;
+        for stall in later.stalls() {
+            self.add_stall(*stall);
+        }
+        self.stalls_left_out += later.stalls_left_out;
+    }
+
     /// All records that were kept, in no order.
     pub fn records(&self) -> impl Iterator<Item = &SlowRecord> {
         self.slowest.iter().chain(&self.past)

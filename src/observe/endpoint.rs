@@ -19,12 +19,7 @@ use axum::{
 };
 use tokio::sync::oneshot;
 
-use crate::observe::{
-    Exposed,
-    exposition::Format,
-    live,
-    requests::{self, Guard},
-};
+use crate::observe::{Exposed, exposition::Format, guard::Guard, live, requests};
 
 const THREAD_NAME: &str = "hotspur-http";
 
@@ -92,7 +87,7 @@ fn routes(exposed: Arc<Exposed>, guard: Guard) -> Router {
         .route("/readyz", get(readyz))
         .fallback(unknown)
         .with_state(exposed.clone())
-        .merge(live::routes(exposed.clone()))
+        .merge(live::routes(exposed.clone(), guard.clone()))
         .merge(requests::routes(exposed, guard))
 }
 

@@ -18,7 +18,7 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 
 use crate::{
-    clock::{Clock, ClockCheck, ClockError, Ticks, WallOffset},
+    clock::{Clock, ClockCheck, Ticks, WallOffset},
     config::settings::{KeyDisplay, Settings},
     limits::NOTICES_MAX,
     measure::{Collector, Interval, Regime, exchange},
@@ -27,10 +27,11 @@ use crate::{
         announcer::Announcer,
         files::Files,
         live::{self, Stretch},
+        part::Part,
         slow::{Teller, cause::Witness},
         snapshot::{Question, Questions},
         stem::stem,
-        summary::end_facts,
+        summary::{clock_line, end_facts},
     },
 };
 
@@ -183,6 +184,9 @@ struct Watch<C> {
     labels: Labels,
     total: Interval,
     files: Option<Files>,
+    /// The files' next interval is complete with what is handed over next.
+    is_log_due: bool,
+    part: Part,
     exposed: Arc<Exposed>,
     keys: KeyDisplay,
     witness: Witness,
@@ -225,6 +229,8 @@ impl<C: Clock> Watch<C> {
             collector,
             total,
             files,
+            is_log_due: false,
+            part: Part::default(),
             exposed: setup.exposed,
         };
         Ok((HotSide::new(recorder, notices), watch))
@@ -235,6 +241,7 @@ impl<C: Clock> Watch<C> {
         self.announce(now);
         self.collect(now);
         if now >= self.next_request {
+            self.is_log_due = true;
             self.collector.request();
             let missed = (now.0 - self.next_request.0) / self.interval_ticks.max(1);
             self.next_request.0 += (missed + 1) * self.interval_ticks.max(1);
@@ -285,6 +292,7 @@ impl<C: Clock> Watch<C> {
     fn collect(&mut self, now: Ticks) {
         let now = self.since_start(now);
         let Watch { collector, clock, wall, start, announcer, total, files, exposed, .. } = self;
+        let (part, is_log_due) = (&mut self.part, &mut self.is_log_due);
         let teller = Teller { clock, wall: &*wall, keys: self.keys, witness: &self.witness };
         let mut see = |interval: &Interval| {
             total.add(interval);
@@ -298,7 +306,11 @@ impl<C: Clock> Watch<C> {
             let length = Duration::from_nanos(clock.nanos(interval.start, interval.end));
             exposed.show(interval, total, Stretch { end, length });
             let Some(files) = files else { return };
+            let Some(interval) = part.complete(interval, std::mem::take(is_log_due)) else {
+                return;
+            };
             let since_start = Duration::from_nanos(clock.nanos(*start, interval.start));
+            let length = Duration::from_nanos(clock.nanos(interval.start, interval.end));
             let mut tell = |notice: Notice| announcer.hear(now, &notice);
             files.append_interval(interval, (since_start, length), &mut tell);
             files.append_slow(&teller, &interval.slow, &mut tell);
@@ -315,6 +327,7 @@ impl<C: Clock> Watch<C> {
     fn finish(mut self) -> Summary {
         let now = self.clock.now();
         self.announce(now);
+        self.is_log_due = true;
         self.collect(now);
         self.write_distributions();
         let clock = clock_line(&self.clock_words, &self.clock_check.error(&self.clock));
@@ -340,15 +353,6 @@ impl<C: Clock> Watch<C> {
     fn since_start(&self, now: Ticks) -> Duration {
         Duration::from_nanos(self.clock.nanos(self.start, now))
     }
-}
-
-fn clock_line(words: &str, error: &ClockError) -> String {
-    let ClockError { parts_per_million, known_to, over } = error;
-    let seconds = over.as_secs_f64();
-    format!(
-        "{words}; against the monotonic clock off by {parts_per_million:+.1} ± {known_to:.1} ppm \
-         over {seconds:.1} s"
-    )
 }
 
 fn nanos_of(duration: Duration) -> u64 {

@@ -5,6 +5,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use hdrhistogram::Histogram;
 
 use crate::{
+    clock::ClockError,
     measure::{Age, Interval, Regime, Span},
     observe::Labels,
     verdict::{RejectClass, SkipClass},
@@ -115,6 +116,16 @@ impl Summary {
         words_row(f, "saturation", &saturation)?;
         words_row(f, "clock", &self.clock)
     }
+}
+
+/// What is said of the clock: its words, and how far it was off.
+pub(super) fn clock_line(words: &str, error: &ClockError) -> String {
+    let ClockError { parts_per_million, known_to, over } = error;
+    let seconds = over.as_secs_f64();
+    format!(
+        "{words}; against the monotonic clock off by {parts_per_million:+.1} ± {known_to:.1} ppm \
+         over {seconds:.1} s"
+    )
 }
 
 /// The head of a table of latencies.

@@ -1,6 +1,7 @@
 //! What a run tells whoever looks: moments, their events, `top`, and the lag.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Write},
     net::TcpStream,
 };
@@ -8,7 +9,10 @@ use std::{
 use serde_json::Value;
 
 use crate::support::{
-    PATIENCE, await_some, await_true, free_port, http::get, kafka::Kafka, message::Message,
+    PATIENCE, await_some, await_true, free_port,
+    http::{get, get_with},
+    kafka::Kafka,
+    message::Message,
     pipeline::Pipeline,
 };
 
@@ -94,7 +98,11 @@ fn moments_come_one_at_a_time_and_as_events_and_top_prints_one() {
     {
         assert!(top.output.contains(words), "no {words} in\n{}", top.output);
     }
-    hotspur.stop();
+    let ended = hotspur.stop();
+    let log = ended.output.contains("histogram files").then(|| pipeline.files_out(".hlog"));
+    let log = fs::read_to_string(&log.expect("files")[0]).expect("a log");
+    let intervals = log.lines().filter(|it| it.starts_with(|it: char| it.is_ascii_digit()));
+    assert_eq!(intervals.count(), 1, "looking changes no file:\n{log}");
     let gone = pipeline.start(&["top"]).wait();
     assert_eq!(gone.status, Some(3));
     assert!(
@@ -102,6 +110,36 @@ fn moments_come_one_at_a_time_and_as_events_and_top_prints_one() {
         "{}",
         gone.log
     );
+}
+
+#[test]
+fn beyond_loopback_only_who_knows_the_token_may_look() {
+    let kafka = Kafka::shared();
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let pipeline = Pipeline::names(kafka)
+        .set("observe.listen", format!("0.0.0.0:{port}"))
+        .set("observe.token", "a+word&more");
+    pipeline.create_topics(kafka, 1);
+    let hotspur = pipeline.run();
+    hotspur.await_assigned();
+    for path in ["/", "/live/events", "/live/moment", "/?token=another"] {
+        let (status, why) = get(&address, path);
+        assert!(status == 401 && why.contains("observe.token"), "{path}: {status} {why}");
+    }
+    assert_eq!((get(&address, "/metrics").0, get(&address, "/healthz").0), (200, 200));
+    let page = get_with(&address, "/", "Authorization: Bearer a+word&more");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("<!DOCTYPE html>"), "{page}");
+    // What a browser does: the token once, and a cookie from then on.
+    let shown = get_with(&address, "/?token=a%2Bword%26more", "Accept: text/html");
+    assert!(shown.starts_with("HTTP/1.1 303") && !shown.contains("more"), "{shown}");
+    let cookie = shown.lines().find_map(|it| it.strip_prefix("set-cookie: ")).expect("a cookie");
+    let cookie = format!("Cookie: {}", cookie.split(';').next().expect("a value"));
+    let seen = get_with(&address, "/live/moment", &cookie);
+    assert!(seen.starts_with("HTTP/1.1 200") && seen.contains("\"v\":1"), "{seen}");
+    let top = pipeline.start(&["top", "--once"]).wait();
+    assert_eq!(top.status, Some(0), "{}", top.log);
+    hotspur.stop();
 }
 
 /// The lag of its only partition, from the metrics.
@@ -144,8 +182,13 @@ fn marks_of_transactions_are_no_lag() {
     hotspur.await_assigned();
     let all = "hotspur_polled_records_total 30";
     await_true("all records", || get(&address, "/metrics").1.lines().any(|it| it == all));
+    assert_eq!(second.start(&["pause"]).wait().status, Some(0));
+    kafka.produce(&first.input, &names(10));
+    kafka.await_committed_to_end(&first.group, &first.input);
     ahead.stop();
-    assert!(kafka.end_offsets(&first.output)[0] > 30, "there are marks");
+    assert!(kafka.end_offsets(&first.output)[0] > 40, "there are marks");
+    await_true("a lag", || lag(&address).is_some_and(|(records, _)| records >= 10.0));
+    assert_eq!(second.start(&["resume"]).wait().status, Some(0));
     await_true("no lag", || lag(&address) == Some((0.0, 0.0)));
     hotspur.stop();
 }

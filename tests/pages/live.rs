@@ -5,6 +5,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use hotspur::transport::kafka::EmbeddedKafka;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -15,7 +16,7 @@ const CHARTS: [&str; 3] = ["curves", "heat", "rates"];
 const DESKTOP: (u32, u32) = (1280, 800);
 const PHONE: (u32, u32) = (390, 844);
 
-/// A demo under way.
+/// A process under way.
 struct Demo {
     child: Child,
     address: String,
@@ -24,9 +25,32 @@ struct Demo {
 
 impl Demo {
     fn start() -> Demo {
+        Demo::of(&["demo", "--for", "5m", "--rate", "500", "-s", "latency.slow=1us"])
+    }
+
+    /// A run on the names pipeline, to which nobody sends anything.
+    fn without_records(kafka: &EmbeddedKafka) -> Demo {
+        for topic in ["names", "names.hashed", "names.dead"] {
+            kafka.create_topic(topic, 1).expect("a topic");
+        }
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tuning/pipelines/names.toml");
+        let brokers = format!("kafka.brokers={}", kafka.bootstrap_servers());
+        let sets = [
+            &brokers,
+            "source.kafka.topics=names",
+            "sink.kafka.topic=names.hashed",
+            "dead_letters.topic=names.dead",
+            "observe.listen=127.0.0.1:0",
+            "observe.out=out",
+        ];
+        let sets = sets.iter().flat_map(|it| ["-s", it]);
+        Demo::of(&["run", "-c", file].into_iter().chain(sets).collect::<Vec<_>>())
+    }
+
+    fn of(arguments: &[&str]) -> Demo {
         let folder = tempfile::tempdir().expect("a folder");
         let mut child = Command::new(env!("CARGO_BIN_EXE_hotspur"))
-            .args(["demo", "--for", "5m", "--rate", "500", "-s", "latency.slow=1us"])
+            .args(arguments)
             .args(["-s", "log.format=json"])
             .current_dir(folder.path())
             .stdout(Stdio::null())
@@ -66,13 +90,17 @@ struct Page {
 }
 
 impl Page {
-    fn open(size: (u32, u32)) -> Page {
-        let demo = Demo::start();
+    fn of(demo: Demo, size: (u32, u32)) -> Page {
         let mut browser = Browser::start();
         browser.resize(size.0, size.1);
         browser.visit(&format!("http://{}/", demo.address));
         let mut page = Page { browser, demo };
         page.await_text("state", "Live");
+        page
+    }
+
+    fn open(size: (u32, u32)) -> Page {
+        let mut page = Page::of(Demo::start(), size);
         page.browser.await_true("hotspur.charts.heat.data[0].length > 2");
         page.browser.await_true("document.querySelectorAll('#slow-rows tr').length > 3");
         page.browser.settle();
@@ -160,10 +188,28 @@ fn the_view_is_held_switched_and_read_by_keyboard() {
     );
     let of_run = page.browser.value("hotspur.charts.curves.data[1].filter((it) => it).length");
     assert!(of_run.as_u64() > of_last.as_u64(), "a run has more records than a second");
+    let columns = page.browser.value("hotspur.charts.heat.data[0].length");
+    page.browser.value(
+        "(() => { const select = document.getElementById('span'); select.value = 'transit'; \
+         select.dispatchEvent(new Event('change')); })()",
+    );
+    assert_eq!(page.browser.value("hotspur.charts.heat.data[0].length"), columns, "held");
     page.browser.value("document.getElementById('hold').focus()");
     page.browser.press(" ", "Space", " ");
     let moves = format!("document.getElementById('speeds').innerText !== {speeds:?}");
     page.browser.await_true(&moves);
+    page.end();
+}
+
+#[test]
+fn a_run_without_records_has_a_page_as_well() {
+    let kafka = EmbeddedKafka::new(1).expect("a port");
+    let mut page = Page::of(Demo::without_records(&kafka), DESKTOP);
+    page.browser.await_true("hotspur.charts.rates.data[0].length > 2");
+    page.browser.picture("live-without-records", true);
+    assert!(page.browser.colours("rates") > 1);
+    assert_eq!(page.text("now-rate"), "0");
+    page.await_text("slow-count", "None in this run");
     page.end();
 }
 
@@ -190,7 +236,7 @@ fn a_run_that_ends_is_said_to_be_gone() {
     page.browser.picture("live-before-its-end", false);
     assert!(page.browser.errors.is_empty(), "{:?}", page.browser.errors);
     drop(page.demo);
-    let gone = "document.getElementById('state').innerText.startsWith('No word for ')";
+    let gone = "document.getElementById('state').innerText.startsWith('No word since ')";
     page.browser.await_true(gone);
     page.browser.picture("live-gone", false);
     let speeds = "document.getElementById('speeds').innerText.includes('transit')";

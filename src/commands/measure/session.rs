@@ -358,6 +358,14 @@ impl<'a> Session<'a> {
                  no longer waited for: what it had not done by then counts as lost"
             ));
         }
+        if level.length < 20 * level.apart {
+            self.note(format!(
+                "at {rate} a second results came together at commits, up to {} apart: of {} of \
+                 load that is much, so whether the rate was kept is judged leniently",
+                units::show_duration(level.apart),
+                units::show_duration(level.length)
+            ));
+        }
         let LoadReport { missed_slots, sent, .. } = level.hop.report;
         if missed_slots > sent / 100 {
             let (late, all) = (grouped(missed_slots), grouped(sent));

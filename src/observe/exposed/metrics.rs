@@ -57,6 +57,8 @@ impl Exposed {
         tables_text(&mut text, &tables, counters);
         peers(&mut text, &state, &tables);
         lag_text(&mut text, &state);
+        // Of the system; nobody waits for that.
+        drop(state);
         process::write(&mut text);
         text.finish()
     }

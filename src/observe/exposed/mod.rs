@@ -101,8 +101,8 @@ struct State {
     /// down to.
     slow: [u64; Stage::ALL.len()],
     stalls: [u64; Cause::COUNT],
-    /// The last slow records, as their lines.
-    slowest: VecDeque<Value>,
+    /// The last slow records as their lines, in the order in which they were acknowledged.
+    last_slow: VecDeque<Value>,
     heard: Instant,
     readiness: Readiness,
     /// Errors by peer and code.
@@ -123,7 +123,7 @@ impl Exposed {
             latencies: LatencyMetrics::default(),
             slow: [0; Stage::ALL.len()],
             stalls: [0; Cause::COUNT],
-            slowest: VecDeque::new(),
+            last_slow: VecDeque::new(),
             heard: Instant::now(),
             readiness: Readiness::default(),
             errors: BTreeMap::new(),
@@ -194,15 +194,18 @@ impl Exposed {
     /// Takes the slow records and stalls of an interval in. The slowest that were fast enough are
     /// no slow records; those that were left out waited in the queue, as victims of a stall do.
     pub(super) fn count_slow<C: Clock>(&self, teller: &Teller<'_, C>, book: &SlowBook) {
+        let mut past: Vec<_> = book.records().filter(|it| it.is_past).collect();
+        past.sort_by_key(|it| it.acknowledged);
+        let shown = past.len().saturating_sub(SLOW_SHOWN);
+        let lines: Vec<_> = past[shown..].iter().map(|it| teller.line(it)).collect();
         let mut state = self.state();
         state.slow[Stage::Queue as usize] += book.left_out;
-        for record in book.records().filter(|it| it.is_past) {
+        for record in &past {
             state.slow[slow::longest(teller.clock, record).0 as usize] += 1;
-            if state.slowest.len() == SLOW_SHOWN {
-                state.slowest.pop_front();
-            }
-            state.slowest.push_back(teller.line(record));
         }
+        state.last_slow.extend(lines);
+        let old = state.last_slow.len().saturating_sub(SLOW_SHOWN);
+        state.last_slow.drain(..old);
         for stall in book.stalls() {
             state.stalls[teller.cause_of(stall) as usize] += 1;
         }

@@ -47,7 +47,7 @@ impl Exposed {
             ("lag", lag(&state)),
             ("stalls", stalls(&state)),
             ("slow_records", json!(state.slow.iter().sum::<u64>())),
-            ("slow", state.slowest.iter().cloned().collect()),
+            ("slow", state.last_slow.iter().cloned().collect()),
         ];
         parts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }

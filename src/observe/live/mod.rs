@@ -51,7 +51,8 @@ pub(super) struct Live {
 #[derive(Debug, Default)]
 struct Past {
     pending: Pending,
-    columns: VecDeque<Column>,
+    /// Each as JSON.
+    columns: VecDeque<Arc<str>>,
 }
 
 impl Default for Live {
@@ -63,7 +64,12 @@ impl Default for Live {
 impl Live {
     /// True while somebody looks.
     pub(super) fn is_watched(&self) -> bool {
-        self.moments.receiver_count() > 0
+        self.watchers() > 0
+    }
+
+    /// How many look.
+    fn watchers(&self) -> usize {
+        self.moments.receiver_count()
     }
 
     /// Takes an interval in. Once it completes a column that somebody waits for, `standing` says
@@ -82,20 +88,22 @@ impl Live {
         }
         let last = std::mem::take(&mut past.pending);
         let column = last.column();
-        let moment = self.is_watched().then(|| moment(standing(), &last, &column, total));
         if past.columns.len() == COLUMNS_MAX {
             past.columns.pop_front();
         }
-        past.columns.push_back(column);
+        past.columns.push_back(Arc::from(json!(column).to_string()));
         drop(past);
-        if let Some(moment) = moment {
-            self.moments.send_replace(Arc::from(moment.to_string()));
+        if self.is_watched() {
+            let moment = moment(standing(), &last, &column, total).to_string();
+            self.moments.send_replace(Arc::from(moment));
         }
     }
 
-    /// The columns that are kept, the oldest first.
+    /// The columns that are kept, the oldest first, as a list in JSON.
     fn history(&self) -> String {
-        json!(self.past().columns).to_string()
+        // They are many; nobody waits while they become one text.
+        let columns: Vec<Arc<str>> = self.past().columns.iter().cloned().collect();
+        format!("[{}]", columns.join(","))
     }
 
     /// Begins to look: the next moment is the first that is seen.

@@ -102,6 +102,11 @@ const hotspur = (() => {
     chart.setCursor({ left: chart.valToPos(points[index], "x"), top: chart.over.clientHeight / 2 });
   }
 
+  /** Sets what an output says, once: each change may be read aloud. */
+  function say(output, text) {
+    if (output.value !== text) output.value = text;
+  }
+
   /**
    * A legend of check boxes, before the chart, which switch series on and off by mouse and keyboard.
    * Returns what shows the values at the cursor. An item has: name, colour, series (indexes), shown.
@@ -122,6 +127,8 @@ const hotspur = (() => {
       const mark = document.createElement("i");
       mark.style.borderTopColor = `var(${named(item.colour)}, var(--other))`;
       const output = document.createElement("output");
+      // Many change at once; what is read is said in one place.
+      output.setAttribute("aria-live", "off");
       label.append(box, mark, item.name, output);
       list.append(label);
       return output;
@@ -174,7 +181,7 @@ const hotspur = (() => {
       }, [nines, ...spans.flatMap((it) => [it.now, it.base].filter(Boolean))]);
       const show = legend(chart, items);
       read = (index) => {
-        reading.value = index == null ? "" : "at " + percentile(chart.data[0][index]);
+        say(reading, index == null ? "" : "at " + percentile(chart.data[0][index]));
         show(index);
       };
     }
@@ -184,7 +191,8 @@ const hotspur = (() => {
       most = nines[nines.length - 1];
       // The smallest values of all, often a few of zero, would push the rest together.
       range = decades(data.slice(1).map((it) => it.slice(1)));
-      if (series.map((it) => it.name).join() === items.map((it) => it.name).join()) {
+      const isSame = series.map((it) => it.name).join() === items.map((it) => it.name).join();
+      if (charts.curves && isSame) {
         charts.curves.setData(data);
       } else {
         drawn(nines, series);
@@ -241,11 +249,17 @@ const hotspur = (() => {
     const cursor = { drag: { x: false, y: false }, sync: { key: "time", scales: ["x", null] } };
     const below = () => axis({ values: (_, it) => it.map(seconds) });
 
+    /** The other chart's cursor moves along. */
+    function isRead(chart) {
+      const place = chart.root.parentElement;
+      return place === document.activeElement || place.matches(":hover");
+    }
+
     function readTime(chart) {
       const { idx, top } = chart.cursor;
       const column = idx == null || top < 0 ? undefined : shown[idx];
       if (!column) {
-        reading.value = "";
+        say(reading, "");
         return;
       }
       let text = `at ${seconds(column.from)}: ${grouped(column.count)} records`;
@@ -254,7 +268,7 @@ const hotspur = (() => {
         const cell = column.heat.find((it) => it[0] === row);
         text += `, ${grouped(cell ? cell[1] : 0)} of them ${time(edge(row))} to ${time(edge(row + 1))}`;
       }
-      reading.value = text;
+      say(reading, text);
     }
 
     let read = () => {};
@@ -278,6 +292,7 @@ const hotspur = (() => {
       scales: { x, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
       axes: [below(), axis({ size: 64, values: (_, it) => it.map((rate) => grouped(rate) + "/s") })],
       series: [{}, { ...line("records/s", "note"), paths: uPlot.paths.stepped({ align: 0 }) }],
+      hooks: { setCursor: [(chart) => { if (isRead(chart)) readTime(chart); }] },
     }, of("rate"));
 
     return (columns, range) => {

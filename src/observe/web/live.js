@@ -1,8 +1,9 @@
 // What the live page draws and tells: a moment a second from server-sent events, and the minutes
-// before, with which they begin. While the page is hidden it does not listen.
+// before, with which they begin. A page that is hidden stops listening until it is seen again.
 "use strict";
 (() => {
   const COLUMNS_MAX = 300;
+  const RANGE_SECONDS = 300;
   const QUIET_MS = 3500;
   const element = (id) => document.getElementById(id);
   const show = {
@@ -10,6 +11,8 @@
     times: hotspur.times(element("reading"), (value) => (value < 0 ? `−${Math.round(-value)} s` : "now")),
   };
   let [columns, moment, heard, isHeld] = [[], null, 0, false];
+  // What is drawn: all that came, or what there was when the view was held.
+  let [drawnColumns, drawn] = [[], null];
 
   const percent = (share) => (share * 100).toFixed(share < 0.0995 ? 1 : 0) + " %";
 
@@ -48,7 +51,7 @@
 
   function showSpeed() {
     const rows = [];
-    for (const span of moment.spans.filter((it) => it.is_total)) {
+    for (const span of drawn.spans.filter((it) => it.is_total)) {
       for (const [window, words] of [["last", "last second"], ["run", "whole run"]]) {
         const of = span[window];
         const values = ["p50", "p99", "p999", "max"].map((it) => (of.count ? hotspur.time(of[it]) : "–"));
@@ -60,11 +63,11 @@
   }
 
   function showRate() {
-    element("now-rate").textContent = hotspur.grouped(moment.column.rate);
-    const { polled, emitted, skipped, rejected } = moment.records;
+    element("now-rate").textContent = hotspur.grouped(drawn.column.rate);
+    const { polled, emitted, skipped, rejected } = drawn.records;
     const counts = [
       ["polled", polled], ["emitted", emitted], ["skipped", skipped], ["dead-lettered", rejected],
-      ["in flight", moment.in_flight.records],
+      ["in flight", drawn.in_flight.records],
     ];
     element("counts").replaceChildren(...counts.flatMap(([name, count]) => [
       made("dt", "", name), made("dd", "", hotspur.grouped(count)),
@@ -72,7 +75,7 @@
   }
 
   function showDuty() {
-    const shares = Object.entries(moment.regimes).filter(([, share]) => share > 0);
+    const shares = Object.entries(drawn.regimes).filter(([, share]) => share > 0);
     element("regimes").replaceChildren(...shares.map(([name, share]) => {
       const part = made("i", "of-" + name);
       part.style.width = `${share * 100}%`;
@@ -80,18 +83,18 @@
     }));
     element("regime-names").replaceChildren(...shares.map(([name, share]) =>
       made("li", "", made("i", "of-" + name), `${name} ${percent(share)}`)));
-    const { saturation } = moment.column;
+    const { saturation } = drawn.column;
     element("saturation").textContent = `Saturation ${percent(saturation)}` +
       (saturation > 0.8 ? ": near 100 % records begin to wait" : "");
   }
 
   function showAges() {
-    const lines = moment.tables.map((it) => [
+    const lines = drawn.tables.map((it) => [
       it.is_fresh,
       `Table ${it.name}: ${hotspur.grouped(it.entries)} entries, age ${age(it.age_seconds)}` +
         (it.trouble ? `; ${it.trouble}` : ""),
     ]);
-    const lag = moment.lag ?? [];
+    const lag = drawn.lag ?? [];
     const sum = lag.reduce((all, it) => all + it.records, 0);
     if (lag.length) {
       const oldest = Math.max(...lag.map((it) => it.seconds));
@@ -99,7 +102,7 @@
       lines.push([oldest < 10, `Lag: ${hotspur.grouped(sum)} records of ${of}` +
         (sum ? `, for ${age(oldest)}` : "")]);
     }
-    const stalls = Object.entries(moment.stalls);
+    const stalls = Object.entries(drawn.stalls);
     lines.push([!stalls.length, stalls.length
       ? "Stalls: " + stalls.map(([cause, count]) => `${hotspur.grouped(count)} ${cause}`).join(", ")
       : "No stall of the hot thread so far"]);
@@ -108,11 +111,11 @@
   }
 
   function showSlow() {
-    const count = moment.slow_records;
+    const count = drawn.slow_records;
     element("slow-count").textContent = count
-      ? `${hotspur.grouped(count)} of this run, ${percent(count / Math.max(moment.records.polled, 1))} of its records.`
+      ? `${hotspur.grouped(count)} of this run, ${percent(count / Math.max(drawn.records.polled, 1))} of its records.`
       : "None in this run.";
-    element("slow-rows").replaceChildren(...moment.slow.toReversed().map((it) => row(
+    element("slow-rows").replaceChildren(...drawn.slow.toReversed().map((it) => row(
       it.ts.slice(11, 23),
       made("td", "", hotspur.time(it.transit_ns)),
       made("td", "", `${it.slowest_stage} ${hotspur.time(it.stages[it.slowest_stage])}`),
@@ -121,14 +124,14 @@
     )));
   }
 
-  /** Totals, and the stages that take most of the mean, are shown at first. */
+  /** Totals, and the stages with the greatest medians, are shown at first. */
   function showCurves() {
     const window = element("window").value;
-    const stages = moment.spans.filter((it) => !it.is_total && !it.name.startsWith("backlog."));
+    const stages = drawn.spans.filter((it) => !it.is_total && !it.name.startsWith("backlog."));
     const most = stages.toSorted((a, b) => b.run.p50 - a.run.p50).slice(0, 3).map((it) => it.name);
     show.curves({
-      nines: moment.nines,
-      series: moment.spans.map((it) => ({
+      nines: drawn.nines,
+      series: drawn.spans.map((it) => ({
         name: it.name, total: it.is_total, shown: it.is_total || most.includes(it.name), now: it[window].curve,
       })),
     });
@@ -136,32 +139,34 @@
 
   function showTimes() {
     const select = element("span");
-    for (const { name } of moment?.spans ?? []) {
+    for (const { name } of drawn?.spans ?? []) {
       if (![...select.options].some((it) => it.value === name)) select.add(new Option(name));
     }
-    const now = columns.length ? columns[columns.length - 1].at_ms : 0;
-    const drawn = columns.map((it) => {
+    const now = drawnColumns.length ? drawnColumns[drawnColumns.length - 1].at_ms : 0;
+    const ago = (it) => (now - it.at_ms) / 1000;
+    const recent = drawnColumns.filter((it) => ago(it) < RANGE_SECONDS);
+    const oldest = recent.length ? ago(recent[0]) + recent[0].seconds : 0;
+    const least = (nanos) => (nanos == null ? null : Math.max(nanos, 1));
+    show.times(recent.map((it) => {
       const span = it.spans[select.value];
-      const to = (it.at_ms - now) / 1000;
       return {
-        to,
-        from: to - it.seconds,
+        from: -ago(it) - it.seconds,
+        to: -ago(it),
         rate: it.rate,
         count: span?.count ?? 0,
-        p50: span && Math.max(span.p50, 1),
-        p99: span && Math.max(span.p99, 1),
-        max: span && Math.max(span.max, 1),
+        p50: least(span?.p50),
+        p99: least(span?.p99),
+        max: least(span?.max),
         heat: span?.heat ?? [],
       };
-    });
-    const oldest = drawn.length ? -drawn[0].from : 0;
-    show.times(drawn, [-60 * Math.min(Math.max(Math.ceil(oldest / 60), 1), 5), 0]);
+    }), [-60 * Math.min(Math.max(Math.ceil(oldest / 60), 1), RANGE_SECONDS / 60), 0]);
   }
 
   function showAll() {
     if (!moment) return;
     showState();
     if (isHeld) return;
+    [drawnColumns, drawn] = [columns, moment];
     for (const part of [showSpeed, showRate, showDuty, showAges, showSlow, showCurves, showTimes]) part();
   }
 
@@ -182,18 +187,30 @@
     });
   }
 
-  function watchOver() {
-    if (document.hidden || Date.now() - heard < QUIET_MS) return;
-    const quiet = age(Math.round((Date.now() - heard) / 1000));
-    if (source.readyState === EventSource.OPEN) {
-      state("doubt", `The run answers, but its hot thread has handed nothing over for ${quiet}`);
-      return;
+  /** Where nothing comes, the reason is asked for: the hot thread may not have begun. */
+  async function watchOver() {
+    const isQuiet = () => !document.hidden && Date.now() - heard >= QUIET_MS;
+    if (!isQuiet()) return;
+    let answer = null;
+    try {
+      const response = await fetch("/readyz", { signal: AbortSignal.timeout(2000) });
+      answer = { isReady: response.ok, text: (await response.text()).trim() };
+    } catch {
+      // Nobody answers, which is what is said below.
     }
-    state("doubt", `No word for ${quiet}: the run has ended, or cannot be reached; trying again`);
+    if (!isQuiet()) return;
+    const since = new Date(heard).toLocaleTimeString();
+    if (!answer) {
+      state("doubt", `No word since ${since}: the run has ended, or cannot be reached; trying again`);
+    } else if (answer.isReady) {
+      state("doubt", `The run answers, but its hot thread has handed nothing over since ${since}`);
+    } else {
+      state("note", answer.text.replaceAll("\n", " · "));
+    }
     if (source.readyState === EventSource.CLOSED) {
-      const since = heard;
+      const before = heard;
       listen();
-      heard = since;
+      heard = before;
     }
   }
 
@@ -203,12 +220,12 @@
     event.currentTarget.textContent = isHeld ? "Go on" : "Hold the view";
     showAll();
   });
-  element("window").addEventListener("change", () => moment && showCurves());
+  element("window").addEventListener("change", () => drawn && showCurves());
   element("span").addEventListener("change", showTimes);
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) source.close();
+    if (document.hidden) source?.close();
     else listen();
   });
   setInterval(watchOver, 1000);
-  listen();
+  if (!document.hidden) listen();
 })();

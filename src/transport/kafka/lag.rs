@@ -1,12 +1,13 @@
 //! How far behind each partition is, from librdkafka's own statistics.
 //!
 //! Its main thread writes them every few seconds; the hot thread hands them on unread, and the side
-//! thread takes from them what is wanted. They know what positions do not: that behind the last
-//! record stand only marks of transactions, which are no lag.
+//! thread that fetches takes from them what is wanted: where the run has got to, past the marks of
+//! transactions, and where what may be read ends. They know the end of the last fetch only; where
+//! nothing is fetched, because the queue is full, the brokers are asked.
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,9 +15,6 @@ use serde::Deserialize;
 
 /// Ends that are remembered of a partition; past that, every other one is forgotten.
 const ENDS_MAX: usize = 512;
-
-/// What is not fetched, because it is not ours.
-const NOT_OURS: &str = "none";
 
 /// A partition of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,93 +38,113 @@ pub struct LagBoard {
 
 #[derive(Debug, Default)]
 struct Known {
-    records: u64,
-    oldest: Duration,
+    position: i64,
     /// When the end was first seen to be there, oldest first; the first is the first behind us.
     ends: VecDeque<(Instant, i64)>,
+    oldest: Duration,
 }
 
 #[derive(Deserialize)]
 struct Statistics<'a> {
     #[serde(borrow)]
-    topics: BTreeMap<&'a str, Topic<'a>>,
+    topics: BTreeMap<&'a str, Topic>,
 }
 
 #[derive(Deserialize)]
-struct Topic<'a> {
-    #[serde(borrow)]
-    partitions: BTreeMap<&'a str, Partition<'a>>,
+struct Topic {
+    partitions: BTreeMap<i32, Partition>,
 }
 
 /// Offsets below zero are unknown.
 #[derive(Clone, Copy, Deserialize)]
-struct Partition<'a> {
-    partition: i32,
-    fetch_state: &'a str,
-    /// Messages that were fetched and not taken.
+struct Partition {
+    /// Messages that were fetched and not taken, of all partitions: they share a queue.
     fetchq_cnt: u64,
-    /// The next one to fetch.
-    next_offset: i64,
     /// The next one to take.
     app_offset: i64,
-    /// The end of what may be read.
+    /// The end of what may be read, as of the last fetch.
     ls_offset: i64,
 }
 
 impl LagBoard {
     /// All partitions that are ours, by topic and number.
     pub fn read(&self) -> Vec<Behind> {
-        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         let behind = |((topic, partition), known): (&(String, i32), &Known)| Behind {
             topic: topic.clone(),
             partition: *partition,
-            records: known.records,
+            records: known.records(),
             oldest: known.oldest,
         };
-        partitions.iter().map(behind).collect()
+        self.partitions().iter().map(behind).collect()
     }
 
-    /// Takes statistics in; what they do not name is no longer ours. What cannot be read is of
+    /// Takes statistics in. Ours are the partitions that have a `start`, the offset that they are
+    /// fetched from. Returns those whose end may be another by now. What cannot be read is of
     /// another librdkafka than this one, and leaves all as it was.
-    pub(super) fn take(&self, statistics: &str, now: Instant) {
-        let Ok(read) = serde_json::from_str::<Statistics<'_>>(statistics) else { return };
-        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn take(
+        &self,
+        statistics: &str,
+        start: impl Fn(&str, i32) -> Option<i64>,
+        now: Instant,
+    ) -> Vec<(String, i32)> {
+        let mut unknown = Vec::new();
+        let Ok(read) = serde_json::from_str::<Statistics<'_>>(statistics) else { return unknown };
+        let mut partitions = self.partitions();
         let mut before = std::mem::take(&mut *partitions);
         for (topic, it) in &read.topics {
-            for partition in it.partitions.values() {
-                let place = ((*topic).to_owned(), partition.partition);
+            for (&number, partition) in &it.partitions {
+                let Some(start) = start(topic, number) else { continue };
+                let place = ((*topic).to_owned(), number);
                 let mut known = before.remove(&place).unwrap_or_default();
-                if known.hear(partition, now) {
-                    partitions.insert(place, known);
+                // What is read again may lie before what was taken last.
+                let position = partition.app_offset.max(start);
+                let end = partition.ls_offset.max(start);
+                if position < known.position && known.end().is_some_and(|it| end < it) {
+                    // The topic was made again, or its log was cut.
+                    known.ends.clear();
                 }
+                known.position = position;
+                let is_new = known.end().is_none_or(|it| it < end);
+                known.hear(end, now);
+                if !is_new && known.records() > 0 && partition.fetchq_cnt > 0 {
+                    unknown.push(place.clone());
+                }
+                partitions.insert(place, known);
             }
         }
+        unknown
+    }
+
+    /// A broker was asked for the end of one of ours.
+    pub(super) fn hear_end(&self, (topic, partition): (&str, i32), end: i64, now: Instant) {
+        if let Some(known) = self.partitions().get_mut(&(topic.to_owned(), partition)) {
+            known.hear(end, now);
+        }
+    }
+
+    fn partitions(&self) -> MutexGuard<'_, BTreeMap<(String, i32), Known>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Known {
-    /// False if there is nothing to be known.
-    fn hear(&mut self, it: &Partition<'_>, now: Instant) -> bool {
-        let is_ours = it.partition >= 0 && it.fetch_state != NOT_OURS;
-        if !is_ours || it.ls_offset < 0 || it.next_offset < 0 {
-            return false;
+    fn end(&self) -> Option<i64> {
+        self.ends.back().map(|(_, end)| *end)
+    }
+
+    fn records(&self) -> u64 {
+        (self.end().unwrap_or(0) - self.position).max(0).cast_unsigned()
+    }
+
+    fn hear(&mut self, end: i64, now: Instant) {
+        if self.end().is_none_or(|it| it < end) {
+            self.ends.push_back((now, end));
         }
-        let position = match it.app_offset {
-            // Nothing was taken yet.
-            ..0 => it.next_offset - it.fetchq_cnt.cast_signed(),
-            position => position,
-        };
-        let has_all = it.next_offset >= it.ls_offset && it.fetchq_cnt == 0;
-        self.records = if has_all { 0 } else { (it.ls_offset - position).max(0).cast_unsigned() };
-        if self.ends.back().is_none_or(|(_, end)| *end < it.ls_offset) {
-            self.ends.push_back((now, it.ls_offset));
-        }
-        let position = if has_all { it.ls_offset } else { position };
-        while self.ends.len() > 1 && self.ends[0].1 <= position {
+        while self.ends.len() > 1 && self.ends[0].1 <= self.position {
             self.ends.pop_front();
         }
         self.oldest = match self.ends.front() {
-            Some((since, _)) if self.records > 0 => now.duration_since(*since),
+            Some((since, _)) if self.records() > 0 => now.duration_since(*since),
             _ => Duration::ZERO,
         };
         if self.ends.len() > ENDS_MAX {
@@ -136,7 +154,6 @@ impl Known {
                 !is_dropped
             });
         }
-        true
     }
 }
 
@@ -144,82 +161,62 @@ impl Known {
 mod tests {
     use super::*;
 
-    const EMPTY: Partition<'_> = Partition {
-        partition: 0,
-        fetch_state: "active",
-        fetchq_cnt: 0,
-        next_offset: 0,
-        app_offset: 0,
-        ls_offset: 0,
-    };
+    const NONE: i64 = -1001;
 
-    fn statistics(of: &[Partition<'_>]) -> String {
-        let partition = |it: &Partition<'_>| {
-            let Partition {
-                partition,
-                fetch_state,
-                fetchq_cnt,
-                next_offset,
-                app_offset,
-                ls_offset,
-            } = it;
+    /// Partitions by number: queue, position, end.
+    fn statistics(of: &[(u64, i64, i64)]) -> String {
+        let partition = |(number, (queued, position, end)): (usize, &(u64, i64, i64))| {
             format!(
-                r#""{partition}":{{"partition":{partition},"fetch_state":"{fetch_state}",
-                "fetchq_cnt":{fetchq_cnt},"next_offset":{next_offset},"app_offset":{app_offset},
-                "ls_offset":{ls_offset},"msgs":7}}"#
+                r#""{number}":{{"partition":{number},"fetchq_cnt":{queued},"msgs":7,
+                "app_offset":{position},"ls_offset":{end}}}"#
             )
         };
-        let partitions: Vec<_> = of.iter().map(partition).collect();
-        format!(
-            r#"{{"name":"x","topics":{{"in":{{"age":1,"partitions":{{{}}}}}}}}}"#,
-            partitions.join(",")
-        )
+        let mut partitions: Vec<_> = of.iter().enumerate().map(partition).collect();
+        partitions.push(r#""-1":{"fetchq_cnt":0,"app_offset":-1001,"ls_offset":-1001}"#.to_owned());
+        let partitions = partitions.join(",");
+        format!(r#"{{"name":"x","topics":{{"in":{{"age":1,"partitions":{{{partitions}}}}}}}}}"#)
+    }
+
+    fn ours(starts: &[i64]) -> impl Fn(&str, i32) -> Option<i64> + '_ {
+        |topic, number| starts.get(usize::try_from(number).ok()?).copied().filter(|_| topic == "in")
     }
 
     #[test]
-    fn lag_is_what_is_there_and_not_taken_and_marks_behind_it_are_none() {
+    fn lag_is_what_may_be_read_and_was_not_taken_of_our_partitions() {
         let (board, now) = (LagBoard::default(), Instant::now());
-        for (it, records) in [
-            (
-                Partition {
-                    app_offset: 40,
-                    next_offset: 60,
-                    fetchq_cnt: 20,
-                    ls_offset: 90,
-                    ..EMPTY
-                },
-                50,
-            ),
-            (Partition { app_offset: 90, next_offset: 91, ls_offset: 91, ..EMPTY }, 0),
-            (
-                Partition {
-                    app_offset: -1001,
-                    next_offset: 70,
-                    fetchq_cnt: 10,
-                    ls_offset: 90,
-                    ..EMPTY
-                },
-                30,
-            ),
-        ] {
-            board.take(&statistics(&[it]), now);
-            assert_eq!(board.read()[0].records, records);
-        }
-        let away = Partition { fetch_state: "none", ..EMPTY };
-        let nobody = Partition { partition: -1, ..EMPTY };
-        let unknown = Partition { partition: 2, ls_offset: -1001, ..EMPTY };
-        board.take(&statistics(&[away, nobody, unknown]), now);
-        assert!(board.read().is_empty());
-        board.take("no statistics", now);
+        let records = || board.read().iter().map(|it| it.records).collect::<Vec<_>>();
+        // The second had nothing new; that the first one's wait in the queue is not its affair.
+        board.take(&statistics(&[(20, 40, 90), (20, NONE, 100)]), ours(&[40, 100]), now);
+        assert_eq!(records(), [50, 0]);
+        board.take(&statistics(&[(0, 91, 91), (0, 130, 130)]), ours(&[40]), now);
+        assert_eq!(records(), [0], "the second was given back");
+        board.take(&statistics(&[(0, NONE, NONE)]), ours(&[7]), now);
+        assert_eq!(records(), [0], "nothing is known yet");
+        board.take("no statistics", ours(&[]), now);
+        assert_eq!(records(), [0]);
+    }
+
+    #[test]
+    fn where_nothing_is_fetched_the_end_is_asked_for() {
+        let (board, now) = (LagBoard::default(), Instant::now());
+        let take = |it| board.take(&statistics(&[it]), ours(&[0]), now);
+        assert!(take((30, 10, 40)).is_empty(), "a new end");
+        assert_eq!(take((30, 10, 40)), [("in".to_owned(), 0)]);
+        board.hear_end(("in", 0), 5_000, now);
+        assert_eq!(board.read()[0].records, 4_990);
+        assert_eq!(take((30, 10, 40)).len(), 1);
+        assert_eq!(board.read()[0].records, 4_990, "the last fetch knows less");
+        assert!(take((0, 5_000, 5_000)).is_empty());
+        board.hear_end(("other", 0), 9, now);
+        assert_eq!((board.read().len(), board.read()[0].records), (1, 0));
     }
 
     #[test]
     fn the_age_of_lag_is_that_of_the_first_record_that_waits() {
         let (board, start) = (LagBoard::default(), Instant::now());
         let oldest = |seconds, position, end| {
-            let it =
-                Partition { app_offset: position, next_offset: position, ls_offset: end, ..EMPTY };
-            board.take(&statistics(&[it]), start + Duration::from_secs(seconds));
+            let now = start + Duration::from_secs(seconds);
+            board.take(&statistics(&[(0, position, end)]), ours(&[0]), now);
             board.read()[0].oldest.as_secs()
         };
         assert_eq!(oldest(0, 10, 10), 0);
@@ -229,6 +226,8 @@ mod tests {
         assert_eq!(oldest(20, 40, 40), 0);
         assert_eq!(oldest(65, 40, 41), 0);
         assert_eq!(oldest(66, 40, 41), 1);
+        assert_eq!(oldest(70, 3, 9), 0, "the topic was made again");
+        assert_eq!(oldest(72, 3, 9), 2);
     }
 
     #[test]
@@ -236,11 +235,9 @@ mod tests {
         let (board, start) = (LagBoard::default(), Instant::now());
         for end in 1..5_000 {
             let now = start + Duration::from_secs(end);
-            let it = Partition { ls_offset: end.cast_signed(), ..EMPTY };
-            board.take(&statistics(&[it]), now);
+            board.take(&statistics(&[(0, 0, end.cast_signed())]), ours(&[0]), now);
         }
         assert_eq!(board.read()[0].oldest, Duration::from_secs(4_998));
-        let partitions = board.partitions.lock().unwrap();
-        assert!(partitions.values().all(|it| it.ends.len() <= ENDS_MAX));
+        assert!(board.partitions().values().all(|it| it.ends.len() <= ENDS_MAX));
     }
 }

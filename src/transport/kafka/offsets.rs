@@ -38,6 +38,7 @@ use super::{
 };
 use crate::{config::settings::OnGap, limits::PARTITIONS_MAX, transport::Trouble};
 
+mod lagging;
 mod questions;
 mod resolving;
 mod stranded;
@@ -214,6 +215,8 @@ impl std::fmt::Debug for Shared {
 #[derive(Debug)]
 struct Fetched {
     place: Place,
+    /// From there on.
+    start: i64,
     identity: Rc<Inquiry>,
 }
 
@@ -257,9 +260,7 @@ impl Worker {
                 self.perform(job);
                 continue;
             }
-            while let Some(event) = self.shared.statistics.pop() {
-                self.ground.lag.take(event.statistics(), Instant::now());
-            }
+            self.tell_lag();
             self.hear_stranded();
             let is_idle = self.waiting.is_empty() && !self.may_set_right();
             let now = Instant::now();
@@ -386,7 +387,7 @@ impl Worker {
             };
             asked = Some((place.0, Rc::clone(&identity)));
             self.waiting.retain(|it| *it != place);
-            self.fetched.push(Fetched { place, identity });
+            self.fetched.push(Fetched { place, start: position, identity });
             let end = self.ground.bounds.end(place);
             self.answer(Answer::Started(Started { place, position, end, mark }));
         }

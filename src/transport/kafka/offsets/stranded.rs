@@ -116,7 +116,7 @@ impl Worker {
         self.change(&self.one(place, offset), Change::Assign)?;
         self.forward(place);
         self.settling.push((place, Instant::now() + FORWARD_FOR));
-        self.fetched.push(Fetched { place, identity: self.inquire(place.0) });
+        self.fetched.push(Fetched { place, start: offset, identity: self.inquire(place.0) });
         Ok(())
     }
 
