@@ -6,6 +6,11 @@
 //! end of the run takes its percentile files and its table. Nothing here is ever waited for by the
 //! hot thread: where the observer is late, an interval becomes longer and notices are counted
 //! instead of kept.
+//!
+//! Reading order: `hot_side`, `observer`; what it leaves behind, `files` with `log_file`,
+//! `distribution`, `part` and `slow`, then `summary`; what it shows meanwhile, `exposed` (metrics,
+//! readiness, JSON), `live` (the last minutes) and `endpoint` with `guard` and `requests`; what is
+//! read back, `log_reader` and `report`. `web` is what pages are made of.
 
 use thiserror::Error;
 

@@ -82,6 +82,6 @@ fn rights_that_a_replay_needs_are_named() {
     is_told("grant this user CREATE on the topic");
     kafka.plainly().create_topic(&recorded_in(&pipeline), 1);
     let id = format!("{}.replay", pipeline.dead);
-    is_told(&format!("grant this user WRITE on the transactional id \"{id}\""));
+    is_told(&format!("as \"{id}\": not allowed (grant this user WRITE on the transactional id)"));
     assert_eq!(kafka.plainly().end_offsets(&pipeline.input), [0]);
 }

@@ -153,6 +153,27 @@ fn each_way_to_log_in_lets_records_pass() {
 }
 
 #[test]
+fn transactions_pass_over_tls_and_behind_a_login() {
+    let kafka = Kafka::shared();
+    for pipeline in [kafka.names_by_tls(kafka.tls()), kafka.names_as(ALLOWED)] {
+        assert_records_pass(kafka, &pipeline.set("delivery.guarantee", "exactly-once"));
+    }
+}
+
+#[test]
+fn a_transactional_id_that_may_not_be_used_ends_the_start() {
+    let kafka = Kafka::shared();
+    let pipeline = kafka
+        .names_as(ALLOWED)
+        .set("source.kafka.group", "names-without")
+        .set("instance", "one")
+        .set("delivery.guarantee", "exactly-once");
+    pipeline.create_topics(kafka.plainly(), 1);
+    let words = ["sink: ", "\"names-without-one\"", "WRITE on the transactional id"];
+    assert_refused(&refused(pipeline), &words);
+}
+
+#[test]
 fn a_wrong_password_ends_every_command_and_is_shown_by_none() {
     let kafka = Kafka::shared();
     let in_a_file = kafka.names_as(ALLOWED).file("password", WRONG_PASSWORD);

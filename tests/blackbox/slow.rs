@@ -100,10 +100,9 @@ fn occupy(core: usize) {
     }
 }
 
-#[test]
-fn a_process_that_is_stopped_is_told_from_a_thread_that_is_held_off_its_core() {
+/// A run that spins on that core, and a load that it has begun to work off.
+fn loaded_on(core: usize) -> (Pipeline, Hotspur, Load) {
     let kafka = Kafka::shared();
-    let core = core_affinity::get_core_ids().expect("cores")[0].id;
     let pipeline = Pipeline::names(kafka)
         .set("engine.core", core as i64)
         .set("engine.idle", "spin")
@@ -113,6 +112,13 @@ fn a_process_that_is_stopped_is_told_from_a_thread_that_is_held_off_its_core() {
     hotspur.await_assigned();
     let load = Load::start(kafka, &pipeline.input, names(200_000));
     kafka.reader(&pipeline.output).await_count(500);
+    (pipeline, hotspur, load)
+}
+
+#[test]
+fn a_process_that_is_stopped_is_told_from_a_thread_that_is_held_off_its_core() {
+    let core = core_affinity::get_core_ids().expect("cores")[0].id;
+    let (pipeline, hotspur, load) = loaded_on(core);
     let stopped = await_cause(&pipeline, "stopped", || stop_for_a_while(&hotspur));
     assert!(stopped["verdict"].as_str().unwrap().contains("process stood still"), "{stopped}");
     let held_off = await_cause(&pipeline, "preempted", || occupy(core));
@@ -125,17 +131,8 @@ fn a_process_that_is_stopped_is_told_from_a_thread_that_is_held_off_its_core() {
 
 #[test]
 fn a_busy_neighbour_on_the_core_is_named() {
-    let kafka = Kafka::shared();
     let core = core_affinity::get_core_ids().expect("cores").last().expect("a core").id;
-    let pipeline = Pipeline::names(kafka)
-        .set("engine.core", core as i64)
-        .set("engine.idle", "spin")
-        .set("observe.interval", "200ms");
-    pipeline.create_topics(kafka, 1);
-    let hotspur = pipeline.run();
-    hotspur.await_assigned();
-    let load = Load::start(kafka, &pipeline.input, names(200_000));
-    kafka.reader(&pipeline.output).await_count(500);
+    let (pipeline, hotspur, load) = loaded_on(core);
     // Whoever shares the core keeps it for a slice of time, which is milliseconds.
     let waited = |line: &Value| {
         let waited = ["stall", "lately"].map(|it| line[it]["waited_ns"].as_u64().unwrap_or(0));

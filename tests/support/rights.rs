@@ -18,6 +18,8 @@ pub(crate) enum Resource {
     Topic = 2,
     /// Consumer groups.
     Group = 3,
+    /// Names of transactional producers.
+    TransactionalId = 5,
 }
 
 /// What may be done with it; either includes to describe it.
@@ -26,7 +28,7 @@ pub(crate) enum Resource {
 pub(crate) enum Operation {
     /// To read from a topic, to be a member of a group.
     Read = 3,
-    /// To write to a topic.
+    /// To write to a topic, to use a transactional id.
     Write = 4,
 }
 

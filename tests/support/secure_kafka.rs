@@ -34,6 +34,9 @@ pub(crate) const PASSWORD: &str = "open-sesame-4711";
 /// What the names of topics and groups begin with for which there are rights.
 const PREFIX: &str = "names-";
 
+/// What the transactional ids begin with for which there are.
+const TRANSACTIONAL: &str = "names-group";
+
 /// It serves a few records.
 const HEAP: &str = "256m";
 
@@ -139,5 +142,9 @@ fn rights_of_all() -> Vec<Right<'static>> {
         let (effect, names) = (Effect::Allow, Names::From(PREFIX));
         users.map(|user| Right { effect, user, operation, resource, names })
     });
-    rights.collect()
+    let transactions = [ALLOWED, certificate].map(|user| {
+        let (effect, names) = (Effect::Allow, Names::From(TRANSACTIONAL));
+        Right { effect, user, operation: Write, resource: TransactionalId, names }
+    });
+    rights.chain(transactions).collect()
 }

@@ -326,10 +326,7 @@ impl AtomicWriter {
     fn trouble(&self, what: &str, code: Code, text: &str) -> Trouble {
         let text = match code {
             Code::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED => {
-                Sentence::format(format_args!(
-                    "{what}: not allowed (grant this user WRITE on the transactional id {:?})",
-                    self.id
-                ))
+                Sentence::format(format_args!("{what} as {:?}: not allowed", self.id))
             }
             _ => Sentence::format(format_args!("{what}: {text}")),
         };

@@ -108,6 +108,9 @@ fn way_out(right: Right, code: Code, text: &str) -> Sentence {
             return Sentence::format(format_args!(" (grant this user {name} on the topic)"));
         }
         RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED => " (grant this user READ on the group)",
+        RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED => {
+            " (grant this user WRITE on the transactional id)"
+        }
         // What a producer with sequence numbers needs: before Kafka 2.8 a right of its own.
         RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED => {
             " (grant this user WRITE on the topics, or IDEMPOTENT_WRITE on the cluster)"
