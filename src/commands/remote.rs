@@ -35,7 +35,7 @@ pub struct Arguments {
 /// A sentence about why there is no answer.
 pub(super) fn get(observe: &Observe, path: &str) -> Result<String, String> {
     let address = listening(Some(observe)).map_err(|failure| failure.message)?;
-    match ask(&[address], "GET", path, observe.token.as_deref()) {
+    match ask((&[address], ANSWERED_WITHIN), "GET", path, observe.token.as_deref()) {
         Ok((200, text)) => Ok(text),
         Ok((status, _)) => Err(format!("{address} answers {status} to {path}")),
         Err(error) => Err(format!("nobody answers at {address} ({error})")),
@@ -52,6 +52,7 @@ pub fn post(line: &CommandLine, arguments: &Arguments, path: &str) -> Outcome {
 pub(super) struct Target {
     addresses: Vec<SocketAddr>,
     token: Option<String>,
+    answered_within: Duration,
 }
 
 impl Target {
@@ -66,7 +67,8 @@ impl Target {
             Some(address) => look_up(address)?,
             None => vec![listening(observe.as_ref())?],
         };
-        Ok(Target { addresses, token: observe.and_then(|it| it.token) })
+        let token = observe.and_then(|it| it.token);
+        Ok(Target { addresses, token, answered_within: ANSWERED_WITHIN })
     }
 
     /// What it answers to that path.
@@ -75,10 +77,19 @@ impl Target {
     }
 
     fn answer(&self, method: &str, path: &str) -> Result<String, Failure> {
-        let answer = ask(&self.addresses, method, path, self.token.as_deref());
+        let answer =
+            ask((&self.addresses, self.answered_within), method, path, self.token.as_deref());
         let (status, text) = answer.map_err(|error| {
             let places: Vec<_> = self.addresses.iter().map(SocketAddr::to_string).collect();
             let places = places.join(", ");
+            // What a read says whose time is over; a connection says another word.
+            if error.kind() == io::ErrorKind::WouldBlock {
+                return Failure::unavailable(format!(
+                    "{places} took the question and did not answer it within {} s: /healthz says \
+                     whether its hot thread turns",
+                    self.answered_within.as_secs_f32()
+                ));
+            }
             Failure::unavailable(format!(
                 "nobody answers at {places} ({error}): is the process running there? \
                  --address names another place"
@@ -126,7 +137,7 @@ fn listening(observe: Option<&Observe>) -> Result<SocketAddr, Failure> {
 
 /// The status and the text of the first of these places that can be reached.
 fn ask(
-    addresses: &[SocketAddr],
+    (addresses, answered_within): (&[SocketAddr], Duration),
     method: &str,
     path: &str,
     token: Option<&str>,
@@ -139,7 +150,7 @@ fn ask(
         }
     }
     let mut stream = connected?;
-    stream.set_read_timeout(Some(ANSWERED_WITHIN))?;
+    stream.set_read_timeout(Some(answered_within))?;
     stream.set_write_timeout(Some(ANSWERED_WITHIN))?;
     let host = stream.peer_addr()?;
     let bearer = token.map_or(String::new(), |it| format!("Authorization: Bearer {it}\r\n"));
@@ -192,6 +203,18 @@ mod tests {
             let failure = listening(Some(&observe(listen))).unwrap_err();
             assert!(failure.message.contains(words), "{failure:?}");
         }
+    }
+
+    #[test]
+    fn who_takes_a_question_and_never_answers_is_told_from_nobody() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = vec![silent.local_addr().unwrap()];
+        let target = Target { addresses, token: None, answered_within: Duration::from_millis(30) };
+        let failure = target.get("/live/moment").unwrap_err();
+        assert!(failure.message.contains("/healthz"), "{failure:?}");
+        drop(silent);
+        let failure = target.get("/live/moment").unwrap_err();
+        assert!(failure.message.starts_with("nobody answers at 127.0.0.1:"), "{failure:?}");
     }
 
     #[test]
