@@ -23,7 +23,8 @@ pub(super) struct Level {
     /// Records per second that were asked for.
     pub(super) rate: u64,
     pub(super) length: Duration,
-    /// Results come together, so far apart at most: with transactions, at their commits.
+    /// Results come together, about so far apart: with transactions, at their commits. What a
+    /// commit takes by itself is not forgiven.
     pub(super) apart: Duration,
     pub(super) hop: Heard,
     pub(super) hop_length: Duration,

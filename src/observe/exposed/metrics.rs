@@ -86,9 +86,11 @@ impl Exposed {
             ("guarantee", guarantee),
         ];
         text.family(Kind::Gauge, "hotspur_info", "The run; always 1.").sample(&labels, 1);
-        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        let version = ("version", env!("CARGO_PKG_VERSION"));
+        // What scripts/revision.rs has found out.
+        let revision = ("revision", env!("HOTSPUR_REVISION"));
         text.family(Kind::Gauge, "hotspur_build_info", "The program; always 1.")
-            .sample(&version, 1);
+            .sample(&[version, revision], 1);
     }
 
     fn records(&self, text: &mut Exposition, state: &State) {
@@ -234,6 +236,13 @@ mod tests {
             "hotspur_table_lookups_total{table=\"users\",result=\"stale\"} 1",
             "hotspur_duty_seconds_total{regime=\"idle\"} 0.5",
             "hotspur_connected{peer=\"source\"} 1",
+            concat!(
+                "hotspur_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\",revision=\"",
+                env!("HOTSPUR_REVISION"),
+                "\"} 1"
+            ),
         ] {
             assert!(text.lines().any(|it| it == line), "no {line} in\n{text}");
         }
