@@ -182,7 +182,9 @@
     source.addEventListener("moment", (event) => {
       moment = JSON.parse(event.data);
       heard = Date.now();
-      columns = [...columns, moment.column].slice(-COLUMNS_MAX);
+      // One that was just completed may be the last of the history, too.
+      const others = columns.filter((it) => it.at_ms !== moment.column.at_ms);
+      columns = [...others, moment.column].slice(-COLUMNS_MAX);
       showAll();
     });
   }
