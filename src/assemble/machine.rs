@@ -1,8 +1,8 @@
 //! The machine's part of a run: cores, scheduling and memory, taken before anything else is made.
 //!
 //! What is made afterwards inherits the housekeeping cores and the timers' slack. What was asked
-//! for and cannot be had is said in a sentence, and the run does without; except for a core that was
-//! named, and for what would bring the machine to a stand.
+//! for and cannot be had is said in a sentence, and the run does without; but not without a core
+//! that was named, and not where that would bring the machine to a stand.
 
 use std::{path::Path, sync::Arc};
 

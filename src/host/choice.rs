@@ -98,15 +98,16 @@ pub fn choose_client_cores(
         chosen.cores.push(core);
     }
     if chosen.cores.is_empty() {
-        let told = "no client thread spins: there is no core for one; engine.client_cores = \"2,3\" \
-                    names some, engine.spin_clients = false asks for none";
+        let told = "no client thread spins: there is no core for one; \
+                    engine.client_cores = \"2,3\" names some, engine.spin_clients = false none";
         chosen.caveats.push(told.to_owned());
     }
     chosen
 }
 
 /// Cores for everything but the threads that have cores of their own: as configured, else those of
-/// the mask that are neither taken nor isolated, else whatever there is. Empty only where the mask is: there is none.
+/// the mask that are neither taken nor isolated, else whatever there is. Empty only where the mask
+/// is: there is none.
 pub fn housekeeping_cores(
     wanted: Option<&[usize]>,
     cores: &Cores,
