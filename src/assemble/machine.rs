@@ -77,7 +77,6 @@ impl Machine {
             Some(Housekeeping::enter(&housekeeping)?)
         };
         scheduling::set_timer_slack(engine.timer_slack);
-        let is_first = is_first(engine, &mut choice);
         let is_locked = is_locked(engine, &mut choice);
         memory::prefault_heap(engine.prefault);
         let idle = match engine.idle {
@@ -87,6 +86,7 @@ impl Machine {
             Idle::Pause => IdleStrategy::Pause,
             Idle::Yield => IdleStrategy::Yield,
         };
+        let is_first = is_first(engine, idle, &mut choice);
         Ok(Machine { choice, housekeeping, idle, is_first, is_locked, clients, _guard: guard })
     }
 
@@ -113,16 +113,21 @@ impl Machine {
     }
 }
 
-fn is_first(engine: &settings::Engine, choice: &mut CoreChoice) -> bool {
+fn is_first(engine: &settings::Engine, idle: IdleStrategy, choice: &mut CoreChoice) -> bool {
     if engine.scheduling == Scheduling::Normal {
         return false;
     }
-    let possible = match choice.core {
-        Some(_) => scheduling::may_run_first(),
+    let never_sleeps = idle != IdleStrategy::Park;
+    let stopped = scheduling::stops_spinners(Path::new("/"), choice.isolated);
+    let possible = match (choice.core, stopped.filter(|_| never_sleeps)) {
         // It would go wherever it likes and stop whoever it meets there.
-        None => Err("the hot thread is not SCHED_FIFO: it is not pinned to a core".to_owned()),
+        (None, _) => Err("it is not pinned to a core".to_owned()),
+        (_, Some(why)) => Err(why),
+        (Some(_), None) => scheduling::may_run_first(),
     };
-    choice.caveats.extend(possible.as_ref().err().cloned());
+    let unmet =
+        possible.as_ref().err().map(|why| format!("the hot thread is not SCHED_FIFO: {why}"));
+    choice.caveats.extend(unmet);
     possible.is_ok()
 }
 
