@@ -33,6 +33,8 @@ pub struct Machine {
     pub is_first: bool,
     /// Whether the process's memory is locked.
     pub is_locked: bool,
+    /// Bytes of heap that the hot thread brings in.
+    pub prefault: usize,
     /// Cores for client threads that spin.
     pub clients: ClientCores,
     /// While it lives, threads that are started run on the housekeeping cores. None where the
@@ -78,7 +80,6 @@ impl Machine {
         };
         scheduling::set_timer_slack(engine.timer_slack);
         let is_locked = is_locked(engine, &mut choice);
-        memory::prefault_heap(engine.prefault);
         let idle = match engine.idle {
             Idle::Auto if choice.isolated => IdleStrategy::Spin,
             Idle::Auto | Idle::Park => IdleStrategy::Park,
@@ -87,12 +88,26 @@ impl Machine {
             Idle::Yield => IdleStrategy::Yield,
         };
         let is_first = is_first(engine, idle, &mut choice);
-        Ok(Machine { choice, housekeeping, idle, is_first, is_locked, clients, _guard: guard })
+        Ok(Machine {
+            choice,
+            housekeeping,
+            idle,
+            is_first,
+            is_locked,
+            prefault: engine.prefault,
+            clients,
+            _guard: guard,
+        })
     }
 
     /// How the hot thread is to run.
     pub(super) fn manner(&self) -> Manner {
-        Manner { core: self.choice.core, is_first: self.is_first, idle: self.idle }
+        Manner {
+            core: self.choice.core,
+            is_first: self.is_first,
+            idle: self.idle,
+            prefault: self.prefault,
+        }
     }
 
     /// What gives clients threads that spin, if they are to.

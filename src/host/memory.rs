@@ -18,8 +18,9 @@ const PURGE_DELAY: c_int = 15;
 /// What the hot thread's stack is brought in by.
 const STACK_BYTES: usize = 256 << 10;
 
-/// Heap is brought in by blocks of this size, which the allocator takes from all threads' memory.
-const BLOCK_BYTES: usize = 1 << 20;
+/// Heap is brought in by blocks of this size: the allocator takes them from its smallest units, so
+/// that no gap between larger ones is left out.
+const BLOCK_BYTES: usize = 4 << 10;
 
 /// Locks all memory of the process from its first touch, that which comes later included, and keeps
 /// what is freed.
@@ -78,7 +79,7 @@ pub fn keep_freed() {
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
 }
 
-/// Brings in so much of the heap, to whole blocks of a MiB, for all threads.
+/// Brings in so much of the heap for the calling thread, beside what it has.
 pub fn prefault_heap(bytes: usize) {
     let blocks: Vec<Vec<u8>> = (0..bytes.div_ceil(BLOCK_BYTES)).map(|_| touched()).collect();
     hint::black_box(&blocks);
