@@ -57,7 +57,7 @@ fn main() {
     };
     println!("# Cache lines\n\n{}", circumstances::circumstances());
     println!(
-        "Hot side on core {hot}, side thread on core {side}; {rounds} rounds of {turns} turns each, \
+        "Hot side on core {hot}, side thread on core {side}; {rounds} rounds of {turns} turns, \
          in turn. Nanoseconds a turn, medians of the rounds.\n"
     );
     let (close, apart) = (Close::default(), Apart::default());
