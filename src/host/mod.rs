@@ -17,6 +17,7 @@ pub mod core_lock;
 pub mod cores;
 pub mod cpu_list;
 pub mod facts;
+pub mod jitter;
 pub mod threads;
 pub mod usage;
 
