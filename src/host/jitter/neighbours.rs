@@ -109,7 +109,11 @@ impl Neighbours {
     fn put_down(&mut self, pid: u32, folder: &Path, ran_ns: u64) {
         let stat = read(&folder.join("stat")).and_then(|text| TaskStat::parse(&text));
         if let Some(stat) = stat.filter(|it| it.core == self.core) {
-            let TaskStat { name, is_kernel, .. } = stat;
+            let TaskStat { mut name, is_kernel, .. } = stat;
+            if is_kernel && name.starts_with("kworker/") {
+                // What it works on changes, and stands after its own name.
+                name.truncate(name.find(['-', '+']).unwrap_or(name.len()));
+            }
             merge(&mut self.ran, &[Neighbour { pid, name, is_kernel, ran_ns }]);
         }
     }
@@ -215,6 +219,7 @@ mod tests {
             (40, 41, "pool", 0, 1, 4_000),
             (50, 50, "hotspur", 0, 1, 90_001_000),
             (70, 70, "ksoftirqd/1", KERNEL_THREAD, 1, 500),
+            (71, 71, "kworker/1:1H-kblockd", KERNEL_THREAD, 1, 300),
         ];
         write(root.path(), &after);
         neighbours.look();
@@ -222,6 +227,7 @@ mod tests {
             (20, "stress", false, 30_000_000),
             (40, "pool", false, 4_000),
             (70, "ksoftirqd/1", true, 500),
+            (71, "kworker/1:1H", true, 300),
         ];
         assert_eq!(shown(&neighbours.take()), expected);
         neighbours.look();
