@@ -146,7 +146,8 @@ fn the_parts_of_a_measurement_agree_with_each_other() {
     let lost_to = core["lost_to"].as_object().expect("an object");
     assert_eq!(lost_to.values().map(number).sum::<u64>(), number(&stalls["lost_ns"]));
     assert_eq!(sum(&core["seconds"], "length_ns"), number(&core["measured_ns"]));
-    assert!(number(&core["measured_ns"]) >= 1_100_000_000, "{core:#}");
+    // Ticks become nanoseconds with a rounding.
+    assert!(number(&core["measured_ns"]) >= 1_099_999_000, "{core:#}");
     assert!(number(&core["turns"]["p50_ns"]) > 0, "{core:#}");
 }
 
@@ -224,7 +225,7 @@ fn told_to_end_it_says_what_it_has_found_so_far() {
     let found = parse(&ended);
     assert_eq!((&found["cut"], &found["cores"][0]["core"]), (&true.into(), &core.into()));
     let measured = number(&found["cores"][0]["measured_ns"]);
-    assert!((1_000_000_000..3_600_000_000_000).contains(&measured), "{measured}");
+    assert!((999_999_000..3_600_000_000_000).contains(&measured), "{measured}");
     assert!(found["notes"].to_string().contains("told to end before the 1h were over"));
 }
 

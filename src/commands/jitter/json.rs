@@ -21,7 +21,7 @@ pub(super) fn of(result: &JitterResult) -> Value {
         "started_ns": result.started,
         "threshold_ns": result.threshold.as_nanos() as u64,
         "for_ns": result.duration.as_nanos() as u64,
-        "cut": result.is_cut(),
+        "cut": result.is_cut,
         "cores": result.cores.iter().map(core).collect::<Vec<_>>(),
         "best": result.best().map(|it| it.record.core),
         "notes": result.notes,

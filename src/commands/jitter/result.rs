@@ -22,6 +22,8 @@ pub(super) struct JitterResult {
     pub(super) threshold: Duration,
     /// How long each core was to be measured.
     pub(super) duration: Duration,
+    /// Whether it was ended before its time.
+    pub(super) is_cut: bool,
     pub(super) cores: Vec<CoreResult>,
     pub(super) notes: Vec<String>,
     pub(super) files: Vec<PathBuf>,
@@ -55,16 +57,10 @@ impl JitterResult {
                 ));
             }
         }
-        if self.is_cut() {
+        if self.is_cut {
             let asked = units::show_duration(self.duration);
             self.notes.push(format!("it was told to end before the {asked} were over"));
         }
-    }
-
-    /// Whether it was ended before its time.
-    pub(super) fn is_cut(&self) -> bool {
-        let nanos = self.duration.as_nanos();
-        self.cores.iter().any(|it| u128::from(it.record.measured_ns) < nanos)
     }
 
     /// What the machine is called.

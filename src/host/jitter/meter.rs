@@ -355,6 +355,7 @@ impl Drop for Watcher {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use crate::host::affinity::current;
 
     fn plan(cores: Vec<usize>, millis: u64, is_stopped: bool) -> Plan {
         Plan {
@@ -391,7 +392,8 @@ mod tests {
         let [record] = &records[..] else { panic!("one core") };
         assert_eq!(seconds.len(), 2);
         assert_eq!(record.measured_ns, seconds.iter().map(|(_, length)| length).sum::<u64>());
-        assert!(record.measured_ns >= 1_050_000_000, "{}", record.measured_ns);
+        // Ticks become nanoseconds with a rounding.
+        assert!(record.measured_ns >= 1_049_999_000, "{}", record.measured_ns);
         assert_eq!(record.stalls.count(), record.seconds.iter().map(|it| it.count).sum::<u64>());
         let counted = |second: &SecondRecord| second.values.iter().map(|(_, it)| it).sum::<u64>();
         assert!(record.seconds.iter().all(|it| counted(it) == it.count));
@@ -406,7 +408,23 @@ mod tests {
         assert_eq!(records.iter().map(|it| it.core).collect::<Vec<_>>(), cores);
         assert_eq!(seconds.iter().map(|it| it.0).collect::<Vec<_>>(), cores);
         let began: Vec<_> = records.iter().map(|it| it.seconds[0].since_start_ns).collect();
-        assert!(began.windows(2).all(|pair| pair[1] >= pair[0] + 60_000_000), "{began:?}");
+        assert!(began.windows(2).all(|pair| pair[1] >= pair[0] + 59_999_000), "{began:?}");
+    }
+
+    #[test]
+    fn on_the_only_core_the_looks_come_between_two_seconds() {
+        let core = usable()[0];
+        let only: CpuList = [core].into_iter().collect();
+        let cores = Cores { online: only.clone(), allowed: only, ..Cores::default() };
+        let meter = Meter::new(plan(vec![core], 1_020, false), TscClock::new(), cores);
+        let mut looked_from = Vec::new();
+        let records = meter.run(|_, _| looked_from.push(current())).unwrap();
+        let expected = Some([core].into_iter().collect::<CpuList>());
+        assert_eq!(looked_from, [expected.clone(), expected], "it looked from the core itself");
+        let [first, second] = &records[0].seconds[..] else { panic!("two seconds") };
+        let end_ns = first.since_start_ns + first.length_ns;
+        assert!(second.since_start_ns > end_ns, "{end_ns} {second:?}");
+        assert!(first.length_ns >= 999_999_000, "{first:?}");
     }
 
     #[test]

@@ -116,18 +116,25 @@ fn steal_ticks(stat: &str, core: usize) -> u64 {
     line.map_or(0, |line| word(line, 8))
 }
 
-/// For how long the control groups of this process were throttled, the outer ones included.
+/// For how long the control groups of this process were throttled, the outer ones included: of
+/// version 2, which counts microseconds, and of the first version, which counts nanoseconds.
 fn throttled_ns(root: &Path) -> u64 {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
-    let Some(path) = groups.lines().find_map(|line| line.strip_prefix("0::/")) else { return 0 };
     let mount = root.join("sys/fs/cgroup");
-    let folder = mount.join(path);
-    let within = folder.ancestors().take_while(|it| it.starts_with(&mount));
-    let micros: u64 = within
-        .filter_map(|it| fs::read_to_string(it.join("cpu.stat")).ok())
-        .map(|text| field(&text, "throttled_usec"))
-        .sum();
-    micros * 1_000
+    let of_line = |line: &str| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(":/")?;
+        let has_cpu = controllers.split(',').any(|it| it == "cpu");
+        let (mount, name, unit_ns) = match has_cpu {
+            true => (mount.join("cpu"), "throttled_time", 1),
+            false if controllers.is_empty() => (mount.clone(), "throttled_usec", 1_000),
+            false => return None,
+        };
+        let folder = mount.join(path);
+        let within = folder.ancestors().take_while(|it| it.starts_with(&mount));
+        let texts = within.filter_map(|it| fs::read_to_string(it.join("cpu.stat")).ok());
+        Some(texts.map(|text| field(&text, name)).sum::<u64>() * unit_ns)
+    };
+    groups.lines().filter_map(of_line).sum()
 }
 
 /// The number after a name at the beginning of a line.
@@ -184,6 +191,17 @@ mod tests {
         twice.add(&found);
         assert_eq!(counts(&twice.interrupts), [("LOC".to_owned(), 500)]);
         assert_eq!((twice.waited_ns, twice.involuntary_switches), (60_000, 8));
+    }
+
+    #[test]
+    fn control_groups_of_the_first_version_are_throttled_too() {
+        let root = tree(&[
+            ("proc/self/cgroup", "3:cpuset:/\n1:cpuacct,cpu:/a/b\n0::/\n"),
+            ("sys/fs/cgroup/cpu/a/b/cpu.stat", "nr_periods 9\nthrottled_time 700\n"),
+            ("sys/fs/cgroup/cpu/a/cpu.stat", "throttled_time 50\n"),
+            ("sys/fs/cgroup/cpuset/cpu.stat", "throttled_time 9000\n"),
+        ]);
+        assert_eq!(throttled_ns(root.path()), 750);
     }
 
     #[test]
