@@ -185,7 +185,7 @@ struct Subject {
 impl Subject {
     fn start(meter: &Meter, core: usize) -> Result<Subject, MeterError> {
         let Plan { root, cores, duration, threshold_ns, stop } = &meter.plan;
-        let beside = housekeeping_cores(None, &meter.cores, Some(core));
+        let beside = housekeeping_cores(None, &meter.cores, Some(core), &[]);
         let is_apart = !beside.contains(core);
         let is_continuous = is_apart && cores.len() == 1;
         let detector = Detector::new(meter.clock.clone(), *threshold_ns);
