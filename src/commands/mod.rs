@@ -21,6 +21,7 @@ pub mod dead;
 pub mod demo;
 pub mod exit;
 pub mod init;
+pub mod jitter;
 mod letters;
 pub mod load;
 pub mod logging;
@@ -105,8 +106,8 @@ pub enum Command {
     Replay(replay::Arguments),
     /// Is this host fit for the profile (not built yet)
     Doctor(Later),
-    /// How often the core is taken away (not built yet)
-    Jitter(Later),
+    /// How often and for how long a core is taken away, and by whom
+    Jitter(jitter::Arguments),
     /// A picture of the pipeline (not built yet)
     Graph(Later),
     /// A running process at a glance, as on its live page
@@ -180,7 +181,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Dead(arguments) => dead::run(&loaded(line)?, arguments),
         Command::Replay(arguments) => replay::run(&loaded(line)?, arguments),
         Command::Doctor(_) => not_built("doctor"),
-        Command::Jitter(_) => not_built("jitter"),
+        Command::Jitter(arguments) => jitter::run(line, arguments),
         Command::Graph(_) => not_built("graph"),
         Command::Top(arguments) => top::run(line, arguments),
         Command::Tap(_) => not_built("tap"),
@@ -204,6 +205,7 @@ fn refuse_useless(line: &CommandLine) -> Result<(), Failure> {
         Command::Init(_) => "init",
         Command::Schema(_) => "schema",
         Command::Profiles(_) => "profiles",
+        Command::Jitter(_) => "jitter",
         Command::Report(_) => "report",
         Command::Completions(_) => "completions",
         Command::Man => "man",
