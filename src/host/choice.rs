@@ -119,7 +119,7 @@ fn choose_best(cores: &Cores, folder: &Path) -> CoreChoice {
 }
 
 /// Cores for `auto`, the best first: those that the kernel keeps others or its tick off.
-fn candidates(cores: &Cores) -> Vec<usize> {
+pub(super) fn candidates(cores: &Cores) -> Vec<usize> {
     let reachable = cores.reachable();
     let isolated = cores.isolated.and(&reachable);
     let tickless = cores.tickless.and(&reachable).without(&isolated);

@@ -12,6 +12,7 @@ use std::io;
 use thiserror::Error;
 
 pub mod affinity;
+pub mod checks;
 pub mod choice;
 pub mod core_lock;
 pub mod cores;
