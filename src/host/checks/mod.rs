@@ -59,7 +59,7 @@ mod cases;
 
 pub use finding::{Check, Finding, Mend, Outcome};
 pub use measured::Measured;
-pub use process::{CHECKS as PROCESS_CHECKS, hot_thread};
+pub use process::{CHECKS as PROCESS_CHECKS, HotThread, hot_thread};
 pub use reading::Host;
 pub use wish::{Level, Wish};
 

@@ -24,31 +24,46 @@ pub const CHECKS: &[Check] = &[
 /// As the engine names it.
 const HOT_THREAD: &str = "hotspur-hot";
 
-/// The number of a process's hot thread; `None`: it has none.
-pub fn hot_thread(host: &Host, pid: u32) -> Option<u32> {
+/// A process's hot thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HotThread {
+    /// Its folder below the root.
+    folder: String,
+}
+
+impl HotThread {
+    /// The one core that it may run on; `None`: there are several.
+    pub fn pinned_to(&self, host: &Host) -> Option<usize> {
+        let cores = allowed(host, &self.folder).ok()?;
+        cores.iter().next().filter(|_| cores.len() == 1)
+    }
+}
+
+/// A process's hot thread; `None`: it has none, and is no running Hotspur.
+pub fn hot_thread(host: &Host, pid: u32) -> Option<HotThread> {
     let is_hot = |task: &u32| name(host, pid, *task).as_deref() == Some(HOT_THREAD);
-    host.tasks(pid).into_iter().find(is_hot)
+    let task = host.tasks(pid).into_iter().find(is_hot)?;
+    Some(HotThread { folder: format!("proc/{pid}/task/{task}") })
 }
 
 /// Files that are compared with what they are later: remember them before anything is measured.
 pub(super) fn watched(host: &Host, pid: u32) -> Vec<String> {
-    let files = hot_thread(host, pid).into_iter().flat_map(|task| {
-        let folder = format!("proc/{pid}/task/{task}");
-        ["stat", "status", "sched"].map(|file| format!("{folder}/{file}"))
-    });
+    let files = hot_thread(host, pid)
+        .into_iter()
+        .flat_map(|hot| ["stat", "status", "sched"].map(|file| format!("{}/{file}", hot.folder)));
     files.collect()
 }
 
 /// The process that is asked about, and its hot thread's folder.
 fn asked(host: &Host, wish: &Wish) -> Result<(u32, String), Finding> {
     let pid = wish.pid.ok_or_else(|| Finding::unknown("no process was asked about"))?;
-    let task = hot_thread(host, pid);
-    let task = task.ok_or_else(|| {
+    let hot = hot_thread(host, pid);
+    let hot = hot.ok_or_else(|| {
         Finding::unknown(format!(
             "no thread of process {pid} is named {HOT_THREAD} (/proc/{pid}/task)"
         ))
     })?;
-    Ok((pid, format!("proc/{pid}/task/{task}")))
+    Ok((pid, hot.folder))
 }
 
 fn name(host: &Host, pid: u32, task: u32) -> Option<String> {
