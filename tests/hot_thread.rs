@@ -8,7 +8,9 @@ use std::{env, process::Command};
 
 use hotspur::{
     clock::{Clock, Ticks, TscClock, WallOffset},
-    engine::{Chance, Engine, Process, control::Control, idle::IdleStrategy, runner},
+    engine::{
+        Chance, Engine, Process, control::Control, idle::IdleStrategy, runner, runner::Manner,
+    },
     observe::HotSide,
     pipeline::{Mark, Processed, Results},
     record::Record,
@@ -42,7 +44,8 @@ impl Process for Faulty {
 #[test]
 fn a_fault_on_the_hot_thread_ends_the_process_with_status_and_message() {
     if env::var_os(VICTIM).is_some() {
-        let hot = runner::start(None, IdleStrategy::Park, || {
+        let manner = Manner { core: None, is_first: false, idle: IdleStrategy::Park };
+        let hot = runner::start(manner, || {
             let clock = TscClock::new();
             let wall = WallOffset::new(&clock);
             let hot_side = HotSide::detached(clock.now());

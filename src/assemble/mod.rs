@@ -10,6 +10,7 @@
 mod alone;
 mod connections;
 mod exposing;
+mod machine;
 mod range;
 mod steps;
 mod topics;
@@ -17,6 +18,7 @@ mod topics;
 pub use alone::StepsAlone;
 pub use connections::{Creation, check_connections};
 pub use exposing::{Exposing, expose};
+pub use machine::Machine;
 pub use range::check_range;
 pub use steps::Steps;
 pub use topics::await_topics;
@@ -38,17 +40,16 @@ use crate::{
     clock::{Clock, TscClock, WallOffset},
     config::{
         Problem, Settings,
-        settings::{self, Guarantee, Idle},
+        settings::{self, Guarantee},
     },
     delivery::Order,
     engine::{
         Ending, Engine, Options, Retry,
         breaker::Rule,
         control::{self, Stopper},
-        idle::IdleStrategy,
         runner::{self, HotThread},
     },
-    host::{self, CoreChoice, Cores, CpuList, HostError, Housekeeping, NO_AFFINITY, ThreadUsage},
+    host::{Cores, HostError, ThreadUsage},
     limits::RETRIED_WAITING_MAX,
     measure::{Interval, Stages},
     observe::{ObserveError, Observer, ObserverHandle, Summary},
@@ -56,7 +57,7 @@ use crate::{
     record::Destination,
     transport::{
         Trouble,
-        kafka::{KafkaSink, KafkaSource, TransactionalProducer},
+        kafka::{KafkaSink, KafkaSource, Spinning, TransactionalProducer},
         split::Split,
     },
 };
@@ -85,7 +86,7 @@ pub enum StartError {
     /// Nobody can listen there.
     #[error("observe.listen: {0}: {1}; take another port, 0 for a free one, or \"off\"")]
     Listen(SocketAddr, std::io::Error),
-    /// What was asked for on the command line does not fit what the brokers have.
+    /// What was asked for cannot be had, in words.
     #[error("{0}")]
     Refused(String),
     /// Files cannot be written.
@@ -97,62 +98,6 @@ pub enum StartError {
     /// Somebody asked for the end before it began.
     #[error("told to end before the start was complete")]
     Stopped,
-}
-
-/// The machine's part: where the hot thread goes, and where everything else does.
-#[derive(Debug)]
-pub struct Machine {
-    /// The hot core, or none, and what could not be had.
-    pub choice: CoreChoice,
-    /// Everybody else's cores.
-    pub housekeeping: CpuList,
-    /// What follows a turn without work.
-    pub idle: IdleStrategy,
-    /// While it lives, threads that are started run on the housekeeping cores. None where the
-    /// system does not know of such.
-    _guard: Option<Housekeeping>,
-}
-
-impl Machine {
-    /// Chooses and locks the hot core, and moves the calling thread off it.
-    ///
-    /// # Errors
-    ///
-    /// If a core that was named cannot be had.
-    pub fn prepare(engine: &settings::Engine) -> Result<Machine, StartError> {
-        Machine::among(&Cores::read(Path::new("/")), engine)
-    }
-
-    fn among(cores: &Cores, engine: &settings::Engine) -> Result<Machine, StartError> {
-        let mut choice = host::choose_core(engine.core, cores, &host::core_lock::folder())?;
-        let wanted = engine.housekeeping_cores.as_deref();
-        let housekeeping = host::housekeeping_cores(wanted, cores, choice.core);
-        let guard = if housekeeping.is_empty() {
-            let unmet = wanted.map(|_| format!("engine.housekeeping_cores: {NO_AFFINITY}"));
-            choice.caveats.extend(unmet);
-            None
-        } else {
-            Some(Housekeeping::enter(&housekeeping)?)
-        };
-        let idle = match engine.idle {
-            Idle::Auto if choice.isolated => IdleStrategy::Spin,
-            Idle::Auto | Idle::Park => IdleStrategy::Park,
-            Idle::Spin => IdleStrategy::Spin,
-            Idle::Pause => IdleStrategy::Pause,
-            Idle::Yield => IdleStrategy::Yield,
-        };
-        Ok(Machine { choice, housekeeping, idle, _guard: guard })
-    }
-
-    /// Threads of this process that may run on the hot core beside the hot thread.
-    fn intruders(&self, hot_thread: Option<u32>) -> Vec<String> {
-        let (Some(core), Some(hot_thread)) = (self.choice.core, hot_thread) else {
-            return Vec::new();
-        };
-        let threads = host::threads(Path::new("/"));
-        let intruders = host::intruders(&threads, hot_thread, core);
-        intruders.into_iter().map(|it| it.name.clone()).collect()
-    }
 }
 
 /// How long a person waits for one value at least, and how often is looked whether it is there.
@@ -233,6 +178,13 @@ pub fn compile(settings: &Settings) -> Result<Pipeline, StartError> {
 /// What is wrong with the steps, for those who ask before a run.
 pub fn problems(settings: &Settings) -> Vec<Problem> {
     Pipeline::compile(settings).err().unwrap_or_default()
+}
+
+/// What is wrong with the steps, and what asks more of this machine than it has.
+pub fn problems_here(settings: &Settings) -> Vec<Problem> {
+    let mut problems = problems(settings);
+    problems.extend(machine::too_small(&Cores::read(Path::new("/")), &settings.engine));
+    problems
 }
 
 /// A run under way.
@@ -321,9 +273,15 @@ pub fn start(
 ) -> Result<Running, StartError> {
     let clock = TscClock::new();
     let wall = WallOffset::new(&clock);
+    let spinning = machine.spinning();
+    let guard = spinning.as_ref().map(Spinning::enter);
     let (sinks, producer) = open_sinks(settings, &clock, stop)?;
     let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone(), producer);
     let source = source.map_err(broker_error)?;
+    drop(guard);
+    if let Some(spinning) = &spinning {
+        spinning.verify().map_err(StartError::Refused)?;
+    }
     exposing.reads(source.lag());
     let setup = exposing.setup(settings);
     let (hot_side, observer) = Observer::start(setup, clock.clone(), wall.clone())?;
@@ -338,7 +296,7 @@ pub fn start(
     exposing.switch().wake_with(move || waker.wake());
     let steps = Steps::new(pipeline, tables);
     let (options, breaker) = (options(settings), settings.delivery.breaker.map(rule));
-    let hot = runner::start(machine.choice.core, machine.idle, move || {
+    let hot = runner::start(machine.manner(), move || {
         Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
             .with_breaker(breaker)
     })?;
@@ -430,29 +388,4 @@ fn rule(breaker: settings::Breaker) -> Rule {
 
 fn broker_error(trouble: Trouble) -> StartError {
     StartError::Broker(format!("{}: {}", trouble.peer, trouble.text))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_system_that_keeps_no_thread_on_a_core_runs_unpinned_and_says_so() {
-        let second = Duration::from_secs(1);
-        let engine = settings::Engine {
-            core: settings::Core::Auto,
-            idle: Idle::Auto,
-            housekeeping_cores: Some(vec![0]),
-            start_timeout: second,
-            drain_timeout: second,
-        };
-        let machine = Machine::among(&Cores::default(), &engine).unwrap();
-        assert_eq!(machine.choice.core, None);
-        assert_eq!(machine.idle.name(), "park");
-        let told = [
-            "the hot thread is not pinned: this system does not keep threads on cores",
-            "engine.housekeeping_cores: this system does not keep threads on cores",
-        ];
-        assert_eq!(machine.choice.caveats, told);
-    }
 }

@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments, sources: &Sources) -> Outcome {
 
 fn find(arguments: &Arguments, sources: &Sources) -> Findings {
     let file = sources.path();
-    let loaded = match config::load_and(sources, &assemble::problems) {
+    let loaded = match config::load_and(sources, &assemble::problems_here) {
         Ok(loaded) => loaded,
         Err(report) => return Findings { report, file, loaded: None, connection: None },
     };

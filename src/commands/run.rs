@@ -196,6 +196,8 @@ fn announce(settings: &Settings, machine: &Machine) {
         core,
         isolated = machine.choice.isolated,
         idle = machine.idle.name(),
+        scheduling = if machine.is_first { "fifo" } else { "normal" },
+        memory = if machine.is_locked { "locked" } else { "pageable" },
         housekeeping = %machine.housekeeping
     );
     if !machine.choice.caveats.is_empty() {

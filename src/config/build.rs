@@ -18,9 +18,8 @@ use super::{
     range::Range,
     requirement::Requirement,
     settings::{
-        Breaker, Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink,
-        KafkaSource, KeyDisplay, Latency, Limits, Log, Measure, Observe, OnGap, Settings,
-        SinkPartition, Start, Tombstones,
+        Breaker, DeadLetters, Delivery, Guarantee, KafkaClient, KafkaSink, KafkaSource, KeyDisplay,
+        Latency, Limits, Log, Measure, Observe, OnGap, Settings, SinkPartition, Start, Tombstones,
     },
     values::Typed,
     walk::{Effective, Walked},
@@ -280,28 +279,6 @@ impl Builder<'_> {
             unit_nanos: nanos.unwrap_or(1),
             slow: self.duration("latency.slow").unwrap_or_default(),
             are_stages_sampled: self.text("latency.stages") == "sampled",
-        }
-    }
-
-    fn engine(&self) -> Engine {
-        Engine {
-            core: match self.typed("engine.core") {
-                Some(Typed::Core(core)) => *core,
-                _ => Core::Auto,
-            },
-            idle: match self.text("engine.idle").as_str() {
-                "spin" => Idle::Spin,
-                "pause" => Idle::Pause,
-                "yield" => Idle::Yield,
-                "park" => Idle::Park,
-                _ => Idle::Auto,
-            },
-            housekeeping_cores: match self.typed("engine.housekeeping_cores") {
-                Some(Typed::Cores(cores)) => cores.clone(),
-                _ => None,
-            },
-            start_timeout: self.duration_or_zero("engine.start_timeout"),
-            drain_timeout: self.duration_or_zero("engine.drain_timeout"),
         }
     }
 

@@ -67,7 +67,10 @@ impl Builder<'_> {
             },
             fail_on_empty: self.text(&at("on_empty")) != "allow",
             load_timeout: self.duration(&at("load_timeout")).unwrap_or(table::LOAD_TIMEOUT),
-            huge_pages: self.boolean(&at("huge_pages")),
+            huge_pages: match self.stands(&at("huge_pages")) {
+                true => self.boolean(&at("huge_pages")),
+                false => self.boolean("engine.huge_pages"),
+            },
             name,
         }
     }

@@ -94,6 +94,7 @@ const fn duration(from: Duration, to: Duration) -> Kind {
     Kind::Duration(from, to)
 }
 
+const NANOSECOND: Duration = Duration::from_nanos(1);
 const MICROSECOND: Duration = Duration::from_micros(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 const TEN_MILLISECONDS: Duration = Duration::from_millis(10);
@@ -214,6 +215,13 @@ pub(crate) const KEYS: &[Key] = &[
     key("engine.core", Kind::Core),
     key("engine.idle", Kind::Choice(&["auto", "spin", "pause", "yield", "park"])),
     key("engine.housekeeping_cores", Kind::Cores),
+    key("engine.scheduling", Kind::Choice(&["normal", "fifo"])),
+    key("engine.lock_memory", Kind::Boolean),
+    key("engine.prefault", Kind::Size(0, 1 << 40)),
+    key("engine.huge_pages", Kind::Boolean),
+    key("engine.timer_slack", duration(NANOSECOND, SECOND)),
+    key("engine.spin_clients", Kind::Boolean),
+    key("engine.client_cores", Kind::Cores),
     key("engine.start_timeout", duration(HUNDRED_MILLISECONDS, DAY)),
     key("engine.drain_timeout", duration(HUNDRED_MILLISECONDS, DAY)),
     key("limits.record", Kind::Size(1 << 10, 256 * MIB)),

@@ -13,6 +13,7 @@ mod build;
 mod build_steps;
 mod delivery;
 mod docs;
+mod engine;
 mod environment;
 pub(crate) mod hints;
 mod host;

@@ -10,11 +10,12 @@ use super::{
 };
 
 /// Names and texts, in the order in which they are listed.
-pub const BUILT_IN: [(&str, &str); 4] = [
+pub const BUILT_IN: [(&str, &str); 5] = [
     ("laptop", include_str!("../../tuning/profiles/laptop.toml")),
     ("balanced", include_str!("../../tuning/profiles/balanced.toml")),
     ("low-latency", include_str!("../../tuning/profiles/low-latency.toml")),
     ("throughput", include_str!("../../tuning/profiles/throughput.toml")),
+    ("ultra", include_str!("../../tuning/profiles/ultra.toml")),
 ];
 
 /// Sections that a profile may set.

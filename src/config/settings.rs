@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 pub use super::{
     breaker::Breaker,
     delivery::{Delivery, Guarantee},
+    engine::{Core, Engine, Idle, Scheduling},
     retry::Retry,
 };
 use super::{
@@ -388,47 +389,6 @@ pub struct Latency {
     pub slow: Duration,
     /// `stages`: only some records have them measured.
     pub are_stages_sampled: bool,
-}
-
-/// `[engine]`.
-#[derive(Clone, Debug)]
-pub struct Engine {
-    /// `core`.
-    pub core: Core,
-    /// `idle`.
-    pub idle: Idle,
-    /// `housekeeping_cores`; `None` is `auto`.
-    pub housekeeping_cores: Option<Vec<usize>>,
-    /// `start_timeout`.
-    pub start_timeout: Duration,
-    /// `drain_timeout`.
-    pub drain_timeout: Duration,
-}
-
-/// Where the hot thread runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Core {
-    /// An isolated core if there is one.
-    Auto,
-    /// That one.
-    Number(usize),
-    /// Wherever the scheduler likes.
-    None,
-}
-
-/// What an empty turn does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Idle {
-    /// Spin on an isolated core, else park.
-    Auto,
-    /// Nothing.
-    Spin,
-    /// A CPU hint.
-    Pause,
-    /// Gives the core to others that want it.
-    Yield,
-    /// Sleeps until the client signals.
-    Park,
 }
 
 /// `[limits]`.

@@ -2,7 +2,7 @@
 
 use super::{
     build::Builder,
-    settings::{Core, Guarantee, Idle, KafkaClient, Settings},
+    settings::{Guarantee, KafkaClient, Settings},
     units::{show_duration, show_size},
 };
 
@@ -96,20 +96,6 @@ impl Builder<'_> {
         if dead.topic == sink.topic && dead.client.brokers == sink.client.brokers {
             let message = format!("\"{}\" is also the sink: readers get both", dead.topic);
             self.warning("dead_letters.topic", message, "write them to another topic");
-        }
-    }
-
-    fn check_cores(&mut self, settings: &Settings) {
-        let engine = &settings.engine;
-        if let (Core::Number(core), Some(cores)) = (engine.core, &engine.housekeeping_cores)
-            && cores.contains(&core)
-        {
-            let message = format!("core {core} is the hot thread's own");
-            self.error("engine.housekeeping_cores", message, "leave engine.core out of the list");
-        }
-        if engine.core == Core::None && matches!(engine.idle, Idle::Spin | Idle::Pause) {
-            let message = "a thread that spins without a core of its own slows its neighbours down";
-            self.warning("engine.idle", message, "idle = \"park\", or give it a core");
         }
     }
 

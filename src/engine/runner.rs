@@ -27,7 +27,18 @@ pub struct HotThread {
     id: Option<u32>,
 }
 
-/// Starts the hot thread, on `core` if one is given. `make` runs there, and takes the memory.
+/// How the hot thread is to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// Pinned to it, if there is one.
+    pub core: Option<usize>,
+    /// As a real-time thread.
+    pub is_first: bool,
+    /// What follows a turn without work.
+    pub idle: IdleStrategy,
+}
+
+/// Starts the hot thread. `make` runs there, and takes the memory.
 ///
 /// # Errors
 ///
@@ -35,10 +46,9 @@ pub struct HotThread {
 ///
 /// # Panics
 ///
-/// On the hot thread, if it cannot go to a core that was usable a moment ago.
+/// On the hot thread, if it cannot go to a core, or be real-time, though it could a moment ago.
 pub fn start<C, S, K, P>(
-    core: Option<usize>,
-    strategy: IdleStrategy,
+    manner: Manner,
     make: impl FnOnce() -> Engine<C, S, K, P> + Send + 'static,
 ) -> io::Result<HotThread>
 where
@@ -49,14 +59,18 @@ where
 {
     let (identify, identity) = mpsc::channel();
     let thread = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
-        if let Some(core) = core {
+        if let Some(core) = manner.core {
             host::pin_current(core).expect("the core was usable when it was chosen");
         }
+        if manner.is_first {
+            host::scheduling::run_first().expect("a thread had the right to when one tried");
+        }
+        host::memory::prefault_stack();
         let mut engine = make();
         // The other side waits for this before it does anything else.
         let _ = identify.send(host::threads::current_id(Path::new("/")));
         let before = ThreadUsage::read();
-        let ending = run(&mut engine, strategy);
+        let ending = run(&mut engine, manner.idle);
         let usage = ThreadUsage::read().since(&before);
         engine.finish();
         (ending, usage)

@@ -30,6 +30,10 @@ pub struct CoreChoice {
     pub lock: Option<CoreLock>,
 }
 
+/// Client threads that spin, where nobody says on which cores: the one that reads and the one that
+/// writes.
+const SPINNING_CLIENTS: usize = 2;
+
 impl CoreChoice {
     fn unpinned(caveats: Vec<String>) -> CoreChoice {
         CoreChoice { core: None, isolated: false, caveats, lock: None }
@@ -49,12 +53,66 @@ pub fn choose_core(
     }
 }
 
-/// Cores for everything but the hot thread: as configured, else those of the mask that are neither
-/// the hot core nor isolated, else whatever there is. Empty only where the mask is: there is none.
+/// Cores for threads of the client library that spin.
+#[derive(Debug, Default)]
+pub struct ClientCores {
+    /// One thread each, in this order.
+    pub cores: Vec<usize>,
+    /// What could not be had, a sentence each.
+    pub caveats: Vec<String>,
+    /// Keep other Hotspurs off those cores while they live.
+    pub locks: Vec<CoreLock>,
+}
+
+/// Chooses and locks cores for client threads that spin: those that were asked for, else isolated
+/// ones that nobody holds. A core that cannot be had is told, and left out.
+pub fn choose_client_cores(
+    wanted: Option<&[usize]>,
+    cores: &Cores,
+    hot_core: Option<usize>,
+    lock_folder: &Path,
+) -> ClientCores {
+    let mut chosen = ClientCores::default();
+    let reachable = cores.reachable();
+    let (candidates, enough) = match wanted {
+        Some(wanted) => (wanted.to_vec(), wanted.len()),
+        None => (cores.isolated.and(&reachable).iter().rev().collect(), SPINNING_CLIENTS),
+    };
+    for core in candidates.into_iter().filter(|core| hot_core != Some(*core)) {
+        if chosen.cores.len() == enough {
+            break;
+        }
+        if !reachable.contains(core) {
+            let usable = format!("this process may run on cores {reachable}");
+            chosen.caveats.push(format!("no client thread spins on core {core}: {usable}"));
+            continue;
+        }
+        match attempt(lock_folder, core) {
+            Attempt::Locked(lock) => chosen.locks.push(lock),
+            Attempt::Held(holder) => {
+                chosen.caveats.push(holder);
+                continue;
+            }
+            Attempt::Unknown(why) => chosen.caveats.push(unlocked(core, &why)),
+        }
+        chosen.cores.push(core);
+    }
+    if chosen.cores.is_empty() {
+        let told = "no client thread spins: there is no core for one; \
+                    engine.client_cores = \"2,3\" names some, engine.spin_clients = false none";
+        chosen.caveats.push(told.to_owned());
+    }
+    chosen
+}
+
+/// Cores for everything but the threads that have cores of their own: as configured, else those of
+/// the mask that are neither taken nor isolated, else whatever there is. Empty only where the mask
+/// is: there is none.
 pub fn housekeeping_cores(
     wanted: Option<&[usize]>,
     cores: &Cores,
     hot_core: Option<usize>,
+    client_cores: &[usize],
 ) -> CpuList {
     if cores.allowed.is_empty() {
         return CpuList::default();
@@ -66,10 +124,10 @@ pub fn housekeeping_cores(
         }
     }
     let hot: CpuList = hot_core.into_iter().collect();
-    let beside = cores.allowed.without(&hot);
-    let quiet = beside.without(&cores.isolated);
-    let elsewhere = cores.reachable().without(&hot).without(&cores.isolated);
-    [quiet, beside, elsewhere]
+    let all: CpuList = hot.or(&client_cores.iter().copied().collect());
+    let beside = |taken: &CpuList| cores.allowed.without(taken);
+    let elsewhere = cores.reachable().without(&all).without(&cores.isolated);
+    [beside(&all).without(&cores.isolated), beside(&all), elsewhere, beside(&hot)]
         .into_iter()
         .find(|it| !it.is_empty())
         .unwrap_or_else(|| cores.allowed.clone())
@@ -248,17 +306,42 @@ mod tests {
     }
 
     #[test]
+    fn clients_spin_on_isolated_cores_that_nobody_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let tuned = cores("0-7", "4-7", "", "0-3");
+        let choose = |wanted: Option<&[usize]>, hot| {
+            choose_client_cores(wanted, &tuned, Some(hot), folder.path())
+        };
+        let first = choose(None, 7);
+        assert_eq!((first.cores.as_slice(), first.locks.len()), (&[6, 5][..], 2));
+        let second = choose(None, 4);
+        assert_eq!(second.cores, [7]);
+        assert!(second.caveats[0].starts_with("core 6 is held by process"), "{second:?}");
+        drop((first, second));
+        assert_eq!(choose(Some(&[2, 3, 1]), 7).cores, [2, 3, 1]);
+        let beyond = choose(Some(&[9]), 7);
+        assert!(beyond.cores.is_empty());
+        let told = beyond.caveats.join("; ");
+        assert!(told.contains("core 9: this process may run on cores 0-7"), "{told}");
+        assert!(told.contains("no client thread spins: there is no core for one"), "{told}");
+        let shared = cores("0-1", "", "", "0-1");
+        assert!(choose_client_cores(None, &shared, None, folder.path()).cores.is_empty());
+    }
+
+    #[test]
     fn housekeeping_keeps_off_hot_and_isolated_cores_where_it_can() {
         let tuned = cores("0-7", "4-7", "", "0-7");
-        assert_eq!(housekeeping_cores(None, &tuned, Some(7)).to_string(), "0-3");
-        assert_eq!(housekeeping_cores(Some(&[2, 9]), &tuned, Some(7)).to_string(), "2");
+        assert_eq!(housekeeping_cores(None, &tuned, Some(7), &[]).to_string(), "0-3");
+        assert_eq!(housekeeping_cores(Some(&[2, 9]), &tuned, Some(7), &[]).to_string(), "2");
         let small = cores("0-1", "", "", "0-1");
-        assert_eq!(housekeeping_cores(None, &small, Some(1)).to_string(), "0");
-        assert_eq!(housekeeping_cores(None, &small, None).to_string(), "0-1");
+        assert_eq!(housekeeping_cores(None, &small, Some(1), &[]).to_string(), "0");
+        assert_eq!(housekeeping_cores(None, &small, None, &[]).to_string(), "0-1");
         let narrow = cores("0-3", "3", "", "3");
-        assert_eq!(housekeeping_cores(None, &narrow, Some(3)).to_string(), "0-2");
+        assert_eq!(housekeeping_cores(None, &narrow, Some(3), &[]).to_string(), "0-2");
+        assert_eq!(housekeeping_cores(None, &small, Some(1), &[0]).to_string(), "0");
+        assert_eq!(housekeeping_cores(None, &tuned, Some(7), &[2, 6]).to_string(), "0-1,3");
         let single = cores("0", "", "", "0");
-        assert_eq!(housekeeping_cores(None, &single, Some(0)).to_string(), "0");
-        assert!(housekeeping_cores(Some(&[1]), &cores("0-1", "", "", ""), None).is_empty());
+        assert_eq!(housekeeping_cores(None, &single, Some(0), &[]).to_string(), "0");
+        assert!(housekeeping_cores(Some(&[1]), &cores("0-1", "", "", ""), None, &[]).is_empty());
     }
 }

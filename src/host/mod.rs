@@ -5,7 +5,8 @@
 //! folder that tests replace by a recorded tree. What cannot be had is said in sentences and never
 //! ends a run that asked for `auto`. Elsewhere than on Linux all of it answers "unpinned".
 //!
-//! This changes the affinity of threads and nothing else of the machine.
+//! This changes how threads of this process are placed and scheduled, and what of its memory is
+//! locked, and nothing else of the machine.
 
 use std::io;
 
@@ -18,11 +19,13 @@ pub mod core_lock;
 pub mod cores;
 pub mod cpu_list;
 pub mod facts;
+pub mod memory;
+pub mod scheduling;
 pub mod threads;
 pub mod usage;
 
 pub use affinity::{Housekeeping, pin_current};
-pub use choice::{CoreChoice, choose_core, housekeeping_cores};
+pub use choice::{ClientCores, CoreChoice, choose_client_cores, choose_core, housekeeping_cores};
 pub use core_lock::CoreLock;
 pub use cores::Cores;
 pub use cpu_list::CpuList;

@@ -54,9 +54,9 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
         engine: Engine {
             core: Core::None,
             idle: Idle::Park,
-            housekeeping_cores: None,
             start_timeout: second,
             drain_timeout: second,
+            ..Engine::default()
         },
         limits: Limits {
             record: 1 << 20,

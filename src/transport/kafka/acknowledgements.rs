@@ -16,7 +16,7 @@ use std::{
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
-use super::{interceptor::Watch, native::OK, outage::Answers};
+use super::{interceptor::Watch, native::OK, outage::Answers, spinning::Spinning};
 use crate::{
     clock::{Clock, Ticks, TscClock},
     limits::IN_FLIGHT_MAX,
@@ -27,13 +27,14 @@ use crate::{
 pub(super) struct AckTimes {
     clock: TscClock,
     answers: Answers,
+    spinning: Option<Arc<Spinning>>,
     ticks: Box<[AtomicU64]>,
 }
 
 impl AckTimes {
     pub(super) fn new(clock: TscClock) -> Arc<AckTimes> {
         let (answers, ticks) = (Answers::default(), zeroes(IN_FLIGHT_MAX));
-        Arc::new(AckTimes { clock, answers, ticks })
+        Arc::new(AckTimes { clock, answers, spinning: Spinning::current(), ticks })
     }
 
     /// What brokers answered, acknowledgements or else.
@@ -85,6 +86,10 @@ impl Watch for AckTimes {
                 state,
             )
         }
+    }
+
+    fn spinning(&self) -> Option<&Spinning> {
+        self.spinning.as_deref()
     }
 }
 

@@ -27,6 +27,7 @@ use super::{
     interceptor::Watch,
     native::{OK, Queue, text_at},
     outage::Answers,
+    spinning::Spinning,
 };
 use crate::{
     clock::{Clock, Ticks, TscClock},
@@ -60,6 +61,7 @@ struct Response {
 pub(super) struct Arrivals {
     clock: TscClock,
     answers: Answers,
+    spinning: Option<Arc<Spinning>>,
     /// Odd while a poll is under way.
     polls: AtomicU64,
     /// Messages that came out of the data queue so far.
@@ -77,6 +79,7 @@ impl Arrivals {
         Arc::new(Arrivals {
             clock,
             answers: Answers::default(),
+            spinning: Spinning::current(),
             polls: AtomicU64::new(0),
             polled: AtomicU64::new(0),
             responses: ArrayQueue::new(RESPONSES_MAX),
@@ -138,6 +141,10 @@ impl Watch for Arrivals {
         let seen = Some(on_response as _);
         // SAFETY: the caller's.
         unsafe { rd::rd_kafka_interceptor_add_on_response_received(client, name, seen, state) }
+    }
+
+    fn spinning(&self) -> Option<&Spinning> {
+        self.spinning.as_deref()
     }
 
     /// A poll for messages passes over what is neither a message nor an error in one's place, such

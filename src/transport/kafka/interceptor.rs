@@ -11,6 +11,8 @@ use std::{
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
+use super::spinning::Spinning;
+
 /// An interceptor's name: all of ours have one.
 const NAME: &CStr = c"hotspur";
 
@@ -26,6 +28,9 @@ pub(super) trait Watch: Any + Send + Sync {
     /// Puts more into a configuration that is live. The caller keeps `self` alive for longer than
     /// the client.
     fn configure(&self, _configuration: NonNull<rd::rd_kafka_conf_t>) {}
+
+    /// What makes the client's threads spin, if they are to.
+    fn spinning(&self) -> Option<&Spinning>;
 }
 
 /// The same for whoever need not know which it is.
@@ -58,6 +63,12 @@ unsafe extern "C" fn on_new<W: Watch>(
     _text: *mut c_char,
     _text_bytes: usize,
 ) -> Code {
-    // SAFETY: called by librdkafka with the client under construction and the state of `install`.
-    unsafe { W::add(client, NAME.as_ptr(), state) }
+    // SAFETY: called by librdkafka with the client under construction and the state of `install`,
+    // which outlives it, and with it what it holds.
+    unsafe {
+        if let Some(spinning) = (*state.cast::<W>()).spinning() {
+            spinning.add(client, NAME.as_ptr());
+        }
+        W::add(client, NAME.as_ptr(), state)
+    }
 }
