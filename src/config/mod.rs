@@ -173,6 +173,8 @@ pub struct Tuning {
     pub profile: String,
     /// `[engine]`.
     pub engine: settings::Engine,
+    /// Whether a table is to lie in huge pages.
+    pub huge_pages: bool,
     /// The file that was read, if there is one.
     pub file: Option<PathBuf>,
 }
@@ -197,6 +199,8 @@ pub fn load_tuning(sources: &Sources) -> Result<Tuning, Report> {
         let section = problem.key.split('.').next().unwrap_or_default();
         TUNING_KEYS.contains(&section)
     };
+    let huge_pages = builder.boolean("engine.huge_pages")
+        || settings.tables.iter().any(|table| table.huge_pages);
     let found: Vec<Problem> = builder.problems.into_iter().filter(is_tuning).collect();
     let (layers, places) = (gathered.layers, walked.places);
     let locator = Locator { layers, places, file: gathered.file.clone() };
@@ -206,7 +210,8 @@ pub fn load_tuning(sources: &Sources) -> Result<Tuning, Report> {
     if report.has_errors() {
         return Err(report);
     }
-    Ok(Tuning { profile: settings.profile, engine: settings.engine, file: sources.path() })
+    let settings::Settings { profile, engine, .. } = settings;
+    Ok(Tuning { profile, engine, huge_pages, file: sources.path() })
 }
 
 /// The place of a key's section in the default file.
@@ -350,7 +355,7 @@ text.result = "${literal}_{event.key}"
         assert_eq!(tuning(Some(&file), "laptop", &[]).unwrap().engine.idle, Idle::Yield);
         let report = |set: &str| tuning(Some(&file), "laptop", &[set]).unwrap_err().to_string();
         assert!(report("engine.coer=3").contains("coer"));
-        let both = report("engine={ core = 1, housekeeping_cores = [1] }");
+        let both = report("engine={ core = 1, housekeeping_cores = \"1\" }");
         assert!(both.contains("hot thread's own"), "{both}");
         assert!(tuning(None, "lowlatency", &[]).unwrap_err().to_string().contains("low-latency"));
     }

@@ -86,7 +86,7 @@ fn wish(arguments: &Arguments, tuning: &Tuning, host: &Host) -> Result<Wish, Fai
         )));
     }
     let mut wish = Wish::of(&tuning.engine, core, host);
-    wish.pid = arguments.pid;
+    (wish.pid, wish.huge_pages) = (arguments.pid, tuning.huge_pages);
     if let (None, Some(_), Some(pid)) = (arguments.core, hot, wish.pid) {
         wish.why = format!("the hot thread of process {pid} is pinned to it");
     }

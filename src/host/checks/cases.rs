@@ -76,6 +76,7 @@ fn recorded(root: &std::path::Path) -> (Host, Wish) {
         huge_pages: false,
         fifo: false,
         spin_clients: false,
+        client_cores: CpuList::default(),
         pid: None,
     };
     (host, wish)

@@ -73,7 +73,8 @@ fn mend(pods: bool) -> Mend {
             "yes, it is in the node's and the pod's definition",
         ),
         false => Mend::new(
-            "docker run --cpuset-cpus=N-M --ulimit memlock=-1 --ulimit rtprio=99 --cap-add=SYS_NICE",
+            "docker run --cpuset-cpus=N-M --ulimit memlock=-1 --ulimit rtprio=99 \
+             --cap-add=SYS_NICE",
             "yes, if the container is started with it again (compose: cpuset, ulimits, cap_add)",
         ),
     }

@@ -6,8 +6,8 @@ use super::{Level, cases::Case};
 
 pub(super) const CHECK: Check = Check {
     name: "governor",
-    cost: "after a pause the core starts slow: 2-4 times longer for a record until the frequency is \
-           up, 10 µs to 10 ms later",
+    cost: "after a pause the core starts slow: 2-4 times longer for a record until the frequency \
+           is up, 10 µs to 10 ms later",
     informs: false,
     run,
     #[cfg(test)]

@@ -6,8 +6,8 @@ use super::{Level, cases::Case};
 
 pub(super) const CHECK: Check = Check {
     name: "huge_pages",
-    cost: "pressed on everybody: 0.1-10 ms where a fault has to clear or gather 2 MiB; without them \
-           a look-up in a large table takes 20-100 ns more",
+    cost: "pressed on everybody: 0.1-10 ms where a fault has to clear or gather 2 MiB; without \
+           them a look-up in a large table takes 20-100 ns more",
     informs: false,
     run,
     #[cfg(test)]

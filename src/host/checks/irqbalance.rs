@@ -1,4 +1,5 @@
-//! The daemon that moves interrupts about: it undoes what was set by hand, unless the core is banned.
+//! The daemon that moves interrupts about: it undoes what was set by hand, unless the core is
+//! banned.
 
 use crate::host::CpuList;
 
@@ -8,8 +9,8 @@ use super::{Check, Finding, Host, Mend, Told, Wish};
 
 pub(super) const CHECK: Check = Check {
     name: "irqbalance",
-    cost: "every 10 s it may move a busy device's interrupts to the core: 2-10 µs each, thousands a \
-           second",
+    cost: "every 10 s it may move a busy device's interrupts to the core: 2-10 µs each, thousands \
+           a second",
     informs: false,
     run,
     #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Whether this process may lock its memory, if it is to. The limit does not bind who has the right.
+//! Whether this process may lock its memory, if it is to. The limit does not bind who has the
+//! right.
 
 #[cfg(test)]
 use super::cases::Case;
@@ -29,7 +30,8 @@ fn run(host: &Host, wish: &Wish) -> Told {
     Ok(Finding::judge(is_bad, true, found, || {
         Mend::new(
             "LimitMEMLOCK=infinity in the service's unit, or \"* - memlock unlimited\" in \
-             /etc/security/limits.d/hotspur.conf and a new login (a container: --ulimit memlock=-1)",
+             /etc/security/limits.d/hotspur.conf and a new login (a container: --ulimit \
+             memlock=-1)",
             "yes, it is in a file",
         )
     }))

@@ -12,6 +12,7 @@ mod reading;
 mod wish;
 
 mod busy_polling;
+mod client_cores;
 mod clock_runs;
 mod clock_source;
 mod clock_sync;
@@ -118,6 +119,7 @@ pub const CHECKS: &[Check] = &[
     irqbalance::CHECK,
     neighbours::CHECK,
     sibling::CHECK,
+    client_cores::CHECK,
     core_holder::CHECK,
     cpuset::CHECK,
     cpu_quota::CHECK,

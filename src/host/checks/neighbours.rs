@@ -78,8 +78,8 @@ fn running(host: &Host, core: usize) -> Result<Vec<String>, Finding> {
 const SLEEPS: &str = "7 (a) S 1 2 3 4 5 6 7 8 9 10 1 2 3 4 20 0 1 0 5 6 7 8 9 10 11 12 13 14 15 16 \
                       17 18 19 20 17 3 0";
 #[cfg(test)]
-const RUNS: &str = "8 (make) R 1 2 3 4 5 6 7 8 9 10 1 2 3 4 20 0 1 0 5 6 7 8 9 10 11 12 13 14 15 16 \
-                    17 18 19 20 17 3 0";
+const RUNS: &str = "8 (make) R 1 2 3 4 5 6 7 8 9 10 1 2 3 4 20 0 1 0 5 6 7 8 9 10 11 12 13 14 15 \
+                    16 17 18 19 20 17 3 0";
 #[cfg(test)]
 fn idle_before(host: &mut Host, _: &mut Wish) {
     host.earlier.insert(STAT.to_owned(), "cpu3 10 0 0 100 0 0 0 0 0 0".to_owned());

@@ -8,8 +8,8 @@ use super::{Check, Finding, Host, Mend, Told, Wish};
 
 pub(super) const CHECK: Check = Check {
     name: "numa_memory",
-    cost: "memory of another node takes 60-150 ns more each time it is not in the caches: a look-up \
-           in a large table 0.2-0.5 µs more",
+    cost: "memory of another node takes 60-150 ns more each time it is not in the caches: a \
+           look-up in a large table 0.2-0.5 µs more",
     informs: false,
     run,
     #[cfg(test)]

@@ -6,8 +6,8 @@ use super::{Check, Finding, Host, Mend, Told, Wish};
 
 pub(super) const CHECK: Check = Check {
     name: "open_files",
-    cost: "without a free one no connection to a broker can be made: an outage of seconds to minutes \
-           after a reconnect",
+    cost: "without a free one no connection to a broker can be made: an outage of seconds to \
+           minutes after a reconnect",
     informs: false,
     run,
     #[cfg(test)]

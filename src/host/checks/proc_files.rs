@@ -11,6 +11,8 @@ pub(super) struct TaskStat {
     pub(super) state: char,
     pub(super) minor_faults: u64,
     pub(super) major_faults: u64,
+    /// When it began, in hundredths of a second since the machine did.
+    pub(super) began: u64,
     /// The core it is on, or was on last.
     pub(super) core: usize,
 }
@@ -27,6 +29,7 @@ impl TaskStat {
             state: fields.first()?.chars().next()?,
             minor_faults: number(10)?,
             major_faults: number(12)?,
+            began: number(22)?,
             core: usize::try_from(number(39)?).ok()?,
         })
     }
@@ -154,7 +157,7 @@ pub(super) mod tests {
                     15 16 17 18 19 20 17 3 0 0 0";
         let stat = TaskStat::parse(line).unwrap();
         assert_eq!((stat.name.as_str(), stat.state, stat.core), ("a ) (b", 'R', 3));
-        assert_eq!((stat.minor_faults, stat.major_faults), (70, 90));
+        assert_eq!((stat.minor_faults, stat.major_faults, stat.began), (70, 90, 5));
         assert_eq!(TaskStat::parse("12 ) R ("), None);
         assert_eq!(TaskStat::parse("12 (short) R 1"), None);
     }

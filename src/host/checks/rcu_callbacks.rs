@@ -1,5 +1,5 @@
-//! The kernel's deferred work of freeing memory (RCU callbacks), which `rcu_nocbs=` moves to threads
-//! elsewhere. `nohz_full=` implies it.
+//! The kernel's deferred work of freeing memory (RCU callbacks), which `rcu_nocbs=` moves to
+//! threads elsewhere. `nohz_full=` implies it.
 
 use crate::host::CpuList;
 

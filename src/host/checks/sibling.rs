@@ -40,7 +40,8 @@ fn run(host: &Host, wish: &Wish) -> Told {
             .collect();
         Mend::new(
             commands.join("; "),
-            "no; to keep it: the kernel parameter nosmt, or the sibling in isolcpus=, too, and idle",
+            "no; to keep it: the kernel parameter nosmt, or the sibling in isolcpus=, too, and \
+             idle",
         )
     }))
 }

@@ -1,5 +1,6 @@
-//! Time that the core was away while a thread wanted to do nothing but run: stolen by the hypervisor,
-//! or hidden by it. Spinning shows what the counter of stolen time may keep quiet about.
+//! Time that the core was away while a thread wanted to do nothing but run: stolen by the
+//! hypervisor, or hidden by it. Spinning shows what the counter of stolen time may keep quiet
+//! about.
 
 use super::{
     Check, Finding, Host, Mend, Told, Wish,
@@ -11,8 +12,8 @@ use super::{Level, cases::Case, measured::SpinProbe};
 
 pub(super) const CHECK: Check = Check {
     name: "steal",
-    cost: "while the host runs somebody else the thread stands still: 0.1-20 ms a time, whatever is \
-           set inside the machine",
+    cost: "while the host runs somebody else the thread stands still: 0.1-20 ms a time, whatever \
+           is set inside the machine",
     informs: false,
     run,
     #[cfg(test)]
@@ -36,8 +37,9 @@ fn run(host: &Host, wish: &Wish) -> Told {
     let away = spin.gone.saturating_sub(spin.waited);
     let per_cent = away.as_secs_f64() * 100.0 / spin.wall.as_secs_f64().max(1e-9);
     let found = format!(
-        "stolen since start {stolen:.2} % (/{STAT}); a thread that spun for {} ms was away {per_cent:.2} % \
-         of it in gaps of {} µs and more, the longest {} µs, besides {} µs for other threads",
+        "stolen since start {stolen:.2} % (/{STAT}); a thread that spun for {} ms was away \
+         {per_cent:.2} % of it while no other thread had the core (gaps from {} µs, the longest \
+         {} µs), and {} µs for other threads",
         spin.wall.as_millis(),
         GAP.as_micros(),
         spin.longest.as_micros(),
@@ -72,7 +74,7 @@ const LITTLE: (&str, &str) = (STAT, "cpu3 500 0 0 499 0 0 0 1 0 0\n");
 const CASES: &[Case] = &[
     Case::fit(&[LITTLE], "stolen since start 0.10 %")
         .given(|host, _| host.measured.spin = spun(1_000, 0)),
-    Case::fit(&[LITTLE], "besides 90000 µs for other threads")
+    Case::fit(&[LITTLE], "and 90000 µs for other threads")
         .given(|host, _| host.measured.spin = spun(91_000, 90_000)),
     Case::unfit(&[LITTLE], "was away 10.00 % of it")
         .given(|host, _| host.measured.spin = spun(20_000, 0)),

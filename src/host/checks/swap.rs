@@ -6,7 +6,8 @@ use super::{Level, cases::Case};
 
 pub(super) const CHECK: Check = Check {
     name: "swap",
-    cost: "a page that was swapped out takes 50 µs to 20 ms to come back, in the middle of a record",
+    cost: "a page that was swapped out takes 50 µs to 20 ms to come back, in the middle of a \
+    record",
     informs: false,
     run,
     #[cfg(test)]

@@ -6,7 +6,8 @@ use super::{Check, Finding, Host, Mend, Told, Wish};
 
 pub(super) const CHECK: Check = Check {
     name: "timer_frequency",
-    cost: "1-5 µs a tick, in a virtual machine up to 20; timers of this program do not depend on it",
+    cost: "1-5 µs a tick, in a virtual machine up to 20; timers of this program do not depend on \
+    it",
     informs: false,
     run,
     #[cfg(test)]

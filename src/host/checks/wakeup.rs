@@ -7,8 +7,8 @@ use super::{Level, cases::Case, measured::WakeupProbe};
 
 pub(super) const CHECK: Check = Check {
     name: "wakeup",
-    cost: "what is measured here is added to each record that finds its thread asleep, the client's \
-           threads twice a record",
+    cost: "what is measured here is added to each record that finds its thread asleep, the \
+           client's threads twice a record",
     informs: false,
     run,
     #[cfg(test)]
@@ -25,14 +25,15 @@ fn run(host: &Host, wish: &Wish) -> Told {
     let [median, max] = [probe.median, probe.max].map(|it| it.as_micros());
     let place = wish.core.map_or("any core".to_owned(), |core| format!("core {core}"));
     let found = format!(
-        "measured on {place}: of {} sleeps half woke more than {median} µs late, the latest {max} µs",
+        "measured on {place}: of {} sleeps half woke more than {median} µs late, the latest {max} \
+         µs",
         probe.sleeps
     );
     let is_bad = median > MEDIAN_US_MAX || max > LATEST_US_MAX;
     Ok(Finding::judge(is_bad, wish.low(), found, || {
         Mend::new(
-            "what idle_states, halt_polling, governor, neighbours and steal of this table say; then \
-             look again: hotspur doctor",
+            "what idle_states, halt_polling, governor, neighbours and steal of this table say; \
+             then look again: hotspur doctor",
             "no by itself: as long as what was mended lasts",
         )
     }))

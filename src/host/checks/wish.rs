@@ -4,7 +4,7 @@
 //! one's own is judged by what it says.
 
 use crate::{
-    config::settings::{Core, Engine, Idle},
+    config::settings::{Core, Engine, Idle, Scheduling},
     host::{Cores, CpuList, choice, core_lock, housekeeping_cores},
 };
 
@@ -53,6 +53,8 @@ pub struct Wish {
     pub fifo: bool,
     /// The client's threads are to spin, too.
     pub spin_clients: bool,
+    /// On these, as far as there are any for them.
+    pub client_cores: CpuList,
     /// The running process that is asked about.
     pub pid: Option<u32>,
 }
@@ -75,18 +77,20 @@ impl Wish {
             (Core::None, false) => Level::Relaxed,
         };
         let hot = core.filter(|_| level == Level::Own);
-        let housekeeping =
-            housekeeping_cores(engine.housekeeping_cores.as_deref(), &host.cores, hot);
+        let clients = if engine.spin_clients { clients(engine, hot, host) } else { Vec::new() };
+        let wanted = engine.housekeeping_cores.as_deref();
+        let housekeeping = housekeeping_cores(wanted, &host.cores, hot, &clients);
         Wish {
             level,
             core,
             why,
             spins,
             housekeeping,
-            lock_memory: false,
+            lock_memory: engine.lock_memory,
             huge_pages: false,
-            fifo: false,
-            spin_clients: false,
+            fifo: engine.scheduling == Scheduling::Fifo,
+            spin_clients: engine.spin_clients,
+            client_cores: clients.into_iter().collect(),
             pid: None,
         }
     }
@@ -129,7 +133,79 @@ fn judged(wanted: Core, host: &Host) -> (Option<usize>, bool, String) {
     }
 }
 
+/// The cores that client threads would spin on.
+fn clients(engine: &Engine, hot: Option<usize>, host: &Host) -> Vec<usize> {
+    let cores = &host.cores;
+    let (candidates, enough) = choice::client_candidates(engine.client_cores.as_deref(), cores);
+    let usable = candidates.into_iter().filter(|core| cores.reachable().contains(*core));
+    let free = |core: &usize| core_lock::holder(host.root(), &host.locks, *core).is_none();
+    usable.filter(|core| hot != Some(*core)).filter(free).take(enough).collect()
+}
+
 fn highest(cores: &Cores) -> Option<usize> {
     let usable = cores.allowed.and(&cores.reachable());
     usable.iter().next_back().or_else(|| cores.reachable().iter().next_back())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{CoreLock, core_lock::Attempt, cores::tests::tree};
+
+    /// A host of eight cores, of which some are isolated.
+    fn host(root: &std::path::Path, isolated: &str) -> Host {
+        let list = |text: &str| text.parse::<CpuList>().unwrap();
+        let (online, allowed) = (list("0-7"), list("0-3"));
+        let isolated = list(isolated);
+        let cores = Cores { online, allowed, isolated, ..Cores::default() };
+        let mut host = Host::new(root, cores);
+        host.locks = root.to_owned();
+        host
+    }
+
+    fn wish(core: Core, idle: Idle, isolated: &str) -> (Level, Option<usize>, String) {
+        let root = tree(&[]);
+        let engine = Engine { core, idle, ..Engine::default() };
+        let wish = Wish::of(&engine, None, &host(root.path(), isolated));
+        (wish.level, wish.core, wish.housekeeping.to_string())
+    }
+
+    #[test]
+    fn settings_decide_how_much_is_asked_for() {
+        let all = || "0-3".to_owned();
+        assert_eq!(wish(Core::None, Idle::Park, "6-7"), (Level::Relaxed, None, all()));
+        assert_eq!(wish(Core::None, Idle::Spin, ""), (Level::Own, None, all()));
+        assert_eq!(wish(Core::Auto, Idle::Auto, ""), (Level::Shared, Some(3), all()));
+        assert_eq!(wish(Core::Auto, Idle::Auto, "6-7"), (Level::Own, Some(7), all()));
+        assert_eq!(wish(Core::Auto, Idle::Spin, ""), (Level::Own, Some(3), "0-2".to_owned()));
+        assert_eq!(wish(Core::Number(1), Idle::Park, ""), (Level::Own, Some(1), "0,2-3".into()));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn auto_passes_by_a_core_that_another_holds() {
+        let root = tree(&[]);
+        let mut host = host(std::path::Path::new("/"), "6-7");
+        host.locks = root.path().to_owned();
+        let judged = || Wish::of(&Engine::default(), None, &host).core;
+        assert_eq!(judged(), Some(7));
+        let lock: CoreLock = match core_lock::attempt(root.path(), 7) {
+            Attempt::Locked(lock) => lock,
+            other => panic!("7 must be free: {other:?}"),
+        };
+        assert_eq!(judged(), Some(6));
+        drop(lock);
+        let given = Wish::of(&Engine::default(), Some(2), &host);
+        assert_eq!((given.core, given.level), (Some(2), Level::Own));
+    }
+
+    #[test]
+    fn clients_spin_on_isolated_cores_beside_the_hot_one() {
+        let root = tree(&[]);
+        let engine = Engine { spin_clients: true, idle: Idle::Spin, ..Engine::default() };
+        let wish = Wish::of(&engine, None, &host(root.path(), "5-7"));
+        assert_eq!((wish.core, wish.client_cores.to_string().as_str()), (Some(7), "5-6"));
+        let none = Wish::of(&engine, None, &host(root.path(), ""));
+        assert!(none.client_cores.is_empty());
+    }
 }

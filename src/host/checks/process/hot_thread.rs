@@ -2,7 +2,7 @@
 //! and no thread of another did.
 
 #[cfg(test)]
-use super::recorded::{CLIENT, CLIENT_STATUS, COMM, STATUS};
+use super::recorded::{CLIENT, CLIENT_STATUS, COMM, STAT, STATUS};
 use super::{Check, Finding, Host, Told, Wish, allowed, asked, name, proc_files::TaskStat};
 use crate::host::checks::Mend;
 #[cfg(test)]
@@ -32,9 +32,10 @@ fn run(host: &Host, wish: &Wish) -> Told {
         }));
     };
     let ours = beside(host, pid, &folder, core);
-    let others = visitors(host, pid, core);
+    let others = visitors(host, pid, core, age(host, &folder));
     let found = format!(
-        "pinned to core {core}; of its process there may run {}; of others there ran last {}",
+        "pinned to core {core}; of its process there may run {}; of others there ran since it \
+         began {}",
         list(&ours),
         list(&others)
     );
@@ -67,18 +68,44 @@ fn beside(host: &Host, pid: u32, hot: &str, core: usize) -> Vec<String> {
     may.map(|(task, _)| format!("{} ({task})", name(host, pid, task).unwrap_or_default())).collect()
 }
 
-/// Threads of other processes, the kernel's apart, whose last core it was.
-fn visitors(host: &Host, pid: u32, core: usize) -> Vec<String> {
+/// How long the hot thread has been there, in milliseconds; without end where that is not told.
+fn age(host: &Host, hot: &str) -> f64 {
+    let age = || {
+        let began = TaskStat::parse(&host.optional(&format!("{hot}/stat"))?)?.began;
+        let up = host.optional("proc/uptime")?.split(' ').next()?.parse::<f64>().ok()?;
+        Some(up * 1_000.0 - began as f64 * 10.0)
+    };
+    age().unwrap_or(f64::INFINITY)
+}
+
+/// Whether a thread ran within so many milliseconds. The scheduler's clock may lie apart from that
+/// of the machine's age, so two of its times are compared: the thread's last, and this one's.
+/// Where they are not told, it may have.
+fn ran_within(host: &Host, folder: &str, age: f64) -> bool {
+    let last = |folder: &str| {
+        let text = host.field(&format!("{folder}/sched"), "se.exec_start").ok()?;
+        text.rsplit(':').next()?.trim().parse::<f64>().ok()
+    };
+    match (last("proc/self"), last(folder)) {
+        (Some(now), Some(then)) => now - then <= age,
+        _ => true,
+    }
+}
+
+/// Threads of other processes, the kernel's apart, whose last core it was and that ran since the
+/// hot thread began.
+fn visitors(host: &Host, pid: u32, core: usize, age: f64) -> Vec<String> {
     let ours = std::process::id();
     let mut visitors = Vec::new();
     let processes = host.processes().unwrap_or_default();
     for process in processes.into_iter().filter(|it| ![pid, ours].contains(it)) {
         for task in host.tasks(process) {
-            let text = host.optional(&format!("proc/{process}/task/{task}/stat"));
-            let Some(text) = text else { continue };
+            let folder = format!("proc/{process}/task/{task}");
+            let Some(text) = host.optional(&format!("{folder}/stat")) else { continue };
             let parent = text.rsplit(')').next().and_then(|it| it.split_whitespace().nth(1));
             let stat = TaskStat::parse(&text).filter(|it| it.core == core);
-            if let Some(stat) = stat.filter(|_| parent != Some(KERNEL_PARENT)) {
+            let stat = stat.filter(|_| parent != Some(KERNEL_PARENT));
+            if let Some(stat) = stat.filter(|_| ran_within(host, &folder, age)) {
                 visitors.push(format!("{} ({task})", stat.name));
             }
         }
@@ -88,6 +115,19 @@ fn visitors(host: &Host, pid: u32, core: usize) -> Vec<String> {
 
 #[cfg(test)]
 const PINNED: (&str, &str) = (STATUS, "Cpus_allowed_list:\t3\n");
+
+/// The hot thread is one second old.
+#[cfg(test)]
+const UPTIME: (&str, &str) = ("proc/uptime", "1.10 3.00\n");
+#[cfg(test)]
+const NOW: (&str, &str) = ("proc/self/sched", "hotspur (9)\nse.exec_start : 1700.0\n");
+/// It began 100 ms after the machine.
+#[cfg(test)]
+const HOT: &str = "103 (hotspur-hot) S 1 2 3 4 5 6 70 8 9 10 1 2 3 4 20 0 1 0 10 6 7 8 9 10 11 12 \
+                   13 14 15 16 17 18 19 20 17 3 0";
+#[cfg(test)]
+const MAKE: &str = "8 (make) S 1 2 3 4 5 6 7 8 9 10 1 2 3 4 20 0 1 0 5 6 7 8 9 10 11 12 13 14 15 \
+                    16 17 18 19 20 17 3 0";
 
 #[cfg(test)]
 const CASES: &[Case] = &[
@@ -103,7 +143,8 @@ const CASES: &[Case] = &[
                  15 16 17 18 19 20 17 3 0",
             ),
         ],
-        "pinned to core 3; of its process there may run none; of others there ran last none",
+        "pinned to core 3; of its process there may run none; of others there ran since it began \
+         none",
     ),
     Case::unfit(
         &[COMM, PINNED, CLIENT, (CLIENT_STATUS, "Cpus_allowed_list:\t0-3\n")],
@@ -113,13 +154,25 @@ const CASES: &[Case] = &[
         &[
             COMM,
             PINNED,
-            (
-                "proc/7/task/8/stat",
-                "8 (make) S 1 2 3 4 5 6 7 8 9 10 1 2 3 4 20 0 1 0 5 6 7 8 9 10 11 12 13 14 15 16 \
-                 17 18 19 20 17 3 0",
-            ),
+            (STAT, HOT),
+            ("proc/7/task/8/stat", MAKE),
+            UPTIME,
+            NOW,
+            ("proc/7/task/8/sched", "make (8, #threads: 1)\nse.exec_start  :   1600.5\n"),
         ],
-        "of others there ran last make (8)",
+        "of others there ran since it began make (8)",
+    ),
+    Case::fit(
+        &[
+            COMM,
+            PINNED,
+            (STAT, HOT),
+            ("proc/7/task/8/stat", MAKE),
+            UPTIME,
+            NOW,
+            ("proc/7/task/8/sched", "make (8, #threads: 1)\nse.exec_start  :   600.5\n"),
+        ],
+        "of others there ran since it began none",
     ),
     Case::unfit(&[COMM, (STATUS, "Cpus_allowed_list:\t0-3\n")], "not pinned"),
     Case::fit(&[COMM, (STATUS, "Cpus_allowed_list:\t0-3\n")], "no fault for")

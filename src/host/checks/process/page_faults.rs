@@ -40,11 +40,11 @@ fn run(host: &Host, wish: &Wish) -> Told {
 }
 
 #[cfg(test)]
-const NOW: &str = "103 (hotspur-hot) S 1 2 3 4 5 6 70 8 9 10 1 2 3 4 20 0 1 0 5 6 7 8 9 10 11 12 13 \
-                   14 15 16 17 18 19 20 17 3 0";
+const NOW: &str = "103 (hotspur-hot) S 1 2 3 4 5 6 70 8 9 10 1 2 3 4 20 0 1 0 5 6 7 8 9 10 11 12 \
+                   13 14 15 16 17 18 19 20 17 3 0";
 #[cfg(test)]
-const BEFORE: &str = "103 (hotspur-hot) S 1 2 3 4 5 6 60 8 9 10 1 2 3 4 20 0 1 0 5 6 7 8 9 10 11 12 \
-                      13 14 15 16 17 18 19 20 17 3 0";
+const BEFORE: &str = "103 (hotspur-hot) S 1 2 3 4 5 6 60 8 9 10 1 2 3 4 20 0 1 0 5 6 7 8 9 10 11 \
+                      12 13 14 15 16 17 18 19 20 17 3 0";
 
 #[cfg(test)]
 fn fewer_before(host: &mut Host, _: &mut Wish) {
