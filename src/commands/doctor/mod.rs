@@ -15,7 +15,9 @@ use super::{Exit, Failure, Outcome, print};
 use crate::{
     config::{self, Sources, Tuning, settings::Core},
     host::{
-        checks::{self, CHECKS, Check, Finding, Host, Outcome as Found, PROCESS_CHECKS, Wish},
+        checks::{
+            self, CHECKS, Check, Finding, Host, Level, Outcome as Found, PROCESS_CHECKS, Wish,
+        },
         core_lock,
     },
 };
@@ -89,6 +91,7 @@ fn wish(arguments: &Arguments, tuning: &Tuning, host: &Host) -> Result<Wish, Fai
     (wish.pid, wish.huge_pages) = (arguments.pid, tuning.huge_pages);
     if let (None, Some(_), Some(pid)) = (arguments.core, hot, wish.pid) {
         wish.why = format!("the hot thread of process {pid} is pinned to it");
+        wish.level = Level::Own;
     }
     Ok(wish)
 }

@@ -20,13 +20,15 @@ pub(super) const CHECK: Check = Check {
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 const KUBERNETES: &str = "kubernetes, QoS class";
+/// In each pod, also where its group's path is hidden from it.
+const KUBERNETES_SECRETS: &str = "var/run/secrets/kubernetes.io";
 
 fn run(host: &Host, wish: &Wish) -> Told {
     let namespace = host.link("proc/self/ns/pid");
     let groups = host.optional("proc/self/cgroup").unwrap_or_default();
     let marks: Vec<&str> =
         [".dockerenv", "run/.containerenv"].into_iter().filter(|it| host.exists(it)).collect();
-    let pods = groups.contains("kubepods") || groups.contains("kubelet");
+    let pods = groups.contains("kubepods") || host.exists(KUBERNETES_SECRETS);
     let known = ["docker", "containerd", "libpod", "lxc"].iter().any(|it| groups.contains(it));
     match namespace.as_deref() {
         None if groups.is_empty() => {
@@ -61,7 +63,8 @@ fn quality(groups: &str) -> &'static str {
     match groups {
         it if it.contains("besteffort") => "BestEffort",
         it if it.contains("burstable") => "Burstable",
-        _ => "Guaranteed",
+        it if it.contains("kubepods") => "Guaranteed",
+        _ => "not told",
     }
 }
 
@@ -104,6 +107,14 @@ const CASES: &[Case] = &[
             ("proc/self/cgroup", "0::/kubepods/burstable/pod1/abc\n"),
         ],
         "kubernetes, QoS class Burstable; its cpuset is 0-3",
+    ),
+    Case::unfit(
+        &[
+            ("proc/self/ns/pid", "pid:[4026532001]"),
+            ("proc/self/cgroup", "0::/\n"),
+            ("var/run/secrets/kubernetes.io/serviceaccount/namespace", "default"),
+        ],
+        "kubernetes, QoS class not told; its cpuset is 0-3",
     ),
     Case::unfit(&[("proc/self/cgroup", "4:cpu:/docker/abc\n")], "a container"),
     Case::unknown(&[], "neither /proc/self/ns/pid nor"),

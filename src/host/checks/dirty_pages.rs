@@ -1,4 +1,5 @@
-//! How much written and not yet stored data may gather before writers have to wait.
+//! How much written and not yet stored data may gather before the kernel begins to store it. The
+//! settings say it in bytes or in per cent of what is free; the kernel itself says what follows.
 
 #[cfg(test)]
 use super::cases::Case;
@@ -14,47 +15,44 @@ pub(super) const CHECK: Check = Check {
     cases: CASES,
 };
 
-const BYTES: &str = "proc/sys/vm/dirty_background_bytes";
+const STATISTICS: &str = "proc/vmstat";
+const THRESHOLD: &str = "nr_dirty_background_threshold ";
 const RATIO: &str = "proc/sys/vm/dirty_background_ratio";
-const MEMORY: &str = "proc/meminfo";
 const BYTES_MAX: u64 = 1 << 30;
 
 fn run(host: &Host, wish: &Wish) -> Told {
-    let bytes: u64 = host.value(BYTES)?;
-    let (threshold, found) = match bytes {
-        0 => {
-            let ratio: u64 = host.value(RATIO)?;
-            let available = available(host)?;
-            let threshold = available.saturating_mul(ratio) / 100;
-            let shown = threshold >> 20;
-            (threshold, format!("{ratio} % of what is free, {shown} MiB now (/{RATIO})"))
-        }
-        bytes => (bytes, format!("{} MiB (/{BYTES})", bytes >> 20)),
-    };
-    let found = format!("writing back begins at {found}");
-    Ok(Finding::judge(threshold > BYTES_MAX, wish.own(), found, || {
+    let text = host.field(STATISTICS, THRESHOLD)?;
+    let pages: u64 = text.parse().map_err(|_| super::reading::odd(STATISTICS, &text))?;
+    let bytes = pages.saturating_mul(page_bytes());
+    // Zero where the setting is in bytes.
+    let ratio = host.value::<u32>(RATIO).ok().filter(|it| *it > 0);
+    let by = ratio.map(|it| format!(", {it} % of what is free (/{RATIO})")).unwrap_or_default();
+    let found = format!("writing back begins at {} MiB (/{STATISTICS}){by}", bytes >> 20);
+    Ok(Finding::judge(bytes > BYTES_MAX, wish.own(), found, || {
         Mend::sysctl("vm.dirty_background_bytes", 256 << 20)
     }))
 }
 
-/// The ratio is of memory that can be had, not of all.
-fn available(host: &Host) -> Result<u64, Finding> {
-    let text = host.field(MEMORY, "MemAvailable:")?;
-    let kib = text.strip_suffix(" kB").and_then(|it| it.parse::<u64>().ok());
-    kib.map(|it| it.saturating_mul(1_024)).ok_or_else(|| super::reading::odd(MEMORY, text))
+#[cfg(unix)]
+fn page_bytes() -> u64 {
+    // SAFETY: no memory is passed.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4_096)
+}
+
+#[cfg(not(unix))]
+fn page_bytes() -> u64 {
+    4_096
 }
 
 #[cfg(test)]
 const CASES: &[Case] = &[
-    Case::fit(&[(BYTES, "268435456\n")], "begins at 256 MiB"),
-    Case::fit(
-        &[(BYTES, "0\n"), (RATIO, "5\n"), (MEMORY, "MemAvailable:   2097152 kB\n")],
-        "5 % of what is free, 102 MiB now",
-    ),
+    Case::fit(&[(STATISTICS, "nr_dirty 3\nnr_dirty_background_threshold 0\n")], "at 0 MiB"),
+    // 4 GiB with the smallest pages there are.
     Case::unfit(
-        &[(BYTES, "0\n"), (RATIO, "10\n"), (MEMORY, "MemAvailable: 134217728 kB\n")],
-        "13107 MiB now",
+        &[(STATISTICS, "nr_dirty_background_threshold 1048576\n"), (RATIO, "10\n")],
+        "MiB (/proc/vmstat), 10 % of what is free",
     ),
-    Case::unknown(&[(BYTES, "0\n"), (RATIO, "10\n"), (MEMORY, "MemFree: 1 kB\n")], "MemAvailable:"),
-    Case::unknown(&[], "cannot be read"),
+    Case::unknown(&[(STATISTICS, "nr_dirty 3\n")], "has no nr_dirty_background_threshold"),
+    Case::unknown(&[(STATISTICS, "nr_dirty_background_threshold -\n")], "not as expected"),
+    Case::unknown(&[], "/proc/vmstat cannot be read"),
 ];

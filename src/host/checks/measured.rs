@@ -87,7 +87,7 @@ mod linux {
     use super::{ClockProbe, ClockSync, GAP, SpinProbe, WakeupProbe};
     use crate::{
         clock::{Clock, TscClock},
-        host::{Waits, pin_current},
+        host::{Waits, pin_current, scheduling},
     };
 
     const SPIN: Duration = Duration::from_millis(200);
@@ -160,8 +160,8 @@ mod linux {
     /// Sleeps for a millisecond many times, and sees how late it wakes.
     pub(in super::super) fn wakeup(core: Option<usize>) -> Result<WakeupProbe, String> {
         on(core, || {
-            // SAFETY: numbers only. The slack is this thread's, which ends with the probe.
-            unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_u64, 0, 0, 0) };
+            // This thread's own, which ends with the probe.
+            scheduling::set_timer_slack(Duration::from_nanos(1));
             let mut late: Vec<u64> = (0..SLEEPS).map(|_| sleep_once()).collect();
             late.sort_unstable();
             let [median, max] = [late[SLEEPS / 2], late[SLEEPS - 1]].map(Duration::from_nanos);

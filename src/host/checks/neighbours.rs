@@ -31,7 +31,7 @@ fn run(host: &Host, wish: &Wish) -> Told {
         0 => format!("no other thread wants core {core} (/proc/*/task/*/stat)"),
         count => {
             let named: Vec<&str> = running.iter().take(NAMED_MAX).map(String::as_str).collect();
-            format!("{count} other threads want core {core}: {}", named.join(", "))
+            format!("others that want core {core}: {count}, {}", named.join(", "))
         }
     };
     // A core with a hot thread is busy by itself.
@@ -94,7 +94,7 @@ const CASES: &[Case] = &[
     .given(idle_before),
     Case::unfit(
         &[("proc/7/task/7/stat", SLEEPS), ("proc/8/task/8/stat", RUNS)],
-        "1 other threads want core 3: make (8)",
+        "others that want core 3: 1, make (8)",
     ),
     Case::unfit(
         &[("proc/7/task/7/stat", SLEEPS), (STAT, "cpu3 60 0 0 150 0 0 0 0 0 0\n")],

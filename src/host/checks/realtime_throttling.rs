@@ -7,7 +7,8 @@ use super::{Check, Finding, Host, Mend, Told, Wish};
 
 pub(super) const CHECK: Check = Check {
     name: "realtime_throttling",
-    cost: "a real-time thread that spins is stopped for 50 ms each second",
+    cost: "a real-time thread that spins is stopped for 50 ms each second; on kernels from 6.12 on \
+           that were built without groups of real-time threads only while others wait for the core",
     informs: false,
     run,
     #[cfg(test)]
@@ -15,6 +16,7 @@ pub(super) const CHECK: Check = Check {
 };
 
 const RUNTIME: &str = "proc/sys/kernel/sched_rt_runtime_us";
+const SERVERS: &str = "sys/kernel/debug/sched/fair_server";
 const PERIOD: &str = "proc/sys/kernel/sched_rt_period_us";
 
 fn run(host: &Host, wish: &Wish) -> Told {
@@ -28,7 +30,16 @@ fn run(host: &Host, wish: &Wish) -> Told {
     if is_bounded && !(wish.fifo && wish.spins) {
         return Ok(Finding::fit(format!("{found}; no thread is to spin under SCHED_FIFO")));
     }
-    Ok(Finding::judge(is_bounded, true, found, || Mend::sysctl("kernel.sched_rt_runtime_us", -1)))
+    Ok(Finding::judge(is_bounded, true, found, || mend(host, wish)))
+}
+
+fn mend(host: &Host, wish: &Wish) -> Mend {
+    let mut mend = Mend::sysctl("kernel.sched_rt_runtime_us", -1);
+    // Kernels from 6.12 on also keep a share of the core for ordinary threads that wait.
+    if let Some(core) = wish.core.filter(|_| host.exists(SERVERS)) {
+        mend.how.push_str(&format!("; echo 0 > /{SERVERS}/cpu{core}/runtime"));
+    }
+    mend
 }
 
 #[cfg(test)]

@@ -61,16 +61,15 @@ pub struct Wish {
 
 impl Wish {
     /// What these settings ask for of this machine. `core` is judged instead of the one that a run
-    /// would take, if it is given.
+    /// would take, if it is given; it does not change how much is asked for.
     pub fn of(engine: &Engine, core: Option<usize>, host: &Host) -> Wish {
-        let wanted = core.map_or(engine.core, Core::Number);
-        let (core, isolated, why) = judged(wanted, host);
+        let (core, isolated, why) = judged(core.map_or(engine.core, Core::Number), host);
         let spins = match engine.idle {
             Idle::Auto => isolated,
             Idle::Spin | Idle::Pause | Idle::Yield => true,
             Idle::Park => false,
         };
-        let level = match (wanted, spins) {
+        let level = match (engine.core, spins) {
             (Core::Number(_), _) | (_, true) => Level::Own,
             (Core::Auto, _) if isolated => Level::Own,
             (Core::Auto, false) => Level::Shared,
@@ -196,7 +195,9 @@ mod tests {
         assert_eq!(judged(), Some(6));
         drop(lock);
         let given = Wish::of(&Engine::default(), Some(2), &host);
-        assert_eq!((given.core, given.level), (Some(2), Level::Own));
+        assert_eq!((given.core, given.level), (Some(2), Level::Shared));
+        let isolated = Wish::of(&Engine::default(), Some(6), &host);
+        assert_eq!((isolated.core, isolated.level), (Some(6), Level::Own));
     }
 
     #[test]

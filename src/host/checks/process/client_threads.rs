@@ -36,7 +36,7 @@ fn run(host: &Host, wish: &Wish) -> Told {
     let all = places.iter().fold(crate::host::CpuList::default(), |all, it| all.or(it));
     let beside = places.iter().filter(|it| !it.and(&hot).is_empty()).count();
     let found = format!(
-        "{} threads of librdkafka on cores {all}, the hot thread on {hot}: {beside} may share its \
+        "threads of librdkafka: {}, on cores {all}, the hot thread on {hot}: {beside} may share its \
          core (/proc/{pid}/task/*/status)",
         places.len()
     );
@@ -52,7 +52,7 @@ const PINNED: (&str, &str) = (STATUS, "Cpus_allowed_list:\t3\n");
 const CASES: &[Case] = &[
     Case::fit(
         &[COMM, PINNED, CLIENT, (CLIENT_STATUS, "Cpus_allowed_list:\t0-2\n")],
-        "1 threads of librdkafka on cores 0-2, the hot thread on 3: 0 may share",
+        "threads of librdkafka: 1, on cores 0-2, the hot thread on 3: 0 may share",
     ),
     Case::unfit(
         &[COMM, PINNED, CLIENT, (CLIENT_STATUS, "Cpus_allowed_list:\t0-3\n")],
