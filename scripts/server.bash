@@ -1,4 +1,4 @@
-# Sourced by scripts/kafka and scripts/redis: one server in the background, in its own folder.
+# Sourced by scripts/kafka, scripts/redis and scripts/fleet: one server in the background, in its own folder.
 # The folder, $state, holds the server's pid, its ports, its log and its data.
 # shellcheck shell=bash
 
@@ -69,7 +69,7 @@ launch() {
 await_line() {
   local deadline=$((SECONDS + $2))
   until grep --quiet --fixed-strings -- "$1" "$state/log"; do
-    if [ -z "$(jobs -r -p)" ] || [ "$SECONDS" -ge "$deadline" ]; then
+    if ! jobs -r -p | grep --quiet --line-regexp "$(cat "$state/pid")" || [ "$SECONDS" -ge "$deadline" ]; then
       echo "$0: the server did not start; the end of $state/log:" >&2
       tail -n 20 "$state/log" >&2
       end_server

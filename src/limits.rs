@@ -121,6 +121,9 @@ pub const READING_NS_MAX: u64 = 10_000_000;
 /// Changes of regime that are remembered, to say what the hot thread did while a record was slow.
 pub const REGIMES_REMEMBERED: usize = 64;
 
+/// Names that are kept of those who ran on a core that `jitter` watches.
+pub const NEIGHBOURS_MAX: usize = 32;
+
 /// Significant decimal digits of a recorded value.
 pub const LATENCY_DIGITS: u8 = 3;
 

@@ -1,6 +1,7 @@
 //! The engine allocates nothing for a record once it is warm, whatever becomes of the record.
 //!
-//! On the memory transport, with a global allocator that counts: what is counted here is ours.
+//! On the memory transport, with a global allocator that counts: what is counted here is ours. So
+//! it is for the loop of `jitter`, which would else measure itself.
 
 #[path = "../benches/rig/allocations.rs"]
 mod allocations;
@@ -13,6 +14,7 @@ use hotspur::{
     clock::{Clock, Ticks, TscClock, WallOffset},
     delivery::Order,
     engine::{Chance, Engine, Options, Process, Retry, control::Control},
+    host::jitter::{Detector, Second},
     measure::Counters,
     observe::HotSide,
     pipeline::{Mark, Processed, Results},
@@ -144,4 +146,18 @@ fn records_that_are_tried_again_cost_no_allocation() {
     assert_eq!(counters.polled, 2 * RECORDS);
     assert_eq!(counters.rejected.total() + counters.skipped.total(), 2 * RECORDS);
     assert!(counters.rejected.total() > 0 && counters.skipped.total() > 0);
+}
+
+#[test]
+fn a_watched_core_costs_no_allocation() {
+    // From the first nanosecond on: each turn is a stall as well.
+    let detector = Detector::new(TscClock::new(), 1);
+    let mut second = Second::new();
+    let go_on = std::sync::atomic::AtomicBool::new(false);
+    let before = allocations::calls();
+    detector.watch(&mut second, 20_000_000, &go_on);
+    second.clear();
+    detector.watch(&mut second, 20_000_000, &go_on);
+    assert_eq!(allocations::calls() - before, 0);
+    assert!(second.stalls.count() > 1_000, "{}", second.stalls.count());
 }

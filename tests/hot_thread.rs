@@ -44,7 +44,7 @@ impl Process for Faulty {
 #[test]
 fn a_fault_on_the_hot_thread_ends_the_process_with_status_and_message() {
     if env::var_os(VICTIM).is_some() {
-        let manner = Manner { core: None, is_first: false, idle: IdleStrategy::Park };
+        let manner = Manner { core: None, is_first: false, idle: IdleStrategy::Park, prefault: 0 };
         let hot = runner::start(manner, || {
             let clock = TscClock::new();
             let wall = WallOffset::new(&clock);

@@ -33,6 +33,8 @@ pub struct Machine {
     pub is_first: bool,
     /// Whether the process's memory is locked.
     pub is_locked: bool,
+    /// Bytes of heap that the hot thread brings in.
+    pub prefault: usize,
     /// Cores for client threads that spin.
     pub clients: ClientCores,
     /// While it lives, threads that are started run on the housekeeping cores. None where the
@@ -77,9 +79,7 @@ impl Machine {
             Some(Housekeeping::enter(&housekeeping)?)
         };
         scheduling::set_timer_slack(engine.timer_slack);
-        let is_first = is_first(engine, &mut choice);
         let is_locked = is_locked(engine, &mut choice);
-        memory::prefault_heap(engine.prefault);
         let idle = match engine.idle {
             Idle::Auto if choice.isolated => IdleStrategy::Spin,
             Idle::Auto | Idle::Park => IdleStrategy::Park,
@@ -87,12 +87,27 @@ impl Machine {
             Idle::Pause => IdleStrategy::Pause,
             Idle::Yield => IdleStrategy::Yield,
         };
-        Ok(Machine { choice, housekeeping, idle, is_first, is_locked, clients, _guard: guard })
+        let is_first = is_first(engine, idle, &mut choice);
+        Ok(Machine {
+            choice,
+            housekeeping,
+            idle,
+            is_first,
+            is_locked,
+            prefault: engine.prefault,
+            clients,
+            _guard: guard,
+        })
     }
 
     /// How the hot thread is to run.
     pub(super) fn manner(&self) -> Manner {
-        Manner { core: self.choice.core, is_first: self.is_first, idle: self.idle }
+        Manner {
+            core: self.choice.core,
+            is_first: self.is_first,
+            idle: self.idle,
+            prefault: self.prefault,
+        }
     }
 
     /// What gives clients threads that spin, if they are to.
@@ -113,16 +128,21 @@ impl Machine {
     }
 }
 
-fn is_first(engine: &settings::Engine, choice: &mut CoreChoice) -> bool {
+fn is_first(engine: &settings::Engine, idle: IdleStrategy, choice: &mut CoreChoice) -> bool {
     if engine.scheduling == Scheduling::Normal {
         return false;
     }
-    let possible = match choice.core {
-        Some(_) => scheduling::may_run_first(),
+    let never_sleeps = idle != IdleStrategy::Park;
+    let stopped = scheduling::stops_spinners(Path::new("/"), choice.isolated);
+    let possible = match (choice.core, stopped.filter(|_| never_sleeps)) {
         // It would go wherever it likes and stop whoever it meets there.
-        None => Err("the hot thread is not SCHED_FIFO: it is not pinned to a core".to_owned()),
+        (None, _) => Err("it is not pinned to a core".to_owned()),
+        (_, Some(why)) => Err(why),
+        (Some(_), None) => scheduling::may_run_first(),
     };
-    choice.caveats.extend(possible.as_ref().err().cloned());
+    let unmet =
+        possible.as_ref().err().map(|why| format!("the hot thread is not SCHED_FIFO: {why}"));
+    choice.caveats.extend(unmet);
     possible.is_ok()
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Epoch {
     echo: Apart,
 }
 
+const _: () = assert!(align_of::<Apart>() == 128, "two lines, which processors fetch in pairs");
+
 impl Epoch {
     /// Writer: makes all unlinking so far part of a new epoch, and says which.
     pub(super) fn advance(&self) -> u64 {

@@ -20,6 +20,8 @@ pub(super) struct Freshness {
     clock: TscClock,
 }
 
+const _: () = assert!(align_of::<Freshness>() == 128 && size_of::<Freshness>() == 128);
+
 impl Freshness {
     pub(super) fn new() -> Freshness {
         Freshness { as_of: AtomicU64::new(0), clock: TscClock::new() }

@@ -22,6 +22,7 @@ pub mod demo;
 pub mod doctor;
 pub mod exit;
 pub mod init;
+pub mod jitter;
 mod letters;
 pub mod load;
 pub mod logging;
@@ -106,8 +107,8 @@ pub enum Command {
     Replay(replay::Arguments),
     /// Is this machine fit for the profile: what is found, what it costs, what mends it
     Doctor(doctor::Arguments),
-    /// How often the core is taken away (not built yet)
-    Jitter(Later),
+    /// How often and for how long a core is taken away, and by whom
+    Jitter(jitter::Arguments),
     /// A picture of the pipeline (not built yet)
     Graph(Later),
     /// A running process at a glance, as on its live page
@@ -184,7 +185,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
             logging::set_up(None, line.verbose, line.quiet);
             doctor::run(arguments, &sources(line))
         }
-        Command::Jitter(_) => not_built("jitter"),
+        Command::Jitter(arguments) => jitter::run(line, arguments),
         Command::Graph(_) => not_built("graph"),
         Command::Top(arguments) => top::run(line, arguments),
         Command::Tap(_) => not_built("tap"),
@@ -208,6 +209,7 @@ fn refuse_useless(line: &CommandLine) -> Result<(), Failure> {
         Command::Init(_) => "init",
         Command::Schema(_) => "schema",
         Command::Profiles(_) => "profiles",
+        Command::Jitter(_) => "jitter",
         Command::Report(_) => "report",
         Command::Completions(_) => "completions",
         Command::Man => "man",

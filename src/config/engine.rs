@@ -18,7 +18,7 @@ pub struct Engine {
     pub scheduling: Scheduling,
     /// `lock_memory`: all of the process's memory stays in RAM.
     pub lock_memory: bool,
-    /// `prefault`, bytes of heap that are brought in at start.
+    /// `prefault`, bytes of heap that the hot thread brings in at start.
     pub prefault: usize,
     /// `timer_slack`: how late the timers of the process's threads may fire.
     pub timer_slack: Duration,

@@ -36,6 +36,8 @@ pub struct Manner {
     pub is_first: bool,
     /// What follows a turn without work.
     pub idle: IdleStrategy,
+    /// Bytes of heap that it brings in before its first turn.
+    pub prefault: usize,
 }
 
 /// Starts the hot thread. `make` runs there, and takes the memory.
@@ -65,8 +67,9 @@ where
         if manner.is_first {
             host::scheduling::run_first().expect("a thread had the right to when one tried");
         }
-        host::memory::prefault_stack();
         let mut engine = make();
+        host::memory::prefault_stack();
+        host::memory::prefault_heap(manner.prefault);
         // The other side waits for this before it does anything else.
         let _ = identify.send(host::threads::current_id(Path::new("/")));
         let before = ThreadUsage::read();

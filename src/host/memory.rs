@@ -1,9 +1,10 @@
 //! Memory that is there before it is used: locked, kept, brought in.
 //!
 //! The first touch of a page costs half a microsecond to several; one that was taken back, or lies
-//! on a disk, costs that or milliseconds again. A process that locks its memory has all of it in
-//! RAM from when it is taken, and its allocator gives nothing back, so that a hot thread that has
-//! warmed up meets no page fault.
+//! on a disk, costs that or milliseconds again. A process that locks its memory keeps what it once
+//! touched, and its allocator gives nothing back, so that a hot thread that has warmed up meets no
+//! page fault. What is not touched yet is not brought in by the lock: the allocator sets a whole
+//! GiB aside at start, and each process would take that much.
 
 use std::{ffi::c_int, fs, hint, io, path::Path};
 
@@ -17,10 +18,12 @@ const PURGE_DELAY: c_int = 15;
 /// What the hot thread's stack is brought in by.
 const STACK_BYTES: usize = 256 << 10;
 
-/// Heap is brought in by blocks of this size, which the allocator takes from all threads' memory.
-const BLOCK_BYTES: usize = 1 << 20;
+/// Heap is brought in by blocks of this size: the allocator takes them from its smallest units, so
+/// that no gap between larger ones is left out.
+const BLOCK_BYTES: usize = 4 << 10;
 
-/// Locks all memory of the process, that which comes later included, and keeps what is freed.
+/// Locks all memory of the process from its first touch, that which comes later included, and keeps
+/// what is freed.
 ///
 /// # Errors
 ///
@@ -55,13 +58,18 @@ fn limit() -> Option<u64> {
     (limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }
 
-#[cfg(unix)]
 fn lock() -> io::Result<()> {
-    // SAFETY: no memory is passed.
-    match unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    #[cfg(target_os = "linux")]
+    {
+        let all = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
+        // SAFETY: no memory is passed.
+        match unsafe { libc::mlockall(all) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
+    #[cfg(not(target_os = "linux"))]
+    Err(io::Error::from(io::ErrorKind::Unsupported))
 }
 
 /// From now on the allocator gives no memory back to the system. What is given back is to be
@@ -71,7 +79,7 @@ pub fn keep_freed() {
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) };
 }
 
-/// Brings in so much of the heap, to whole blocks of a MiB, for all threads.
+/// Brings in so much of the heap for the calling thread, beside what it has.
 pub fn prefault_heap(bytes: usize) {
     let blocks: Vec<Vec<u8>> = (0..bytes.div_ceil(BLOCK_BYTES)).map(|_| touched()).collect();
     hint::black_box(&blocks);

@@ -19,6 +19,7 @@ pub mod core_lock;
 pub mod cores;
 pub mod cpu_list;
 pub mod facts;
+pub mod jitter;
 pub mod memory;
 pub mod scheduling;
 pub mod threads;

@@ -1,6 +1,6 @@
 //! How the kernel treats the threads of this process: before whom they run, how exact timers are.
 
-use std::{io, thread, time::Duration};
+use std::{fs, io, path::Path, thread, time::Duration};
 
 /// The lowest real-time priority: it is before every thread that is not real-time, and behind
 /// the kernel's own, which have 50 and more.
@@ -36,10 +36,45 @@ pub fn may_run_first() -> Result<(), String> {
     let tried = thread::spawn(run_first).join().unwrap_or_else(|_| Err(io::Error::other("panic")));
     tried.map_err(|error| {
         format!(
-            "the hot thread is not SCHED_FIFO: {error}; LimitRTPRIO=1, `ulimit -r 1` or the \
+            "{error}; LimitRTPRIO=1, `ulimit -r 1` or the \
              capability CAP_SYS_NICE allow it"
         )
     })
+}
+
+/// Why the kernel would stop a real-time thread that never sleeps on such a core, if it would.
+///
+/// Up to Linux 6.11 all real-time threads of a core get `kernel.sched_rt_runtime_us` of each
+/// `sched_rt_period_us`, whether anybody else wants the rest or not; later ones give 50 ms of each
+/// second to threads that are not real-time, if there are any.
+pub fn stops_spinners(root: &Path, is_isolated: bool) -> Option<String> {
+    if !is_isolated {
+        return Some(
+            "its core is not isolated, and the kernel gives others 50 ms of each second at once \
+             when a real-time thread there never sleeps"
+                .to_owned(),
+        );
+    }
+    let read = |name: &str| {
+        fs::read_to_string(root.join("proc/sys/kernel").join(name)).unwrap_or_default()
+    };
+    let number = |name: &str| read(name).trim().parse::<i64>().ok();
+    let (runtime, period) = (number("sched_rt_runtime_us")?, number("sched_rt_period_us")?);
+    let stops = runtime >= 0 && runtime < period && version(&read("osrelease")) < (6, 12);
+    stops.then(|| {
+        format!(
+            "kernel.sched_rt_runtime_us = {runtime} stops one that never sleeps for {} ms of each \
+             {} ms; `sysctl -w kernel.sched_rt_runtime_us=-1` does not",
+            (period - runtime) / 1000,
+            period / 1000
+        )
+    })
+}
+
+/// The first two numbers of a kernel's release; zero for what is none.
+fn version(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(['.', '-']).map(|it| it.trim().parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// How late timers of the calling thread, and of threads that it makes, may fire. A right that
@@ -58,6 +93,25 @@ pub fn set_timer_slack(slack: Duration) {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use crate::host::cores::tests::tree;
+
+    #[test]
+    fn a_spinner_is_stopped_where_the_kernel_says_so() {
+        let kernel = |release: &str, runtime: &str| {
+            tree(&[
+                ("proc/sys/kernel/osrelease", release),
+                ("proc/sys/kernel/sched_rt_runtime_us", runtime),
+                ("proc/sys/kernel/sched_rt_period_us", "1000000\n"),
+            ])
+        };
+        let old = kernel("6.1.0-28-amd64\n", "950000\n");
+        let told = stops_spinners(old.path(), true).unwrap();
+        assert!(told.contains("= 950000") && told.contains("50 ms of each 1000 ms"), "{told}");
+        assert!(stops_spinners(old.path(), false).unwrap().contains("not isolated"));
+        for fits in [kernel("6.1.0\n", "-1\n"), kernel("6.12-rc1\n", "950000\n"), tree(&[])] {
+            assert_eq!(stops_spinners(fits.path(), true), None);
+        }
+    }
 
     fn slack() -> i32 {
         // SAFETY: no memory is passed.

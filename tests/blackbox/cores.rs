@@ -1,45 +1,97 @@
-//! The hot core: nobody else of the process on it, and no second hot thread.
+//! The hot core: nobody else of the process on it, no second hot thread, and no page fault.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use crate::{
     payload::name,
     support::{
-        hotspur::Hotspur,
         kafka::Kafka,
         message::Message,
-        names::{HOT_CORE, HOT_THREAD, PID, RUN_CORE, RUN_STARTED},
+        names::{CLIENT_SLEEPS, CLIENT_SPINS, HOT_CORE, HOT_THREAD, PID, RUN_CORE, RUN_STARTED},
         pipeline::Pipeline,
     },
 };
 
+/// Records before anything is counted, and afterwards.
+const WARM_UP: u64 = 1000;
+const ROUNDS: u64 = 6;
+const OF_A_ROUND: u64 = 500;
+
+/// Looks at all threads, a round.
+const SAMPLES: u64 = 50;
+
 #[cfg_attr(target_os = "linux", test)]
-fn no_other_thread_of_the_process_may_run_on_the_hot_core() {
+fn the_hot_thread_is_alone_on_its_core_and_once_warm_meets_no_page_fault() {
     let kafka = Kafka::shared();
-    // The last core: the other test here wants the first.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let last = cores as i64 - 1;
-    let pipeline = Pipeline::names(kafka).set("engine.core", last);
+    let pipeline = Pipeline::names(kafka).set("engine.core", last).set("profile", "low-latency");
+    pipeline.create_topics(kafka, 1);
+    let hotspur = pipeline.run();
+    if cores == 1 {
+        let ended = hotspur.wait();
+        assert!(ended.log.contains("may run on core"), "{}", ended.log);
+        return;
+    }
+    hotspur.await_assigned();
+    let core = hotspur.await_event(RUN_CORE).text(HOT_CORE).to_owned();
+    assert_eq!(core, last.to_string());
+    let pid = hotspur.await_event(RUN_STARTED).number(PID);
+    let process = |count: u64| {
+        let records: Vec<_> = (0..count).map(|number| Message::new(name(number))).collect();
+        kafka.produce(&pipeline.input, &records);
+        kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
+    };
+    process(WARM_UP);
+    let threads = threads(pid);
+    let hot = threads.iter().find(|it| it.name == HOT_THREAD).expect("a hot thread");
+    assert_eq!(hot.allowed, core, "the hot thread's cores");
+    assert!(threads.iter().any(|it| it.name.starts_with("rdk:")), "{threads:?}");
+    for Thread { name, allowed, .. } in threads.iter().filter(|it| it.name != HOT_THREAD) {
+        let is_apart = !contains(allowed, &core);
+        assert!(is_apart, "{name} may run on {allowed}, core {core} is hot");
+    }
+    let before = hot.counts();
+    for _ in 0..ROUNDS {
+        let records: Vec<_> = (0..OF_A_ROUND).map(|it| Message::new(name(it))).collect();
+        kafka.produce(&pipeline.input, &records);
+        for thread in (0..SAMPLES).flat_map(|_| self::threads(pid)) {
+            let is_hot = thread.name == HOT_THREAD;
+            assert_eq!(thread.core == core, is_hot, "{thread:?}, core {core} is hot");
+        }
+    }
+    process(OF_A_ROUND);
+    assert_eq!(hot.counts(), before, "minor faults, major faults, migrations");
+    assert!(!hotspur.stop().log.contains("core.shared"));
+}
+
+#[cfg_attr(target_os = "linux", test)]
+fn a_client_thread_that_spins_has_the_core_that_is_named() {
+    let kafka = Kafka::shared();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores == 1 {
+        return;
+    }
+    let pipeline = Pipeline::names(kafka)
+        .set("profile", "ultra")
+        .set("engine.core", cores as i64 - 1)
+        .set("engine.client_cores", "0");
     pipeline.create_topics(kafka, 1);
     let hotspur = pipeline.run();
     hotspur.await_assigned();
-    kafka.produce(&pipeline.input, &[Message::new(name(0))]);
+    let spins = hotspur.await_event(CLIENT_SPINS);
+    assert_eq!(spins.number(HOT_CORE), 0);
+    let count = 100;
+    let records: Vec<_> = (0..count).map(|it| Message::new(name(it))).collect();
+    kafka.produce(&pipeline.input, &records);
     kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
-    let core = hotspur.await_event(RUN_CORE).text(HOT_CORE).to_owned();
-    let threads = threads(hotspur.await_event(RUN_STARTED).number(PID));
-    let (hot, others): (Vec<_>, Vec<_>) =
-        threads.into_iter().partition(|(name, _)| name == HOT_THREAD);
-    assert_eq!(hot.len(), 1, "{others:?}");
-    assert!(others.iter().any(|(name, _)| name.starts_with("rdk:")), "{others:?}");
-    assert_eq!(core, last.to_string());
-    assert_eq!(hot[0].1, core, "the hot thread's cores");
-    for (name, allowed) in others {
-        // On the only core all must run; the log says so.
-        let apart = !contains(&allowed, &core);
-        assert!(apart || cores == 1, "{name} may run on {allowed}, core {core} is hot");
-    }
-    let told_shared = hotspur.stop().log.contains("core.shared");
-    assert_eq!(told_shared, cores == 1);
+    let pid = hotspur.await_event(RUN_STARTED).number(PID);
+    let names_broker = |it: &&Thread| it.name.starts_with("rdk:broker") && it.allowed == "0";
+    assert!(threads(pid).iter().any(|it| names_broker(&it)), "{:?}", threads(pid));
+    // The reader's thread finds no core left, and the run goes on without one for it.
+    hotspur.await_event(CLIENT_SLEEPS);
+    let ended = hotspur.stop();
+    assert_eq!(ended.counts().emitted, count);
 }
 
 #[cfg_attr(target_os = "linux", test)]
@@ -63,36 +115,57 @@ fn a_core_that_another_hot_thread_runs_on_is_refused() {
     let kafka = Kafka::shared();
     let pipeline = Pipeline::names(kafka).set("engine.core", 0);
     pipeline.create_topics(kafka, 1);
-    // Another test's process may have taken the core: then both of these are refused.
     let first = pipeline.run();
-    let second = pipeline.run();
-    let refused = |hotspur: Hotspur| {
-        hotspur.signal("TERM");
-        let ended = hotspur.wait();
-        (ended.status == Some(2)).then(|| {
-            let told = ended.log;
-            assert!(told.contains("engine.core = 0") && told.contains("choose another"), "{told}");
-        })
-    };
-    second.await_end_or_start();
-    first.await_end_or_start();
-    let refusals = [first, second].into_iter().filter_map(refused).count();
-    assert!(refusals >= 1, "two hot threads shared core 0");
+    first.await_event(RUN_STARTED);
+    let refused = pipeline.run().wait();
+    assert_eq!(refused.status, Some(2), "{}", refused.log);
+    let told = refused.log;
+    assert!(told.contains("engine.core = 0") && told.contains("choose another"), "{told}");
+    first.stop();
 }
 
-/// Names of the threads of a process, and the cores they may run on.
-fn threads(pid: u64) -> Vec<(String, String)> {
+/// A thread of a process, as the system tells of it.
+#[derive(Debug)]
+struct Thread {
+    folder: PathBuf,
+    name: String,
+    /// The cores that it may run on.
+    allowed: String,
+    /// The one that it ran on last.
+    core: String,
+}
+
+impl Thread {
+    fn read(folder: PathBuf) -> Option<Thread> {
+        let status = fs::read_to_string(folder.join("status")).ok()?;
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_default().trim().to_owned()
+        };
+        let (name, allowed) = (field("Name:"), field("Cpus_allowed_list:"));
+        let core = stat(&fs::read_to_string(folder.join("stat")).ok()?, 39)?.to_owned();
+        Some(Thread { folder, name, allowed, core })
+    }
+
+    /// Minor faults, major faults, migrations between cores where the system counts those.
+    fn counts(&self) -> [u64; 3] {
+        let text = fs::read_to_string(self.folder.join("stat")).expect("the thread runs");
+        let number = |field| stat(&text, field).and_then(|it| it.parse().ok()).expect("a number");
+        let scheduling = fs::read_to_string(self.folder.join("sched")).unwrap_or_default();
+        let line = scheduling.lines().find(|line| line.contains("nr_migrations"));
+        let migrations = line.and_then(|line| line.rsplit_once(':')?.1.trim().parse().ok());
+        [number(10), number(12), migrations.unwrap_or(0)]
+    }
+}
+
+/// A field of `/proc/PID/stat`, counted from 1. The second, a name, may hold blanks.
+fn stat(text: &str, field: usize) -> Option<&str> {
+    text.rsplit_once(") ")?.1.split(' ').nth(field - 3)
+}
+
+fn threads(pid: u64) -> Vec<Thread> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process runs");
-    tasks
-        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("status")).ok())
-        .map(|status| {
-            let field = |name: &str| {
-                let line = status.lines().find_map(|line| line.strip_prefix(name));
-                line.unwrap_or_default().trim().to_owned()
-            };
-            (field("Name:"), field("Cpus_allowed_list:"))
-        })
-        .collect()
+    tasks.filter_map(|task| Thread::read(task.ok()?.path())).collect()
 }
 
 /// True if a list such as `0,2-3` names the core.

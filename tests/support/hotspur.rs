@@ -14,9 +14,7 @@ use serde_json::Value;
 use super::{
     PATIENCE,
     child::Process,
-    names::{
-        EMITTED, GROUP_ASSIGNED, PARTITIONS, POLLED, REJECTED, RUN_STARTED, RUN_STOPPED, SKIPPED,
-    },
+    names::{EMITTED, GROUP_ASSIGNED, PARTITIONS, POLLED, REJECTED, RUN_STOPPED, SKIPPED},
 };
 
 /// A running `hotspur`.
@@ -42,7 +40,8 @@ struct LogState {
 }
 
 impl Hotspur {
-    /// Starts it in `folder`, where a configuration may lie that no argument names.
+    /// Starts it in `folder`, where a configuration may lie that no argument names. Locks of cores
+    /// lie there, too, so that tests beside each other do not take each other's.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Hotspur {
         let mut process = Process::start(env!("CARGO_BIN_EXE_hotspur"), |command| {
             command
@@ -50,6 +49,7 @@ impl Hotspur {
                 .current_dir(folder)
                 .env_remove("HOTSPUR_CONFIG")
                 .env_remove("HOTSPUR_PROFILE")
+                .env("XDG_RUNTIME_DIR", folder)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped());
@@ -92,12 +92,6 @@ impl Hotspur {
         self.await_matching("a partition", |event| {
             event.name() == GROUP_ASSIGNED && event.number(PARTITIONS) > 0
         });
-    }
-
-    /// Waits until it runs, or has ended before it did.
-    pub(crate) fn await_end_or_start(&self) {
-        let started = |line: &str| Event::read(line).filter(|it| it.name() == RUN_STARTED);
-        self.log.await_line_or_end(started);
     }
 
     /// Whether it has ended.

@@ -6,6 +6,12 @@ pub(crate) const RUN_STARTED: &str = "run.started";
 /// Where the hot thread runs, `HOT_CORE`.
 pub(crate) const RUN_CORE: &str = "run.core";
 
+/// A client thread spins on a core, `HOT_CORE`.
+pub(crate) const CLIENT_SPINS: &str = "client.spins";
+
+/// A client thread found no core to spin on.
+pub(crate) const CLIENT_SLEEPS: &str = "client.sleeps";
+
 /// A core's number, or `none`.
 pub(crate) const HOT_CORE: &str = "core";
 

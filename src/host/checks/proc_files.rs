@@ -122,7 +122,10 @@ impl Host {
         let Some((_, group)) = new else {
             return Err(Finding::unknown(format!("/{path} names no group for {controller}")));
         };
-        Ok(Groups { folders: self.upwards("sys/fs/cgroup", group), unified: true })
+        // Beside groups of version 1 it has a folder of its own.
+        let beside = "sys/fs/cgroup/unified";
+        let mount = if self.exists(beside) { beside } else { "sys/fs/cgroup" };
+        Ok(Groups { folders: self.upwards(mount, group), unified: true })
     }
 
     /// A group's folder and all above it, as far as they are there.

@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Ticks, TscClock},
+    measure::{OwnLine, own_line::APART_BYTES},
     verdict::Sentence,
 };
 
@@ -57,15 +58,23 @@ struct Response {
     at: Ticks,
 }
 
+/// What the hot thread writes with each poll, apart from what broker threads write.
+#[derive(Default)]
+struct Polls {
+    /// Odd while one is under way.
+    count: AtomicU64,
+    /// Messages that came out of the data queue so far.
+    polled: AtomicU64,
+}
+
+const _: () = assert!(size_of::<OwnLine<Polls>>() == APART_BYTES);
+
 /// What broker threads write and the hot thread reads.
 pub(super) struct Arrivals {
     clock: TscClock,
     answers: Answers,
     spinning: Option<Arc<Spinning>>,
-    /// Odd while a poll is under way.
-    polls: AtomicU64,
-    /// Messages that came out of the data queue so far.
-    polled: AtomicU64,
+    polls: OwnLine<Polls>,
     responses: ArrayQueue<Response>,
     /// Errors that came into the data queue without being about a record.
     errors: ArrayQueue<(Code, Sentence)>,
@@ -80,8 +89,7 @@ impl Arrivals {
             clock,
             answers: Answers::default(),
             spinning: Spinning::current(),
-            polls: AtomicU64::new(0),
-            polled: AtomicU64::new(0),
+            polls: OwnLine::default(),
             responses: ArrayQueue::new(RESPONSES_MAX),
             errors: ArrayQueue::new(ERRORS_MAX),
             data: Mutex::new(None),
@@ -123,11 +131,11 @@ impl Arrivals {
     fn boundary(&self, data: &Queue) -> u64 {
         let mut boundary = 0;
         for _ in 0..LOOKS_MAX {
-            let before = self.polls.load(Ordering::Acquire);
+            let before = self.polls.count.load(Ordering::Acquire);
             // SAFETY: the queue is live.
             let waiting = unsafe { rd::rd_kafka_queue_length(data.handle()) } as u64;
-            boundary = self.polled.load(Ordering::Acquire) + waiting;
-            if before.is_multiple_of(2) && self.polls.load(Ordering::Acquire) == before {
+            boundary = self.polls.polled.load(Ordering::Acquire) + waiting;
+            if before.is_multiple_of(2) && self.polls.count.load(Ordering::Acquire) == before {
                 break;
             }
             hint::spin_loop();
@@ -219,15 +227,15 @@ impl Matching {
     /// Right before messages are taken from the queue.
     pub(super) fn poll_begins(&mut self) {
         self.known_before = self.arrivals.responses.len() + usize::from(self.next.is_some());
-        self.arrivals.polls.fetch_add(1, Ordering::AcqRel);
+        self.arrivals.polls.count.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Right after; `first_number` of the messages taken is what it returns.
     pub(super) fn poll_ended(&mut self, taken: usize) -> u64 {
         let first_number = self.polled;
         self.polled += taken as u64;
-        self.arrivals.polled.store(self.polled, Ordering::Release);
-        self.arrivals.polls.fetch_add(1, Ordering::AcqRel);
+        self.arrivals.polls.polled.store(self.polled, Ordering::Release);
+        self.arrivals.polls.count.fetch_add(1, Ordering::AcqRel);
         first_number
     }
 
@@ -264,7 +272,7 @@ impl Matching {
 
 impl std::fmt::Debug for Arrivals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Arrivals").field("polled", &self.polled).finish_non_exhaustive()
+        f.debug_struct("Arrivals").field("polled", &self.polls.polled).finish_non_exhaustive()
     }
 }
 

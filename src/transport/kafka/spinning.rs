@@ -292,3 +292,114 @@ mod interposed {
         unsafe { libc::ppoll(fds, count, timeout, ptr::null()) }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        os::{
+            fd::{AsRawFd, RawFd},
+            unix::net::UnixStream,
+        },
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    fn pollfd(fd: RawFd) -> libc::pollfd {
+        libc::pollfd { fd, events: libc::POLLIN, revents: 0 }
+    }
+
+    /// What `poll` says of one descriptor, and how often the thread gave up its core meanwhile.
+    fn poll(fd: RawFd, timeout_ms: i32) -> (i32, i16, i64) {
+        let switches = || {
+            // SAFETY: the structure is plain numbers, for which all zeroes is a valid value, and
+            // lives through the call.
+            unsafe {
+                let mut usage: libc::rusage = std::mem::zeroed();
+                libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage);
+                usage.ru_nvcsw
+            }
+        };
+        let (mut entry, before) = (pollfd(fd), switches());
+        // SAFETY: one entry, which lives through the call.
+        let ready = unsafe { libc::poll(&raw mut entry, 1, timeout_ms) };
+        (ready, entry.revents, switches() - before)
+    }
+
+    fn on_a_thread<T: Send>(body: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| scope.spawn(body).join().expect("no fault"))
+    }
+
+    #[test]
+    fn a_core_goes_to_who_talks_to_a_numbered_broker_and_comes_back() {
+        let spinning = Spinning::new([4, 5], |core| core != 5);
+        let core_of = |name: &str| {
+            on_a_thread(|| {
+                spinning.adopt(name);
+                let core = spinning.lock().threads.last().expect("adopted").core;
+                spinning.let_go();
+                core
+            })
+        };
+        assert_eq!(core_of("localhost:9092/bootstrap"), None);
+        assert_eq!(core_of("GroupCoordinator"), None);
+        assert_eq!(core_of("localhost:9092/1"), Some(4));
+        assert_eq!(core_of("localhost:9092/12"), Some(4), "given back");
+        on_a_thread(|| {
+            spinning.adopt("a:1/1");
+            // The next core cannot be had; and then none is left.
+            assert_eq!((core_of("a:1/2"), core_of("a:1/3")), (None, None));
+        });
+    }
+
+    #[test]
+    fn an_adopted_thread_waits_without_sleeping_and_others_sleep() {
+        let (mut here, there) = UnixStream::pair().expect("sockets");
+        let spinning = Spinning::new([0], |_| true);
+        let fd = there.as_raw_fd();
+        let (nothing, none) = on_a_thread(|| (poll(fd, 30), spinning.calls()));
+        assert!(nothing.0 == 0 && nothing.2 > 0, "it sleeps: {nothing:?}");
+        assert_eq!(none, 0, "nobody is counted who was not adopted");
+        assert!(spinning.verify().unwrap_err().contains("engine.spin_clients: 0 threads"));
+        on_a_thread(|| {
+            spinning.adopt("localhost:9092/1");
+            let begin = Instant::now();
+            let (ready, _, sleeps) = poll(fd, 30);
+            assert!(begin.elapsed() >= Duration::from_millis(30));
+            assert_eq!((ready, sleeps), (0, 0), "it never gives its core up");
+            here.write_all(b"x").expect("written");
+            assert_eq!(poll(fd, -1), (1, libc::POLLIN, 0));
+            (&there).read_exact(&mut [0]).expect("read");
+            assert_eq!(poll(fd, 0), (0, 0, 0));
+            spinning.let_go();
+            assert!(poll(fd, 30).2 > 0, "it sleeps again");
+        });
+        assert_eq!(spinning.calls(), 3);
+        assert_eq!(spinning.verify(), Ok(()));
+    }
+
+    #[test]
+    fn the_checked_form_is_the_same() {
+        unsafe extern "C" {
+            fn __poll_chk(
+                fds: *mut libc::pollfd,
+                count: libc::nfds_t,
+                timeout_ms: i32,
+                bytes: libc::size_t,
+            ) -> i32;
+        }
+        let (mut here, there) = UnixStream::pair().expect("sockets");
+        here.write_all(b"x").expect("written");
+        let spinning = Spinning::new([0], |_| true);
+        on_a_thread(|| {
+            spinning.adopt("localhost:9092/1");
+            let mut entry = pollfd(there.as_raw_fd());
+            // SAFETY: one entry, of which the size is told, and which lives through the call.
+            let ready = unsafe { __poll_chk(&raw mut entry, 1, -1, size_of::<libc::pollfd>()) };
+            assert_eq!((ready, entry.revents), (1, libc::POLLIN));
+        });
+        assert_eq!(spinning.calls(), 1);
+    }
+}

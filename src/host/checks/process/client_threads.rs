@@ -36,8 +36,8 @@ fn run(host: &Host, wish: &Wish) -> Told {
     let all = places.iter().fold(crate::host::CpuList::default(), |all, it| all.or(it));
     let beside = places.iter().filter(|it| !it.and(&hot).is_empty()).count();
     let found = format!(
-        "threads of librdkafka: {}, on cores {all}, the hot thread on {hot}: {beside} may share its \
-         core (/proc/{pid}/task/*/status)",
+        "threads of librdkafka: {}, on cores {all}, the hot thread on {hot}: {beside} may share \
+         its core (/proc/{pid}/task/*/status)",
         places.len()
     );
     Ok(Finding::judge(beside > 0, wish.own(), found, || {
