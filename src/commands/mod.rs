@@ -19,6 +19,7 @@ pub mod check;
 pub mod completions;
 pub mod dead;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod init;
 pub mod jitter;
@@ -104,8 +105,8 @@ pub enum Command {
     Dead(dead::Arguments),
     /// Sends dead letters through once more, each exactly once
     Replay(replay::Arguments),
-    /// Is this host fit for the profile (not built yet)
-    Doctor(Later),
+    /// Is this machine fit for the profile: what is found, what it costs, what mends it
+    Doctor(doctor::Arguments),
     /// How often and for how long a core is taken away, and by whom
     Jitter(jitter::Arguments),
     /// A picture of the pipeline (not built yet)
@@ -180,7 +181,10 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Report(arguments) => report::run(arguments),
         Command::Dead(arguments) => dead::run(&loaded(line)?, arguments),
         Command::Replay(arguments) => replay::run(&loaded(line)?, arguments),
-        Command::Doctor(_) => not_built("doctor"),
+        Command::Doctor(arguments) => {
+            logging::set_up(None, line.verbose, line.quiet);
+            doctor::run(arguments, &sources(line))
+        }
         Command::Jitter(arguments) => jitter::run(line, arguments),
         Command::Graph(_) => not_built("graph"),
         Command::Top(arguments) => top::run(line, arguments),

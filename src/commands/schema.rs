@@ -1,6 +1,6 @@
 //! `schema`: JSON Schemas of what this program reads.
 
-use super::{Failure, Outcome, measure, print};
+use super::{Failure, Outcome, doctor, measure, print};
 use crate::{config, observe::slow};
 
 /// Arguments of `schema`.
@@ -22,6 +22,8 @@ pub enum What {
     Slow,
     /// Results of `measure --json`
     Measure,
+    /// Findings of `doctor --json`
+    Doctor,
     /// Lines of `try` (not built yet)
     Try,
 }
@@ -33,6 +35,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
         What::Cases => "cases",
         What::Slow => return print(&format!("{:#}\n", slow::schema())),
         What::Measure => return print(&format!("{:#}\n", measure::schema())),
+        What::Doctor => return print(&format!("{:#}\n", doctor::schema())),
         What::Try => "try",
     };
     Err(Failure::not_built(&format!("`hotspur schema {what}`")))

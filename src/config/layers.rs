@@ -94,6 +94,18 @@ pub(crate) fn gather(sources: &Sources) -> Result<Gathered, Report> {
             Problem::error("", message).hint("the file is -c, HOTSPUR_CONFIG or ./hotspur.toml"),
         )
     })?;
+    gather_text(sources, file, text)
+}
+
+/// The same, where a file that is not there counts as an empty one.
+pub(crate) fn gather_if_any(sources: &Sources) -> Result<Gathered, Report> {
+    match sources.path() {
+        Some(_) => gather(sources),
+        None => gather_text(sources, PathBuf::from("hotspur.toml"), String::new()),
+    }
+}
+
+fn gather_text(sources: &Sources, file: PathBuf, text: String) -> Result<Gathered, Report> {
     let mut gatherer =
         Gatherer { sources, layers: Vec::new(), problems: Vec::new(), is_readable: true };
     let mut tree = gatherer.defaults();

@@ -166,6 +166,54 @@ pub fn load_and(
     })
 }
 
+/// The part of a configuration that is about the machine.
+#[derive(Clone, Debug)]
+pub struct Tuning {
+    /// The profile's name or path.
+    pub profile: String,
+    /// `[engine]`.
+    pub engine: settings::Engine,
+    /// Whether a table is to lie in huge pages.
+    pub huge_pages: bool,
+    /// The file that was read, if there is one.
+    pub file: Option<PathBuf>,
+}
+
+/// Sections that a tuning consists of.
+const TUNING_KEYS: [&str; 3] = ["profile", "engine", "limits"];
+
+/// Reads all layers for what they say of the machine: there need not be a file, and it need not say
+/// what a pipeline does. What it does say must be right.
+///
+/// # Errors
+///
+/// All problems at once, if at least one is an error.
+pub fn load_tuning(sources: &Sources) -> Result<Tuning, Report> {
+    let gathered = layers::gather_if_any(sources)?;
+    let walked = walk::walk(&gathered.tree, &gathered.layers, &sources.environment);
+    let (problems, derived) = (Vec::new(), Vec::new());
+    let mut builder =
+        build::Builder { walked: &walked, layers: &gathered.layers, problems, derived };
+    let settings = builder.settings();
+    let is_tuning = |problem: &Problem| {
+        let section = problem.key.split('.').next().unwrap_or_default();
+        TUNING_KEYS.contains(&section)
+    };
+    let huge_pages = builder.boolean("engine.huge_pages")
+        || settings.tables.iter().any(|table| table.huge_pages);
+    let found: Vec<Problem> = builder.problems.into_iter().filter(is_tuning).collect();
+    let (layers, places) = (gathered.layers, walked.places);
+    let locator = Locator { layers, places, file: gathered.file.clone() };
+    let located = found.into_iter().map(|problem| locator.locate(problem));
+    let problems = gathered.problems.into_iter().chain(walked.problems).chain(located);
+    let report = in_order(problems.collect(), &locator.file);
+    if report.has_errors() {
+        return Err(report);
+    }
+    let settings::Settings { profile, engine, .. } = settings;
+    Ok(Tuning { profile, engine, huge_pages, file: sources.path() })
+}
+
 /// The place of a key's section in the default file.
 fn section_rank(key: &str) -> usize {
     let section = |key: &str| key.split(['.', '[']).next().unwrap_or_default().to_owned();
@@ -289,6 +337,27 @@ text.result = "${literal}_{event.key}"
         fs::remove_file(&secret).unwrap();
         let report = reread.settings().unwrap_err().to_string();
         assert!(report.contains("tables.users.redis") && report.contains("password"), "{report}");
+    }
+
+    #[test]
+    fn a_tuning_needs_no_file_and_no_topics_but_a_typo_is_told() {
+        let tuning = |file: Option<&PathBuf>, profile: &str, set: &[&str]| {
+            let set = set.iter().map(|it| (*it).to_owned()).collect();
+            let (file, profile) = (file.cloned(), Some(profile.to_owned()));
+            load_tuning(&Sources { file, profile, set, ..Sources::default() })
+        };
+        let found = tuning(None, "low-latency", &["engine.core=3"]).unwrap();
+        assert_eq!((found.engine.core, found.engine.idle), (Core::Number(3), Idle::Spin));
+        assert_eq!((found.profile.as_str(), found.file), ("low-latency", None));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hotspur.toml");
+        fs::write(&file, "[engine]\nidle = \"yield\"\n").unwrap();
+        assert_eq!(tuning(Some(&file), "laptop", &[]).unwrap().engine.idle, Idle::Yield);
+        let report = |set: &str| tuning(Some(&file), "laptop", &[set]).unwrap_err().to_string();
+        assert!(report("engine.coer=3").contains("coer"));
+        let both = report("engine={ core = 1, housekeeping_cores = \"1\" }");
+        assert!(both.contains("hot thread's own"), "{both}");
+        assert!(tuning(None, "lowlatency", &[]).unwrap_err().to_string().contains("low-latency"));
     }
 
     #[test]

@@ -74,10 +74,7 @@ pub fn choose_client_cores(
 ) -> ClientCores {
     let mut chosen = ClientCores::default();
     let reachable = cores.reachable();
-    let (candidates, enough) = match wanted {
-        Some(wanted) => (wanted.to_vec(), wanted.len()),
-        None => (cores.isolated.and(&reachable).iter().rev().collect(), SPINNING_CLIENTS),
-    };
+    let (candidates, enough) = client_candidates(wanted, cores);
     for core in candidates.into_iter().filter(|core| hot_core != Some(*core)) {
         if chosen.cores.len() == enough {
             break;
@@ -103,6 +100,12 @@ pub fn choose_client_cores(
         chosen.caveats.push(told.to_owned());
     }
     chosen
+}
+
+/// Cores for client threads that spin, the best first, and how many of them are taken.
+pub(super) fn client_candidates(wanted: Option<&[usize]>, cores: &Cores) -> (Vec<usize>, usize) {
+    let isolated = || cores.isolated.and(&cores.reachable()).iter().rev().collect();
+    wanted.map_or_else(|| (isolated(), SPINNING_CLIENTS), |it| (it.to_vec(), it.len()))
 }
 
 /// Cores for everything but the threads that have cores of their own: as configured, else those of
@@ -177,7 +180,7 @@ fn choose_best(cores: &Cores, folder: &Path) -> CoreChoice {
 }
 
 /// Cores for `auto`, the best first: those that the kernel keeps others or its tick off.
-fn candidates(cores: &Cores) -> Vec<usize> {
+pub(super) fn candidates(cores: &Cores) -> Vec<usize> {
     let reachable = cores.reachable();
     let isolated = cores.isolated.and(&reachable);
     let tickless = cores.tickless.and(&reachable).without(&isolated);

@@ -49,7 +49,7 @@ pub fn attempt(folder: &Path, core: usize) -> Attempt {
             Attempt::Locked(CoreLock { file })
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Attempt::Held(holder(&mut file, &path, core))
+            Attempt::Held(holder_in_words(&mut file, &path, core))
         }
         Err(error) => Attempt::Unknown(format!("{}: {error}", path.display())),
     }
@@ -64,7 +64,40 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-fn holder(file: &mut File, path: &Path, core: usize) -> String {
+/// Who holds a core, without trying for it: an attempt, however short, could turn away a process
+/// that starts at that moment. Reads the system's list of locks; none where that does not tell.
+pub fn holder(root: &Path, folder: &Path, core: usize) -> Option<u32> {
+    let path = folder.join(format!("hotspur-core-{core}.lock"));
+    let inode = inode(&path)?;
+    let said = std::fs::read_to_string(&path).ok();
+    let said = said.and_then(|text| text.trim().parse::<u32>().ok());
+    let locks = std::fs::read_to_string(root.join("proc/locks")).ok()?;
+    let holders = locks.lines().filter_map(|line| flock(line, inode));
+    // Numbers of files are told apart by what the file says, where it says something.
+    holders.into_iter().find(|pid| said.is_none_or(|said| said == *pid))
+}
+
+#[cfg(unix)]
+fn inode(path: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Some(path.metadata().ok()?.ino())
+}
+
+#[cfg(not(unix))]
+fn inode(_: &Path) -> Option<u64> {
+    None
+}
+
+/// The process of a line such as `1: FLOCK  ADVISORY  WRITE 709 08:01:1234 0 EOF`, if the lock is
+/// held and of that file.
+fn flock(line: &str, inode: u64) -> Option<u32> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [_, "FLOCK", _, _, pid, file, ..] = words.as_slice() else { return None };
+    let number = file.rsplit(':').next()?.parse::<u64>().ok()?;
+    if number == inode { pid.parse().ok() } else { None }
+}
+
+fn holder_in_words(file: &mut File, path: &Path, core: usize) -> String {
     let mut text = String::new();
     let read = file.read_to_string(&mut text);
     match text.trim().parse::<u32>() {
@@ -105,6 +138,18 @@ mod tests {
         assert!(matches!(attempt(folder.path(), 4), Attempt::Locked(_)));
         drop(lock);
         assert!(matches!(attempt(folder.path(), 3), Attempt::Locked(_)));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn who_holds_a_core_is_told_without_trying_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Path::new("/");
+        assert_eq!(holder(root, folder.path(), 3), None);
+        let lock = attempt(folder.path(), 3);
+        assert_eq!(holder(root, folder.path(), 3), Some(std::process::id()));
+        drop(lock);
+        assert_eq!(holder(root, folder.path(), 3), None, "only the file is left");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::io;
 use thiserror::Error;
 
 pub mod affinity;
+pub mod checks;
 pub mod choice;
 pub mod core_lock;
 pub mod cores;

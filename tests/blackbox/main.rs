@@ -19,6 +19,7 @@ mod cores;
 mod dead;
 mod dead_letters;
 mod demo;
+mod doctor;
 mod endpoint;
 mod exactly_once;
 mod faults;
