@@ -42,14 +42,17 @@ show() {
   done
 }
 
-# The kernel's threads and this script's, less the workers that come and go.
+# The kernel's threads and this script's, less workers (the flag 0x20): those come and go, and the
+# kernel takes them to where their work is.
 threads() {
-  local path name key value
+  local path name key value stat
+  local -a fields
   for path in /proc/[0-9]*; do
-    read -r name <"$path/comm" || continue
-    case "$name" in
-      kworker/*) continue ;;
-    esac
+    { read -r name <"$path/comm" && read -r stat <"$path/stat"; } || continue
+    read -r -a fields <<<"${stat##*) }"
+    if ((fields[6] & 0x20)); then
+      continue
+    fi
     while read -r key value; do
       case "$key $name" in
         'PPid: '*)
