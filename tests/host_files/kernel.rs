@@ -23,7 +23,9 @@ fn a_kernel_takes_the_parameters_and_the_values() {
         dmesg | grep 'Offload RCU'
         sysctl --load 90-hotspur.conf || true
         sysctl vm.stat_interval vm.swappiness kernel.sched_rt_runtime_us net.core.rmem_max";
-    let mut machine = Command::new(project("scripts/machine"));
+    // Ends with this thread, and the machine with the script.
+    let mut machine = Command::new("setpriv");
+    machine.args(["--pdeathsig", "KILL", "--", &project("scripts/machine")]);
     machine.args(["--append", &command_line()]);
     machine.args(["--with", &project("tuning/host/90-hotspur.conf"), "--", "bash", "-c", script]);
     let text = accepts(&mut machine);

@@ -56,7 +56,9 @@ impl Sections {
 fn the_kernel_isolates_and_gives_back() {
     let folder = env!("CARGO_MANIFEST_DIR");
     let answer = Answer::of(
-        Command::new(format!("{folder}/scripts/machine"))
+        // Ends with this thread, and the machine with the script.
+        Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--", &format!("{folder}/scripts/machine")])
             .args(["--seconds", "500", "--with", &format!("{folder}/scripts")])
             .args(["--with", &format!("{folder}/tests/isolate/guest.bash")])
             .args(["--", "bash", "guest.bash"]),
