@@ -3,6 +3,8 @@
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use super::{Machine, StartError};
+#[cfg(target_os = "linux")]
+use crate::observe::service::Service;
 use crate::{
     cache::TableStatus,
     clock::TscClock,
@@ -42,7 +44,15 @@ pub fn expose(
         let endpoint = Endpoint::start(listen, exposed.clone(), settings.observe.token.clone());
         endpoint.map_err(|error| StartError::Listen(listen, error))
     });
-    Ok(Exposing { exposed, endpoint: endpoint.transpose()? })
+    let endpoint = endpoint.transpose()?;
+    #[cfg(target_os = "linux")]
+    let service = Service::start(exposed.clone()).map_err(StartError::System)?;
+    Ok(Exposing {
+        exposed,
+        endpoint,
+        #[cfg(target_os = "linux")]
+        _service: service,
+    })
 }
 
 /// What tells one run's figures from another's, beside its names.
@@ -67,6 +77,8 @@ fn circumstances(
 pub struct Exposing {
     exposed: Arc<Exposed>,
     endpoint: Option<Endpoint>,
+    #[cfg(target_os = "linux")]
+    _service: Option<Service>,
 }
 
 impl Exposing {

@@ -37,6 +37,8 @@ mod process;
 mod readiness;
 pub mod report;
 pub mod requests;
+#[cfg(target_os = "linux")]
+pub mod service;
 pub mod slow;
 mod snapshot;
 pub mod stem;
