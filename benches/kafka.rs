@@ -4,7 +4,8 @@
 //! within a round and medians are taken over rounds, because machines drift. Uses the Kafka of
 //! `HOTSPUR_TEST_KAFKA`, else `scripts/kafka`'s, which it starts and stops if it does not run.
 //! Prints Markdown. `-- --quick` takes under two minutes; `-- bulk` or `-- loop` does one half;
-//! `-- pairs [RATE …]` compares the parked engine with the plain loop many times over.
+//! `-- pairs [RATE …]` compares the parked engine with the plain loop many times over;
+//! `-- profiles` compares the tuning profiles with `balanced`.
 
 #[path = "rig/broker.rs"]
 mod broker;
@@ -24,6 +25,8 @@ mod pairs;
 mod peer;
 #[path = "rig/process.rs"]
 mod process;
+#[path = "rig/profiles.rs"]
+mod profiles;
 #[path = "rig/records.rs"]
 mod records;
 #[path = "rig/statistics.rs"]
@@ -99,6 +102,9 @@ fn main() {
     println!("# Real Kafka\n\n{}", circumstances::circumstances());
     if has("pairs") {
         return show_pairs(&broker, &plan);
+    }
+    if has("profiles") {
+        return profiles::show(&broker, has("--quick"));
     }
     if !has("loop") {
         show_bulk(&broker, &plan);

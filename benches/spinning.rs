@@ -72,7 +72,7 @@ fn main() {
 /// Percentiles of one round, in microseconds.
 fn measure(producer: &RawProducer, results: u32) -> [f64; 3] {
     let clock = TscClock::new();
-    let mut histogram = Histogram::<u64>::new(3).expect("three digits");
+    let mut histogram = Histogram::<u64>::new_with_bounds(1, 1_000_000_000, 3).expect("bounds");
     let value = [b'x'; 200];
     // Connections are made, and both sides are warm.
     let warm_up = results / 10;

@@ -62,6 +62,8 @@ impl RawProducer {
                 let set = rd::rd_kafka_conf_set(configuration, name, value.as_ptr(), text, len);
                 assert_eq!(set, rd::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK);
             }
+            // With somebody to tell, an acknowledgement ends the wait for it.
+            rd::rd_kafka_conf_set_dr_msg_cb(configuration, Some(on_acknowledged));
             let name = c"bench".as_ptr();
             rd::rd_kafka_conf_interceptor_add_on_new(configuration, name, Some(on_new), state);
             let kind = rd::rd_kafka_type_t::RD_KAFKA_PRODUCER;
@@ -116,6 +118,15 @@ impl Drop for RawProducer {
             rd::rd_kafka_destroy(self.client);
         }
     }
+}
+
+unsafe extern "C" fn on_acknowledged(
+    _client: *mut rd::rd_kafka_t,
+    message: *const rd::rd_kafka_message_t,
+    _opaque: *mut c_void,
+) {
+    // SAFETY: the message lives during the call.
+    assert_eq!(unsafe { (*message).err }, OK, "it is acknowledged");
 }
 
 unsafe extern "C" fn on_new(

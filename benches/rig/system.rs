@@ -73,9 +73,25 @@ pub(crate) enum System {
         delivery: &'static str,
     },
     Plain(ClientSettings),
+    /// A profile as it is, with the cores that it wants.
+    Profile {
+        name: &'static str,
+        /// Lines of `[engine]`.
+        engine: &'static str,
+    },
 }
 
 impl System {
+    /// On a machine of two cores: one for the hot thread, and for `ultra` the other for all else,
+    /// with a client thread that spins in between.
+    pub(crate) const PROFILES: [System; 5] = [
+        System::Profile { name: "balanced", engine: "" },
+        System::Profile { name: "laptop", engine: "" },
+        System::Profile { name: "low-latency", engine: "core = 1\n" },
+        System::Profile { name: "throughput", engine: "" },
+        System::Profile { name: "ultra", engine: "core = 1\nclient_cores = \"0\"\n" },
+    ];
+
     pub(crate) const PARK: System =
         System::Hotspur { profile: "balanced", idle: "park", delivery: "" };
     pub(crate) const SPIN: System =
@@ -90,6 +106,7 @@ impl System {
             System::Hotspur { profile, idle, .. } => format!("hotspur, {profile}, {idle}"),
             System::Plain(ClientSettings::Defaults) => "plain loop, defaults".to_owned(),
             System::Plain(ClientSettings::Ours) => "plain loop, our settings".to_owned(),
+            System::Profile { name, .. } => name.to_owned(),
         }
     }
 
@@ -102,7 +119,7 @@ impl System {
                 command.args(peer::arguments(steps, settings, places));
                 Some(Process::start(&mut command, folder, ""))
             }
-            System::Hotspur { .. } => {
+            System::Hotspur { .. } | System::Profile { .. } => {
                 let file = folder.join("hotspur.toml");
                 let text = self.configuration(steps, places, folder);
                 fs::write(&file, text).expect("a configuration file");
@@ -118,7 +135,13 @@ impl System {
 
     /// What hotspur is told; nothing where something else runs.
     pub(crate) fn configuration(self, steps: Steps, places: &Places, folder: &Path) -> String {
-        let System::Hotspur { profile, idle, delivery } = self else { return String::new() };
+        let (profile, delivery, engine) = match self {
+            System::Hotspur { profile, idle, delivery } => {
+                (profile, delivery, format!("idle = \"{idle}\"\n"))
+            }
+            System::Profile { name, engine } => (name, "", engine.to_owned()),
+            System::Hop | System::Plain(_) => return String::new(),
+        };
         let Places { brokers, input, output, table } = places;
         let table = match steps {
             Steps::Names => String::new(),
@@ -132,7 +155,7 @@ impl System {
              [dead_letters]\ntopic = \"{output}\"\n\
              [delivery]\n{delivery}\
              {table}\
-             [engine]\nidle = \"{idle}\"\n\
+             [engine]\n{engine}\
              [observe]\nout = {:?}\nlisten = \"127.0.0.1:0\"\n\
              {}",
             folder.join("out"),
