@@ -5,7 +5,7 @@
 //! `HOTSPUR_TEST_KAFKA`, else `scripts/kafka`'s, which it starts and stops if it does not run.
 //! Prints Markdown. `-- --quick` takes under two minutes; `-- bulk` or `-- loop` does one half;
 //! `-- pairs [RATE …]` compares the parked engine with the plain loop many times over;
-//! `-- profiles` compares the tuning profiles with `balanced`.
+//! `-- profiles` compares the tuning profiles with `balanced`; `-- shared` has one process or two.
 
 #[path = "rig/broker.rs"]
 mod broker;
@@ -29,6 +29,8 @@ mod process;
 mod profiles;
 #[path = "rig/records.rs"]
 mod records;
+#[path = "rig/shared.rs"]
+mod shared;
 #[path = "rig/statistics.rs"]
 mod statistics;
 #[path = "rig/system.rs"]
@@ -105,6 +107,9 @@ fn main() {
     }
     if has("profiles") {
         return profiles::show(&broker, has("--quick"));
+    }
+    if has("shared") {
+        return shared::show(&broker, has("--quick"));
     }
     if !has("loop") {
         show_bulk(&broker, &plan);

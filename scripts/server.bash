@@ -79,18 +79,22 @@ await_line() {
   done
 }
 
-# Asks the server to end and waits until it has; after 20 seconds it is killed.
+# Asks the server to end and waits until it has.
 end_server() {
-  local pid deadline=$((SECONDS + 20))
   if running; then
-    pid=$(cat "$state/pid")
-    kill "$pid"
-    while running; do
-      if [ "$SECONDS" -ge "$deadline" ]; then
-        kill -s KILL "$pid"
-      fi
-      sleep 0.05
-    done
+    kill "$(cat "$state/pid")"
   fi
+  await_end
+}
+
+# Waits until the server, which has been asked to, has ended; after 20 seconds it is killed.
+await_end() {
+  local deadline=$((SECONDS + 20))
+  while running; do
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      kill -s KILL "$(cat "$state/pid")"
+    fi
+    sleep 0.05
+  done
   rm -f "$state/pid"
 }

@@ -33,7 +33,7 @@
 //! - `codec`: only `codec::tape` knows simd-json; the bytes that arrived are never altered.
 //! - `cache`: a reader never waits for a writer. Only `cache` reads tables over the network.
 //! - `transport`: only `transport::kafka` knows librdkafka; nothing above sees its types.
-//! - `host`: asks the operating system about cores and pins threads; it never touches records.
+//! - `host`: asks the system about cores and memory, and places threads; it never touches records.
 //! - `observe`: what was measured becomes files, lines and pages; never on the hot thread.
 //! - `pipeline`: pure. Record, tables and time in, verdict and results out.
 //! - `delivery`: the only place that says when an offset may move.

@@ -77,9 +77,14 @@ impl Broker {
 
     /// The offset after a topic's last record that readers of committed ones see.
     pub(crate) fn end_offset(&self, topic: &str) -> i64 {
+        self.end_offset_of(topic, 0)
+    }
+
+    /// The same of one of its partitions.
+    pub(crate) fn end_offset_of(&self, topic: &str, partition: i32) -> i64 {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.observer.fetch_watermarks(topic, 0, PATIENCE) {
+            match self.observer.fetch_watermarks(topic, partition, PATIENCE) {
                 Ok((_, end)) => return end,
                 // On a busy machine a broker may lose its leadership for a moment, to itself.
                 Err(error) => assert!(Instant::now() < deadline, "Kafka does not answer: {error}"),

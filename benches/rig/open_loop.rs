@@ -230,7 +230,9 @@ fn due_in(payload: &[u8]) -> u64 {
 pub(crate) fn percentiles(folder: &Path, span: &str) -> Option<[f64; 3]> {
     let files = fs::read_dir(folder).ok()?.flatten().map(|it| it.path());
     let ending = format!(".{span}.hgrm");
-    let file = files.into_iter().find(|it| it.to_string_lossy().ends_with(&ending))?;
+    // What was older than the run, such as the first record at times, has files of its own.
+    let is_of_run = |name: &str| name.ends_with(&ending) && !name.contains(".backlog.");
+    let file = files.into_iter().find(|it| is_of_run(&it.to_string_lossy()))?;
     let text = fs::read_to_string(file).ok()?;
     let rows: Vec<(f64, f64)> = text
         .lines()

@@ -33,7 +33,7 @@ impl Cores {
         let allowed = affinity::current().unwrap_or_default();
         let online = list(&system.join("online")).unwrap_or_else(|| allowed.clone());
         Cores {
-            isolated: list(&system.join("isolated")).unwrap_or_default(),
+            isolated: list(&system.join("isolated")).unwrap_or_default().or(&partitioned(root)),
             tickless: list(&system.join("nohz_full")).unwrap_or_default(),
             cpuset: cpuset(root),
             online,
@@ -52,6 +52,20 @@ impl Cores {
 
 fn list(path: &Path) -> Option<CpuList> {
     fs::read_to_string(path).ok()?.parse().ok()
+}
+
+/// Cores of isolated partitions, which `isolated` below `/sys` does not count on every kernel: all
+/// that there are, as Linux 6.7 and later say at the top, and those of this process's own group.
+fn partitioned(root: &Path) -> CpuList {
+    let mount = root.join("sys/fs/cgroup");
+    let all = list(&mount.join("cpuset.cpus.isolated")).unwrap_or_default();
+    let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/")).map(|it| mount.join(it));
+    let own = own.filter(|group| {
+        let state = fs::read_to_string(group.join("cpuset.cpus.partition")).unwrap_or_default();
+        state.trim() == "isolated"
+    });
+    all.or(&own.and_then(|group| list(&group.join("cpuset.cpus.effective"))).unwrap_or_default())
 }
 
 /// The innermost control group that says which cores are effective, of version 2, else of the
@@ -113,6 +127,28 @@ pub(super) mod tests {
         assert_eq!(cores.isolated.to_string(), "4-7");
         assert_eq!(cores.tickless.to_string(), "6-7");
         assert_eq!(cores.reachable().to_string(), "0-5");
+    }
+
+    #[test]
+    fn a_partition_that_was_made_at_run_time_is_isolated() {
+        let inside = [
+            ("sys/devices/system/cpu/online", "0-3\n"),
+            ("sys/devices/system/cpu/isolated", "\n"),
+            ("proc/self/cgroup", "0::/hotspur\n"),
+            ("sys/fs/cgroup/hotspur/cpuset.cpus.effective", "2-3\n"),
+            ("sys/fs/cgroup/hotspur/cpuset.cpus.partition", "isolated\n"),
+        ];
+        let cores = Cores::read(tree(&inside).path());
+        assert_eq!((cores.isolated.to_string().as_str(), cores.reachable().len()), ("2-3", 2));
+        let mut invalid = inside;
+        invalid[4].1 = "isolated invalid (Cpu list in cpuset.cpus not exclusive)\n";
+        assert!(Cores::read(tree(&invalid).path()).isolated.is_empty());
+        let outside = [
+            ("sys/devices/system/cpu/isolated", "1\n"),
+            ("proc/self/cgroup", "0::/user.slice\n"),
+            ("sys/fs/cgroup/cpuset.cpus.isolated", "2-3\n"),
+        ];
+        assert_eq!(Cores::read(tree(&outside).path()).isolated.to_string(), "1-3");
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod endpoint;
 mod exactly_once;
 mod faults;
 mod files;
+mod fleet;
 mod gaps;
 mod groups;
 mod harness;

@@ -89,7 +89,8 @@ fn the_configuration_in_the_manifest_is_understood() {
         .filter(|(name, _)| *name != "HOTSPUR_CONFIG")
         .collect();
     let text = accepts(&mut check(&variables));
-    for value in ["instance = \"1\"", "0.0.0.0:9464", "idle = \"spin\""] {
+    let member = "\"group.instance.id\" = \"${HOTSPUR_INSTANCE}\"";
+    for value in ["instance = \"1\"", member, "0.0.0.0:9464", "idle = \"spin\""] {
         assert!(text.contains(value), "no {value} in\n{text}");
     }
     refuses(&mut check(&[("HOTSPUR_ENGINE__IDLE", "spinning")]), "spinning");

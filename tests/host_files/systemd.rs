@@ -120,7 +120,7 @@ fn the_service_restarts_where_that_can_help() {
         // Bad configuration, and an open breaker.
         "RestartPreventExitStatus=2 4",
         "LimitMEMLOCK=infinity",
-        "Environment=HOTSPUR_INSTANCE=%i",
+        "Environment=HOTSPUR_INSTANCE=%H-%i",
         "CPUAffinity=0-1",
     ];
     for line in lines {
@@ -134,19 +134,22 @@ fn the_arguments_of_an_instance_are_understood() {
     let folder = tempfile::tempdir().expect("a folder");
     let orders = include_str!("../../tuning/pipelines/orders.toml");
     let configuration = copy(folder.path(), "hotspur.toml", orders);
-    let unit = unit().replace("\\\n", " ").replace("%i", "3");
+    let unit = unit().replace("\\\n", " ").replace("%i", "3").replace("%H", "web1");
     let line = unit.lines().find_map(|it| it.strip_prefix("ExecStart=")).expect("a command");
     let mut words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(words.pop(), Some("run"));
     let configured = configuration.to_str().expect("a path in UTF-8");
     let words = words.iter().map(|it| match *it {
         "/etc/hotspur/hotspur.toml" => configured,
-        other => other,
+        other => other.trim_matches('\''),
     });
     let words: Vec<&str> = words.chain(["check", "--effective"]).collect();
     let mut command = Command::new(words[0]);
-    let text = accepts(command.args(&words[1..]).env("HOTSPUR_INSTANCE", "3"));
-    for value in ["instance = \"3\"", "core = 3", "127.0.0.3:9464", "/var/lib/hotspur/3"] {
+    let text = accepts(command.args(&words[1..]).env("HOTSPUR_INSTANCE", "web1-3"));
+    let member = "\"group.instance.id\" = \"web1-3\"";
+    for value in
+        ["instance = \"web1-3\"", member, "core = 3", "127.0.0.3:9464", "/var/lib/hotspur/3"]
+    {
         assert!(text.contains(value), "no {value} in\n{text}");
     }
 }

@@ -173,12 +173,17 @@ impl Pipeline {
 
     /// Starts another command on it.
     pub(crate) fn start(&self, command: &[&str]) -> Hotspur {
-        // Others that were started on it may be reading it.
-        self.replace_file("hotspur.toml", &self.document.to_string());
-        let file = self.folder.path().join("hotspur.toml");
+        let file = self.written();
         let mut arguments = vec!["--config", file.to_str().expect("a path in UTF-8")];
         arguments.extend(command);
         Hotspur::start(self.folder.path(), &arguments)
+    }
+
+    /// The path of its configuration, as it is now.
+    pub(crate) fn written(&self) -> PathBuf {
+        // Others that were started on it may be reading it.
+        self.replace_file("hotspur.toml", &self.document.to_string());
+        self.folder.path().join("hotspur.toml")
     }
 
     /// The files of `observe.out` whose names end so.

@@ -19,7 +19,7 @@ const ISOLATED: &str = "sys/devices/system/cpu/isolated";
 const CORES_MIN: usize = 2;
 
 fn run(host: &Host, wish: &Wish) -> Told {
-    let isolated = host.list(ISOLATED)?;
+    let isolated = host.list(ISOLATED)?.or(&host.cores.isolated);
     if !wish.spin_clients {
         return Ok(Finding::fit("no client thread is to spin (engine.spin_clients)"));
     }

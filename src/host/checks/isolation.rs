@@ -18,7 +18,7 @@ const ISOLATED: &str = "sys/devices/system/cpu/isolated";
 
 fn run(host: &Host, wish: &Wish) -> Told {
     let core = wish.core()?;
-    let isolated = host.list(ISOLATED)?;
+    let isolated = host.list(ISOLATED)?.or(&host.cores.isolated);
     let is_isolated = isolated.contains(core);
     let invalid = invalid_partition(host);
     let mut found = match (is_isolated, isolated.is_empty()) {
@@ -72,6 +72,15 @@ const CASES: &[Case] = &[
         "core 3 is isolated by isolcpus= (/sys/devices/system/cpu/isolated: 2-3)",
     ),
     Case::fit(&[(ISOLATED, "3\n")], "by a cpuset partition"),
+    Case::fit(
+        &[
+            (ISOLATED, "\n"),
+            ("proc/self/cgroup", "0::/hotspur\n"),
+            ("sys/fs/cgroup/hotspur/cpuset.cpus.partition", "isolated\n"),
+            ("sys/fs/cgroup/hotspur/cpuset.cpus.effective", "2-3\n"),
+        ],
+        "core 3 is isolated by a cpuset partition",
+    ),
     Case::unfit(&[(ISOLATED, "2\n")], "core 3 is not isolated"),
     Case::unfit(&[(ISOLATED, "\n")], "and no other is"),
     Case::unfit(
