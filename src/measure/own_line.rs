@@ -1,8 +1,8 @@
 //! A value with a cache line of its own, so that no neighbour slows down who writes it.
 //!
-//! Where two threads write to one line, it travels between their cores at each turn, and a store
-//! that takes a nanosecond takes a hundred (`benches/sharing.rs`). Processors fetch lines in pairs,
-//! so that the distance is two lines.
+//! Where two threads write to one line, it travels between their cores again and again, and a turn
+//! with three writes takes five times as long (`benches/sharing.rs`). Processors fetch lines in
+//! pairs, so that the distance is two lines.
 
 use std::ops::Deref;
 
