@@ -1,8 +1,8 @@
 //! One group, one process or two: bulk on a topic of two partitions, from the moment all of it is
 //! there.
 //!
-//! The records are written in one transaction while the processes wait, each with its partitions, so
-//! that the last of them to join has joined. Time runs from the end of the transaction, which
+//! The records are written in one transaction while the processes wait, each with its partitions,
+//! so that the last of them to join has joined. Time runs from the end of the transaction, which
 //! makes all of them visible at once, to the last result.
 
 use std::{
