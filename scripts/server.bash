@@ -82,7 +82,8 @@ await_line() {
 # Asks the server to end and waits until it has.
 end_server() {
   if running; then
-    kill "$(cat "$state/pid")"
+    # It may have ended by now.
+    kill "$(cat "$state/pid")" 2>/dev/null || :
   fi
   await_end
 }
@@ -92,7 +93,7 @@ await_end() {
   local deadline=$((SECONDS + 20))
   while running; do
     if [ "$SECONDS" -ge "$deadline" ]; then
-      kill -s KILL "$(cat "$state/pid")"
+      kill -s KILL "$(cat "$state/pid")" 2>/dev/null || :
     fi
     sleep 0.05
   done

@@ -84,7 +84,8 @@ fn a_large_table_takes_what_it_says_and_not_much_more_while_it_loads() {
     });
     assert_eq!(status.entries(), keys);
     if let Some((first, now)) = peak_after_load.zip(memory()) {
-        let more = now.resident_peak - first;
+        // The kernel's peak is the larger of two estimates, and may seem to shrink a little.
+        let more = now.resident_peak.saturating_sub(first);
         println!("{more} bytes more to load it again, in {:?}", status.load_took());
         assert!(more <= bytes / 2 + AROUND, "{more} bytes more to load it again");
     }

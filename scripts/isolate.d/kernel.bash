@@ -41,7 +41,8 @@ tell_irqbalance() {
   if [ -z "$pid" ]; then
     return
   fi
-  banned=$(environment_of "$pid" IRQBALANCE_BANNED_CPULIST)
+  # Whose environment it is nobody else may read.
+  banned=$(environment_of "$pid" IRQBALANCE_BANNED_CPULIST) || banned=
   is_list "$banned" || banned=
   either "$banned" "$cores"
   banned=$answer

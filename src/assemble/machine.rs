@@ -60,8 +60,19 @@ impl Machine {
         }
         let folder = host::core_lock::folder();
         let mut choice = host::choose_core(engine.core, cores, &folder)?;
+        let idle = match engine.idle {
+            // On the only core it would leave nothing to the threads that talk to brokers.
+            Idle::Auto if choice.isolated && cores.reachable().len() > 1 => IdleStrategy::Spin,
+            Idle::Auto | Idle::Park => IdleStrategy::Park,
+            Idle::Spin => IdleStrategy::Spin,
+            Idle::Pause => IdleStrategy::Pause,
+            Idle::Yield => IdleStrategy::Yield,
+        };
         let mut clients = ClientCores::default();
-        if engine.spin_clients {
+        if engine.spin_clients && idle == IdleStrategy::Park {
+            let told = "no client thread spins: the hot thread sleeps, as it has no isolated core";
+            choice.caveats.push(told.to_owned());
+        } else if engine.spin_clients {
             let wanted = engine.client_cores.as_deref();
             clients = host::choose_client_cores(wanted, cores, choice.core, &folder);
             choice.caveats.append(&mut clients.caveats);
@@ -80,14 +91,8 @@ impl Machine {
         };
         scheduling::set_timer_slack(engine.timer_slack);
         let is_locked = is_locked(engine, &mut choice);
-        let idle = match engine.idle {
-            Idle::Auto if choice.isolated => IdleStrategy::Spin,
-            Idle::Auto | Idle::Park => IdleStrategy::Park,
-            Idle::Spin => IdleStrategy::Spin,
-            Idle::Pause => IdleStrategy::Pause,
-            Idle::Yield => IdleStrategy::Yield,
-        };
-        let is_first = is_first(engine, idle, &mut choice);
+        let has_others = choice.core.is_none_or(|core| !housekeeping.contains(core));
+        let is_first = is_first(engine, idle, has_others, &mut choice);
         Ok(Machine {
             choice,
             housekeeping,
@@ -128,7 +133,12 @@ impl Machine {
     }
 }
 
-fn is_first(engine: &settings::Engine, idle: IdleStrategy, choice: &mut CoreChoice) -> bool {
+fn is_first(
+    engine: &settings::Engine,
+    idle: IdleStrategy,
+    has_others: bool,
+    choice: &mut CoreChoice,
+) -> bool {
     if engine.scheduling == Scheduling::Normal {
         return false;
     }
@@ -137,6 +147,7 @@ fn is_first(engine: &settings::Engine, idle: IdleStrategy, choice: &mut CoreChoi
     let possible = match (choice.core, stopped.filter(|_| never_sleeps)) {
         // It would go wherever it likes and stop whoever it meets there.
         (None, _) => Err("it is not pinned to a core".to_owned()),
+        _ if !has_others => Err("all other threads are on its core, too".to_owned()),
         (_, Some(why)) => Err(why),
         (Some(_), None) => scheduling::may_run_first(),
     };
@@ -216,6 +227,19 @@ mod tests {
         assert!(too_small(&cores, &parked).is_empty());
         let wider = Cores { cpuset: Some(one("2-3")), ..cores };
         assert!(too_small(&wider, &engine).is_empty());
+    }
+
+    #[test]
+    fn clients_do_not_spin_beside_a_hot_thread_that_sleeps() {
+        let engine = settings::Engine {
+            spin_clients: true,
+            client_cores: Some(vec![0]),
+            ..settings::Engine::default()
+        };
+        let machine = Machine::among(&Cores::default(), &engine).unwrap();
+        assert!(machine.clients.cores.is_empty() && machine.spinning().is_none());
+        let told = machine.choice.caveats.join("; ");
+        assert!(told.contains("no client thread spins: the hot thread sleeps"), "{told}");
     }
 
     #[test]

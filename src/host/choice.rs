@@ -120,14 +120,16 @@ pub fn housekeeping_cores(
     if cores.allowed.is_empty() {
         return CpuList::default();
     }
+    let hot: CpuList = hot_core.into_iter().collect();
+    let all: CpuList = hot.or(&client_cores.iter().copied().collect());
     if let Some(wanted) = wanted {
-        let usable = wanted.iter().copied().collect::<CpuList>().and(&cores.reachable());
-        if !usable.is_empty() {
+        // `auto` may have taken one of them for the hot thread or a client's.
+        let wanted = wanted.iter().copied().collect::<CpuList>().and(&cores.reachable());
+        let usable = [wanted.without(&all), wanted.without(&hot)];
+        if let Some(usable) = usable.into_iter().find(|it| !it.is_empty()) {
             return usable;
         }
     }
-    let hot: CpuList = hot_core.into_iter().collect();
-    let all: CpuList = hot.or(&client_cores.iter().copied().collect());
     let beside = |taken: &CpuList| cores.allowed.without(taken);
     let elsewhere = cores.reachable().without(&all).without(&cores.isolated);
     [beside(&all).without(&cores.isolated), beside(&all), elsewhere, beside(&hot)]
@@ -336,6 +338,9 @@ mod tests {
         let tuned = cores("0-7", "4-7", "", "0-7");
         assert_eq!(housekeeping_cores(None, &tuned, Some(7), &[]).to_string(), "0-3");
         assert_eq!(housekeeping_cores(Some(&[2, 9]), &tuned, Some(7), &[]).to_string(), "2");
+        // The list is taken without what `auto` took of it, and not at all if nothing is left.
+        assert_eq!(housekeeping_cores(Some(&[2, 7]), &tuned, Some(7), &[]).to_string(), "2");
+        assert_eq!(housekeeping_cores(Some(&[7]), &tuned, Some(7), &[]).to_string(), "0-3");
         let small = cores("0-1", "", "", "0-1");
         assert_eq!(housekeeping_cores(None, &small, Some(1), &[]).to_string(), "0");
         assert_eq!(housekeeping_cores(None, &small, None, &[]).to_string(), "0-1");

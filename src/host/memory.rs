@@ -27,9 +27,11 @@ const BLOCK_BYTES: usize = 4 << 10;
 ///
 /// # Errors
 ///
-/// A sentence that says which right is missing. Without one nothing is locked: a limit that is
-/// reached later would end the process.
+/// A sentence that says which right is missing. Then nothing is locked, since a limit that is
+/// reached later would end the process, and what is freed is kept all the same.
 pub fn lock_all(root: &Path) -> Result<(), String> {
+    // That takes no right.
+    keep_freed();
     if let Some(limit) = limit().filter(|_| !may_lock(root)) {
         return Err(format!(
             "memory is not locked: the limit is {} KiB; LimitMEMLOCK=infinity, `ulimit -l \
@@ -37,7 +39,6 @@ pub fn lock_all(root: &Path) -> Result<(), String> {
             limit >> 10
         ));
     }
-    keep_freed();
     lock().map_err(|error| format!("memory is not locked: {error}"))
 }
 

@@ -5,6 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use hotspur::host::Cores;
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer},
@@ -40,9 +41,9 @@ impl Fleet {
     }
 
     fn say(&self, command: &str, options: &[&str]) -> Said {
+        // As it is typed: the script is to find its processes by any path of the folder.
         let output = Command::new(SCRIPT)
-            .args([command, "--dir"])
-            .arg(self.path())
+            .args([command, "--dir", "./fleet/"])
             .args(options)
             .current_dir(self.folder.path())
             .env("HOTSPUR_PROGRAM", env!("CARGO_BIN_EXE_hotspur"))
@@ -161,9 +162,12 @@ fn a_fleet_starts_as_a_whole_or_not_at_all() {
     pipeline.create_topics(kafka, 1);
     let fleet = Fleet::of(&pipeline);
     // The second finds the core taken by the first.
-    let (status, text, told) = fleet.start("2", &["--cores", "0,0"]);
+    let cores = Cores::read(Path::new("/")).reachable();
+    let core = cores.iter().next().expect("a core");
+    let (status, text, told) = fleet.start("2", &["--cores", &format!("{core},{core}")]);
     assert_eq!(status, Some(3), "{text}{told}");
-    assert!(told.contains("engine.core = 0") && told.contains("none runs"), "{told}");
+    let taken = format!("engine.core = {core}");
+    assert!(told.contains(&taken) && told.contains("none runs"), "{told}");
     assert_eq!(fleet.say("status", &[]).0, Some(3));
     for (options, reason) in [
         (&["-n", "0"][..], "not \"0\""),

@@ -137,7 +137,11 @@ impl<'a> Lookups<'a> {
                 Sought::Unknown(_) => None,
             };
         }
-        self.cost.waits += ThreadUsage::read().since(&usage).voluntary_switches;
+        let used = ThreadUsage::read().since(&usage);
+        // Who meets a page that the kernel is moving waits for it, whatever it reads.
+        if used.minor_faults + used.major_faults == 0 {
+            self.cost.waits += used.voluntary_switches;
+        }
 
         let age = self.tables.age_ns(table, now);
         let as_of = age.map_or(0, |age| self.world.nanos(before).saturating_sub(age + slack(age)));

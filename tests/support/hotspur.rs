@@ -14,7 +14,9 @@ use serde_json::Value;
 use super::{
     PATIENCE,
     child::Process,
-    names::{EMITTED, GROUP_ASSIGNED, PARTITIONS, POLLED, REJECTED, RUN_STOPPED, SKIPPED},
+    names::{
+        EMITTED, GROUP_ASSIGNED, PARTITIONS, POLLED, REJECTED, RUN_STARTED, RUN_STOPPED, SKIPPED,
+    },
 };
 
 /// A running `hotspur`.
@@ -92,6 +94,12 @@ impl Hotspur {
         self.await_matching("a partition", |event| {
             event.name() == GROUP_ASSIGNED && event.number(PARTITIONS) > 0
         });
+    }
+
+    /// Waits until it runs, or has ended before it did.
+    pub(crate) fn await_end_or_start(&self) {
+        let started = |line: &str| Event::read(line).filter(|it| it.name() == RUN_STARTED);
+        self.log.await_line_or_end(started);
     }
 
     /// Whether it has ended.

@@ -64,6 +64,13 @@ impl Fleet {
     }
 }
 
+impl Fleet {
+    /// Lines that all of it takes.
+    pub(super) fn lines(&self) -> u16 {
+        2 * self.members.len() as u16 + 6
+    }
+}
+
 /// Draws all of it.
 pub(super) fn draw(frame: &mut Frame<'_>, fleet: &Fleet) {
     let states = states(fleet);
@@ -160,8 +167,19 @@ impl Figures {
             grouped(self.slow),
         ];
         let cells = cells.into_iter().map(|it| Cell::from(Line::from(it).right_aligned()));
-        Row::new([Cell::from(name)].into_iter().chain(cells))
+        Row::new([Cell::from(tail(&name))].into_iter().chain(cells))
     }
+}
+
+/// The end of a name that is too long: there processes of one host differ.
+fn tail(name: &str) -> String {
+    let width = usize::from(COLUMNS[0].1);
+    let length = name.chars().count();
+    if length <= width {
+        return name.to_owned();
+    }
+    let end: String = name.chars().skip(length + 1 - width).collect();
+    format!("…{end}")
 }
 
 fn table(fleet: &Fleet) -> Table<'_> {
@@ -172,7 +190,7 @@ fn table(fleet: &Fleet) -> Table<'_> {
             let row = Figures::of(it).row(it.instance.clone(), it.core.clone());
             if member.lost.is_some() { row.style(quiet()) } else { row }
         }
-        None => Row::new([Cell::from(member.address.as_str())]).style(quiet()),
+        None => Row::new([Cell::from(tail(&member.address))]).style(quiet()),
     });
     let all = sum.row("all; largest".to_owned(), String::new()).style(bold());
     let head = COLUMNS.map(|(head, _)| Line::from(head).right_aligned());

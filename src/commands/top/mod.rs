@@ -51,7 +51,7 @@ const KEYS_FOR: Duration = Duration::from_millis(50);
 /// After how long a process that did not answer is asked again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// A picture that nobody scrolls.
+/// A picture that nobody scrolls: columns, and lines at least.
 const PRINTED: (u16, u16) = (120, 40);
 
 /// What a process said, or why it does not; and which of several it is.
@@ -67,7 +67,7 @@ pub fn run(line: &CommandLine, arguments: &Arguments) -> Outcome {
     let mut view = View::default();
     view.take(Moment::ask(&target)?);
     if is_printed {
-        return print(&printed(|frame| draw(frame, &view)));
+        return print(&printed(PRINTED.1, |frame| draw(frame, &view)));
     }
     watch(vec![target], &mut view)
 }
@@ -96,7 +96,7 @@ fn run_fleet(line: &CommandLine, addresses: &[String], is_printed: bool) -> Outc
         }
     }
     if is_printed {
-        return print(&printed(|frame| fleet::draw(frame, &fleet)));
+        return print(&printed(fleet.lines(), |frame| fleet::draw(frame, &fleet)));
     }
     watch(targets, &mut fleet)
 }
@@ -216,8 +216,8 @@ fn press(is_held: &mut bool, key: KeyEvent) -> bool {
     true
 }
 
-fn printed(draw: impl FnOnce(&mut Frame<'_>)) -> String {
-    let mut terminal = match Terminal::new(TestBackend::new(PRINTED.0, PRINTED.1)) {
+fn printed(lines: u16, draw: impl FnOnce(&mut Frame<'_>)) -> String {
+    let mut terminal = match Terminal::new(TestBackend::new(PRINTED.0, lines.max(PRINTED.1))) {
         Ok(terminal) => terminal,
         Err(never) => match never {},
     };
@@ -241,7 +241,7 @@ mod tests {
     }
 
     fn text(picture: &impl Picture) -> String {
-        printed(|frame| picture.draw(frame))
+        printed(0, |frame| picture.draw(frame))
     }
 
     #[test]
@@ -310,5 +310,17 @@ mod tests {
         fleet.is_held = true;
         fleet.take(0, Ok(moment::tests::sample(9.0, 5_000)));
         assert!(text(&fleet).contains("3,345") && text(&fleet).contains("held"));
+
+        let names: Vec<_> = (0..99).map(|it| format!("a-host-of-a-long-name-{it}")).collect();
+        let mut fleet = Fleet::new(names.clone());
+        for (number, instance) in names.into_iter().enumerate() {
+            let moment = Moment { instance, ..moment::tests::sample(1.0, 5_000) };
+            fleet.take(number, Ok(moment));
+        }
+        let whole = printed(fleet.lines(), |frame| fleet::draw(frame, &fleet));
+        for words in ["…f-a-long-name-7 ", "…-a-long-name-98 ", "all; largest", "all are ready"]
+        {
+            assert!(whole.contains(words), "no {words} in\n{whole}");
+        }
     }
 }

@@ -21,7 +21,7 @@ fn run(host: &Host, wish: &Wish) -> Told {
     let seconds: u32 = host.value(INTERVAL)?;
     let found = format!("every {seconds} s (/{INTERVAL})");
     Ok(Finding::judge(seconds < SECONDS_MIN, wish.own(), found, || {
-        Mend::sysctl("vm.stat_interval", 120)
+        Mend::sysctl("vm.stat_interval", SECONDS_MIN)
     }))
 }
 

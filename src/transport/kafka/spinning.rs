@@ -9,8 +9,9 @@
 //!
 //! Only threads that talk to a broker with a number are given a core: neither those that ask an
 //! address for the first time nor the one that talks to the group's coordinator. What is not given
-//! one, because none is left, sleeps as ever. Whether the library calls us at all depends on how
-//! it was linked, so that `verify` counts calls.
+//! one, because none is left, sleeps as ever. Whether the library calls us at all depends on how it
+//! was linked: each thread's calls are counted, and `verify` wants one of any of them, since those
+//! that talk to numbered brokers may have no connection yet when a run starts.
 //!
 //! What this does not do: choose which broker is worth a core; who comes first has it.
 
@@ -39,6 +40,9 @@ pub struct Spinning {
 struct State {
     free: Vec<usize>,
     threads: Vec<Arc<Adopted>>,
+    /// Calls of threads that were let go.
+    former_calls: u64,
+    is_lack_told: bool,
 }
 
 /// A thread that was adopted.
@@ -51,7 +55,7 @@ struct Adopted {
 }
 
 thread_local! {
-    /// What the calling thread is adopted as. `Spinning` keeps it until the thread is let go.
+    /// What the calling thread is adopted as; `Spinning` keeps it until the thread is let go.
     static ADOPTED: Cell<*const Adopted> = const { Cell::new(ptr::null()) };
     /// What clients that this thread makes are given.
     static CURRENT: RefCell<Option<Arc<Spinning>>> = const { RefCell::new(None) };
@@ -72,7 +76,7 @@ impl Spinning {
     pub fn new(cores: impl IntoIterator<Item = usize>, pin: fn(usize) -> bool) -> Arc<Spinning> {
         let mut free: Vec<usize> = cores.into_iter().collect();
         free.reverse();
-        Arc::new(Spinning { pin, state: Mutex::new(State { free, threads: Vec::new() }) })
+        Arc::new(Spinning { pin, state: Mutex::new(State { free, ..State::default() }) })
     }
 
     /// Until the guard is dropped, sources and sinks that this thread opens use these cores.
@@ -89,14 +93,17 @@ impl Spinning {
     /// Makes the calling thread spin in `poll` if its name is that of one that talks to a broker
     /// with a number and a core is left for it; counts its calls in either case.
     pub fn adopt(&self, name: &str) {
-        let adopted = self.lock().adopt(name, self.pin);
+        let mut state = self.lock();
+        let adopted = state.adopt(name, self.pin);
+        let is_first = adopted.lacks_core() && !std::mem::replace(&mut state.is_lack_told, true);
+        drop(state);
+        let lack = "no core of engine.client_cores is left for it";
         match adopted.core {
             Some(core) => tracing::info!(event = "client.spins", thread = name, core),
-            None if is_of_numbered_broker(name) => tracing::warn!(
-                event = "client.sleeps",
-                thread = name,
-                "no core of engine.client_cores is left for it"
-            ),
+            None if is_first => tracing::warn!(event = "client.sleeps", thread = name, "{lack}"),
+            None if adopted.lacks_core() => {
+                tracing::debug!(event = "client.sleeps", thread = name, "{lack}");
+            }
             None => {}
         }
         ADOPTED.set(Arc::as_ptr(&adopted));
@@ -106,15 +113,17 @@ impl Spinning {
     pub fn let_go(&self) {
         let adopted = ADOPTED.replace(ptr::null());
         let mut state = self.lock();
-        let found = state.threads.iter().find(|it| Arc::as_ptr(it) == adopted);
-        if let Some(core) = found.and_then(|it| it.core) {
-            state.free.push(core);
-        }
+        let place = state.threads.iter().position(|it| Arc::as_ptr(it) == adopted);
+        let Some(former) = place.map(|place| state.threads.swap_remove(place)) else { return };
+        state.free.extend(former.core);
+        state.former_calls += former.calls.load(Ordering::Relaxed);
     }
 
     /// How often adopted threads have called our `poll`.
     pub fn calls(&self) -> u64 {
-        self.lock().threads.iter().map(|it| it.calls.load(Ordering::Relaxed)).sum()
+        let state = self.lock();
+        let calls = state.threads.iter().map(|it| it.calls.load(Ordering::Relaxed));
+        state.former_calls + calls.sum::<u64>()
     }
 
     /// Whether threads of the library call our `poll`.
@@ -150,6 +159,13 @@ impl Spinning {
             rd::rd_kafka_interceptor_add_on_thread_exit(client, name, Some(on_exit), state);
             rd::rd_kafka_interceptor_add_on_thread_start(client, name, Some(on_start), state)
         }
+    }
+}
+
+impl Adopted {
+    /// Whether it is meant to spin and cannot.
+    fn lacks_core(&self) -> bool {
+        self.core.is_none() && is_of_numbered_broker(&self.name)
     }
 }
 
@@ -351,6 +367,8 @@ mod tests {
             spinning.adopt("a:1/1");
             // The next core cannot be had; and then none is left.
             assert_eq!((core_of("a:1/2"), core_of("a:1/3")), (None, None));
+            spinning.let_go();
+            assert_eq!((core_of("a:1/2"), spinning.lock().threads.len()), (Some(4), 0));
         });
     }
 
@@ -378,6 +396,20 @@ mod tests {
         });
         assert_eq!(spinning.calls(), 3);
         assert_eq!(spinning.verify(), Ok(()));
+    }
+
+    #[test]
+    fn a_library_that_does_not_call_us_is_found_out() {
+        let spinning = Spinning::new([0], |_| true);
+        on_a_thread(|| {
+            spinning.adopt("localhost:9092/1");
+            let told = spinning.verify().unwrap_err();
+            assert!(told.contains("1 threads of librdkafka run and none of them calls"), "{told}");
+            poll(-1, 0);
+            assert_eq!(spinning.verify(), Ok(()));
+            spinning.let_go();
+        });
+        assert_eq!(spinning.verify(), Ok(()), "calls of threads that have ended count");
     }
 
     #[test]
