@@ -20,8 +20,9 @@ use hotspur::{
 };
 use serde_json::Value;
 
-/// Memory that a step touches for the first time.
-const FRESH_BYTES: usize = 64 << 20;
+/// Memory that a step touches for the first time: many pages also where they are huge ones, which
+/// the allocator asks for.
+const FRESH_BYTES: usize = 512 << 20;
 const PAGE_BYTES: usize = 4096;
 
 /// Touches fresh memory for one record in so many.
