@@ -138,10 +138,9 @@ impl<'a> Lookups<'a> {
             };
         }
         let used = ThreadUsage::read().since(&usage);
-        // Who meets a page that the kernel is moving waits for it, whatever it reads.
-        if used.minor_faults + used.major_faults == 0 {
-            self.cost.waits += used.voluntary_switches;
-        }
+        // Who meets a page that the kernel is moving waits for it, once a fault, whatever it reads.
+        let faults = used.minor_faults + used.major_faults;
+        self.cost.waits += used.voluntary_switches.saturating_sub(faults);
 
         let age = self.tables.age_ns(table, now);
         let as_of = age.map_or(0, |age| self.world.nanos(before).saturating_sub(age + slack(age)));
