@@ -1,9 +1,10 @@
-//! The machine: cores, affinity, memory; asked once at start.
+//! The machine: what a run takes of it (cores, scheduling, memory), and what it is fit for.
 //!
 //! A hot thread wants a core that nobody else runs on. Which cores are isolated, which ones this
 //! process may use, and who else runs where is read here from `/sys` and `/proc`, below a root
 //! folder that tests replace by a recorded tree. What cannot be had is said in sentences and never
-//! ends a run that asked for `auto`. Elsewhere than on Linux all of it answers "unpinned".
+//! ends a run that asked for `auto`. Elsewhere than on Linux all of it answers "unpinned". For who
+//! asks before a run there are `checks`, one file each, and `jitter`, which watches a core.
 //!
 //! This changes how threads of this process are placed and scheduled, and what of its memory is
 //! locked, and nothing else of the machine.
