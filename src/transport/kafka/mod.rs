@@ -3,11 +3,11 @@
 //! The hot thread polls queues with a timeout of zero and hands over bytes; librdkafka's threads
 //! do the rest, on the cores that the creating thread may run on. Reading order: `native` (owners
 //! of its objects), `client` with `interceptor` and `spinning`, `source` with `membership`,
-//! `assignment`, `start`, `bounds`, `lookup`, `gap`, `offsets`, `ends`, `lag`, `lent` and `arrivals`, then `sink` with
-//! `producer`, `fields`, `resend` and `acknowledgements`; `transactional`, `transactions` and
-//! `outage` are of both. `admin` and `rights` are for before a run, `reader`, `tail`,
-//! `atomic_writer` and `groups` for commands that look at topics and copy records, `embedded` for
-//! demos and tests.
+//! `assignment`, `start`, `bounds`, `lookup`, `gap`, `offsets`, `ends`, `lag`, `lent` and
+//! `arrivals`, then `sink` with `producer`, `fields`, `resend` and `acknowledgements`;
+//! `transactional`, `transactions` and `outage` are of both. `admin` and `rights` are for before a
+//! run, `reader`, `tail`, `atomic_writer` and `groups` for commands that look at topics and copy
+//! records, `embedded` for demos and tests.
 //!
 //! What this does not do: the newer group protocol, subscriptions by pattern.
 
