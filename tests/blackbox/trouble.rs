@@ -2,7 +2,8 @@
 //! on by itself when the broker does. Nothing is lost, and what was written is not written twice.
 
 use std::{
-    fs,
+    cell::RefCell,
+    fmt, fs,
     ops::Range,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -37,8 +38,17 @@ fn address(hotspur: &Hotspur) -> String {
     hotspur.await_event("run.listening").text("address").to_owned()
 }
 
+/// Waits until the run is ready; if it never is, says what it said and counted last.
+#[track_caller]
 fn await_ready(address: &str) {
-    await_true("readiness", || get(address, "/readyz").0 == 200);
+    let said = RefCell::new(String::new());
+    let metrics = || get(address, "/metrics").1;
+    let what = fmt::from_fn(|f| write!(f, "readiness: {}\n{}", said.borrow(), metrics()));
+    await_true(what, || {
+        let (status, text) = get(address, "/readyz");
+        said.replace(text);
+        status == 200
+    });
 }
 
 /// What the metrics say of one of them.

@@ -75,8 +75,9 @@ const _: () = assert!(align_of::<AtomicU64>() == align_of::<u64>());
 
 impl Watch for AckTimes {
     unsafe fn add(client: *mut rd::rd_kafka_t, name: *const c_char, state: *mut c_void) -> Code {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's; what counts answers is a part of the state.
         unsafe {
+            (*state.cast::<AckTimes>()).answers.add(client, name);
             let seen = Some(on_response as _);
             rd::rd_kafka_interceptor_add_on_response_received(client, name, seen, state);
             rd::rd_kafka_interceptor_add_on_acknowledgement(

@@ -147,8 +147,11 @@ impl Arrivals {
 impl Watch for Arrivals {
     unsafe fn add(client: *mut rd::rd_kafka_t, name: *const c_char, state: *mut c_void) -> Code {
         let seen = Some(on_response as _);
-        // SAFETY: the caller's.
-        unsafe { rd::rd_kafka_interceptor_add_on_response_received(client, name, seen, state) }
+        // SAFETY: the caller's; what counts answers is a part of the state.
+        unsafe {
+            (*state.cast::<Arrivals>()).answers.add(client, name);
+            rd::rd_kafka_interceptor_add_on_response_received(client, name, seen, state)
+        }
     }
 
     fn spinning(&self) -> Option<&Spinning> {
