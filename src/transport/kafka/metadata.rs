@@ -80,6 +80,18 @@ pub(super) fn has_controller(client: &Client, timeout: Duration) -> bool {
     brokers(client, timeout).is_some_and(|(_, all)| all.contains(&controller))
 }
 
+/// Has a client connect to some broker, if it is connected to none. It would not by itself while it
+/// has nothing to send. Does not wait.
+pub(super) fn knock(client: &Client) {
+    let mut metadata = ptr::null();
+    // SAFETY: the client is live; an answer, for which there is no time, would be ours to destroy.
+    unsafe {
+        if rd::rd_kafka_metadata(client.handle(), 0, ptr::null_mut(), &mut metadata, 0) == OK {
+            rd::rd_kafka_metadata_destroy(metadata);
+        }
+    }
+}
+
 /// The broker that answers, and all of them.
 fn brokers(client: &Client, timeout: Duration) -> Option<(i32, Vec<i32>)> {
     let mut metadata = ptr::null();

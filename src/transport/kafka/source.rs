@@ -178,7 +178,7 @@ impl KafkaSource {
                 self.on_rebalance(event);
             }
             rd::RD_KAFKA_EVENT_ERROR => {
-                self.outage.hear(event.code(), self.lent.arrivals().answers());
+                self.outage.hear(event.code(), self.lent.arrivals().connections());
                 self.tell_trouble(self.client.trouble_of(&event));
             }
             rd::RD_KAFKA_EVENT_STATS => {
@@ -360,7 +360,7 @@ impl Source for KafkaSource {
     }
 
     fn next_recovery(&mut self) -> Option<&'static str> {
-        self.outage.is_over(self.lent.arrivals().answers()).then_some(PEER)
+        self.outage.is_over(self.lent.arrivals().connections()).then_some(PEER)
     }
 
     fn poll(
