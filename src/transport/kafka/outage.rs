@@ -1,9 +1,9 @@
 //! Whether a client's brokers are out of reach: the client says when, its connections say until.
 //!
 //! The client says it through a queue, which a hot thread with other work looks into late: by then
-//! it may have connected again, and an idle client waits for no other answer. So what ends an outage
-//! is no event but a state: some connection is up. Each broker's own thread tells of its connection.
-//! A client that has nothing to send does not connect by itself either: see `metadata::knock`.
+//! it may have connected again, and an idle client waits for no other answer. So what ends an
+//! outage is no event but a state: some connection is up. Each broker's own thread tells of its
+//! own. A client with nothing to send does not connect by itself either: see `metadata::knock`.
 
 use std::{
     cell::Cell,
