@@ -4,6 +4,8 @@
 //! The JSON was checked when it was made or loaded, so nothing here complains about it; what is
 //! broken after all is taken for absent. Of a field that stands twice the last counts.
 
+use std::ops::Range;
+
 use crate::codec::path::Segment;
 
 /// Where a way down ends early: how many steps of it lead to this value, which has no such part.
@@ -33,31 +35,74 @@ pub fn find<'j>(json: &'j [u8], way: &[Segment]) -> Result<&'j [u8], Astray<'j>>
 }
 
 fn field<'j>(object: &'j [u8], name: &str) -> Option<&'j [u8]> {
-    let mut rest = object.strip_prefix(b"{")?;
-    let mut found = None;
-    loop {
-        rest = rest.trim_ascii_start();
-        let Some(end) = string_end(rest) else { return found };
-        let is_it = is_name(&rest[1..end - 1], name);
-        rest = rest[end..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-        let (value, behind) = rest.split_at_checked(value_end(rest)?)?;
-        if is_it {
-            found = Some(value);
-        }
-        match behind.trim_ascii_start().strip_prefix(b",") {
-            Some(next) => rest = next,
-            None => return found,
+    object.first().filter(|byte| **byte == b'{')?;
+    Parts::of(object).filter(|part| part.is_named(object, name)).last().map(|it| &object[it.value])
+}
+
+fn item(list: &[u8], index: usize) -> Option<&[u8]> {
+    list.first().filter(|byte| **byte == b'[')?;
+    Parts::of(list).nth(index).map(|it| &list[it.value])
+}
+
+/// A field or an item, where it stands in its container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Where it begins, its name included.
+    pub(super) start: usize,
+    /// A field's name between its quotes, as it is spelled; empty for an item.
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
+}
+
+impl Part {
+    /// True if that is its name; an item has none.
+    pub(super) fn is_named(&self, container: &[u8], name: &str) -> bool {
+        self.start != self.value.start && is_name(&container[self.name.clone()], name)
+    }
+}
+
+/// Goes through an object or a list; nothing comes of anything else.
+pub(super) struct Parts<'j> {
+    json: &'j [u8],
+    at: usize,
+}
+
+impl<'j> Parts<'j> {
+    pub(super) fn of(json: &'j [u8]) -> Parts<'j> {
+        let is_container = matches!(json.first(), Some(b'{' | b'['));
+        Parts { json, at: if is_container { 1 } else { json.len() } }
+    }
+
+    /// Goes past white space and, if it is next, `token`.
+    fn skip(&mut self, token: u8) {
+        for _ in 0..2 {
+            let rest = &self.json[self.at..];
+            self.at += rest.len() - rest.trim_ascii_start().len();
+            if self.json.get(self.at) != Some(&token) {
+                return;
+            }
+            self.at += 1;
         }
     }
 }
 
-fn item(list: &[u8], index: usize) -> Option<&[u8]> {
-    let mut rest = list.strip_prefix(b"[")?.trim_ascii_start();
-    for _ in 0..index {
-        let behind = rest.get(value_end(rest)?..)?.trim_ascii_start();
-        rest = behind.strip_prefix(b",")?.trim_ascii_start();
+impl Iterator for Parts<'_> {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        self.skip(b',');
+        let start = self.at;
+        let mut name = start..start;
+        if self.json.first() == Some(&b'{') {
+            let len = string_end(self.json.get(start..)?)?;
+            name = start + 1..start + len - 1;
+            self.at += len;
+            self.skip(b':');
+        }
+        let value = self.at..self.at + value_end(self.json.get(self.at..)?)?;
+        self.at = value.end;
+        Some(Part { start, name, value })
     }
-    rest.get(..value_end(rest)?)
 }
 
 /// The length of the value at the beginning; nothing if none begins there.

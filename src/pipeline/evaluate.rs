@@ -175,7 +175,7 @@ impl<'a> Scope<'a> {
         let (kind, bytes) = match edits.written(path) {
             Written::Text(write) | Written::Plain(write) => (Kind::Text, edits.buffer(write)),
             Written::Json(write) => (Kind::of_json(edits.buffer(write)), edits.buffer(write)),
-            Written::Nothing => {
+            Written::Nothing | Written::Made => {
                 made.clear();
                 splice::push_value(made, self.tree, self.event, edits, path);
                 (Kind::of_json(made), made.as_slice())
@@ -197,7 +197,7 @@ impl<'a> Scope<'a> {
         let Inside { path, written, way } = inside;
         let json = match self.edits.written(*written) {
             Written::Json(write) => self.edits.buffer(write),
-            Written::Nothing => return self.evaluate_path(*path, made),
+            Written::Nothing | Written::Made => return self.evaluate_path(*path, made),
             Written::Text(_) | Written::Plain(_) => {
                 return Err(Why::InsideOf(*written, Kind::Text).wrong_type());
             }

@@ -75,7 +75,7 @@ impl Pipeline {
         let plan = compile::compile(settings)?;
         Ok(Pipeline {
             parser: Parser::new(settings.limits.record, settings.limits.depth),
-            edits: Edits::new(&plan.tree, plan.writes, WRITE_BYTES),
+            edits: Edits::new(&plan.tree, plan.writes, WRITE_BYTES, 0),
             made: Made::with_capacity(WRITE_BYTES),
             plan,
         })
