@@ -40,8 +40,17 @@ pub struct Pipeline {
     made: Made,
 }
 
-/// Told what the steps see and do; the hot thread has none.
+/// Told what the steps see and do, in the order in which they do it; the hot thread has none.
 pub(super) trait Watch {
+    /// A step begins.
+    fn began(&mut self, _step: u16) {}
+    /// A step's condition was not true: it does nothing.
+    #[expect(dead_code, reason = "steps have no conditions yet")]
+    fn passed_over(&mut self, _step: u16) {}
+    /// A step read the value of an expression.
+    fn read(&mut self, _step: u16, _expression: &dyn fmt::Display, _value: &[u8]) {}
+    /// A step chose between ways to go on, as a sentence says.
+    fn decided(&mut self, _step: u16, _how: &dyn fmt::Display) {}
     /// A step looked a key up.
     fn looked_up(&mut self, _step: u16, _table: &str, _key: &[u8], _found: &Found<'_>) {}
     /// A step wrote.
@@ -161,6 +170,7 @@ impl Pipeline {
         mark(Mark::Parsed);
         let mut work = Work { plan, record, event: &event, edits: &mut self.edits };
         for (step, index) in plan.steps.iter().zip(0..) {
+            watch.began(index);
             if let Err(stop) = work.apply(index, &step.operator, tables, &mut self.made, watch) {
                 return Processed { verdict: stopped(plan, &stop, Step::Number(index)), origin_ns };
             }
@@ -204,6 +214,7 @@ impl<'p> Work<'p, '_> {
                 let operand = self.scope().evaluate(key, made).and_then(as_key);
                 let operand = operand.map_err(|failure| Stop::Operand(failure, key))?;
                 let found = tables.lookup(*table, operand.bytes);
+                watch.read(index, &key.shown(&self.plan.tree), operand.bytes);
                 watch.looked_up(index, &self.plan.tables[*table], operand.bytes, &found);
                 let (bytes, kind): (_, fn(u16) -> Written) = match (found, on_miss) {
                     (Found::Hit(Value { kind: ValueKind::Text, bytes }), _) => {
@@ -223,11 +234,13 @@ impl<'p> Work<'p, '_> {
                     (_, OnMiss::Text(text)) => (text.as_bytes(), Written::Text),
                     (_, OnMiss::Json(json)) => (json.as_bytes(), Written::Json),
                 };
-                let fill = |_: Scope<'_>, out: &mut Vec<u8>| {
+                if !matches!(found, Found::Hit(_)) {
+                    watch.decided(index, &"on_miss gives the value");
+                }
+                self.write(index, *into, kind, watch, |_, out, _| {
                     out.extend_from_slice(bytes);
                     Ok(())
-                };
-                self.write(index, *into, kind, watch, fill)?;
+                })?;
                 match into_age {
                     Some(target) => self.write_age(index, *target, tables.age_ns(*table), watch),
                     None => Ok(()),
@@ -237,8 +250,9 @@ impl<'p> Work<'p, '_> {
                 self.hash(index, *algorithm, of, *into, made, watch)
             }
             Operator::Text(texts) => texts.iter().try_for_each(|(pieces, into)| {
-                let fill = |scope: Scope<'_>, out: &mut Vec<u8>| fill_in(pieces, scope, made, out);
-                self.write(index, *into, Written::Text, watch, fill)
+                self.write(index, *into, Written::Text, watch, |scope, out, watch| {
+                    fill_in(index, pieces, scope, made, out, watch)
+                })
             }),
         }
     }
@@ -251,7 +265,7 @@ impl<'p> Work<'p, '_> {
         age_ns: Option<u64>,
         watch: &mut impl Watch,
     ) -> Result<(), Stop<'p>> {
-        self.write(index, into, Written::Json, watch, |_, out| {
+        self.write(index, into, Written::Json, watch, |_, out, _| {
             let micros = age_ns.map(|age| age.div_ceil(1_000));
             // Writing to a vector cannot fail.
             let _ = match micros {
@@ -272,9 +286,10 @@ impl<'p> Work<'p, '_> {
         made: &mut Made,
         watch: &mut impl Watch,
     ) -> Result<(), Stop<'p>> {
-        self.write(index, into, Written::Plain, watch, |scope, out| {
+        self.write(index, into, Written::Plain, watch, |scope, out, watch| {
             let operand = scope.evaluate(of, made);
             let operand = operand.map_err(|failure| Stop::Operand(failure, of))?;
+            watch.read(index, &of.shown(scope.tree), operand.bytes);
             hash::push_digest(out, algorithm, operand.bytes);
             Ok(())
         })
@@ -282,16 +297,16 @@ impl<'p> Work<'p, '_> {
 
     /// Fills the buffer of a write and notes it. The buffer comes back whatever happens.
     #[inline]
-    fn write(
+    fn write<W: Watch>(
         &mut self,
         index: u16,
         into: Target,
         kind: fn(u16) -> Written,
-        watch: &mut impl Watch,
-        fill: impl FnOnce(Scope<'_>, &mut Vec<u8>) -> Result<(), Stop<'p>>,
+        watch: &mut W,
+        fill: impl FnOnce(Scope<'_>, &mut Vec<u8>, &mut W) -> Result<(), Stop<'p>>,
     ) -> Result<(), Stop<'p>> {
         let mut buffer = self.edits.take_buffer(into.write);
-        let filled = fill(self.scope(), &mut buffer);
+        let filled = fill(self.scope(), &mut buffer, watch);
         self.edits.return_buffer(into.write, buffer);
         filled?;
         let written = kind(into.write);
@@ -363,10 +378,12 @@ fn as_key(operand: Operand<'_>) -> Result<Operand<'_>, Failure> {
 
 #[inline]
 fn fill_in<'p>(
+    index: u16,
     pieces: &'p [Piece],
     scope: Scope<'_>,
     made: &mut Made,
     out: &mut Vec<u8>,
+    watch: &mut impl Watch,
 ) -> Result<(), Stop<'p>> {
     for piece in pieces {
         match piece {
@@ -381,6 +398,7 @@ fn fill_in<'p>(
                 if operand.kind == Kind::Bytes && std::str::from_utf8(operand.bytes).is_err() {
                     return Err(Stop::Operand(Why::NotText.wrong_type(), hole));
                 }
+                watch.read(index, &hole.shown(scope.tree), operand.bytes);
                 out.extend_from_slice(operand.bytes);
             }
         }
