@@ -108,12 +108,27 @@ fn steps_are_explained() {
         explain: true,
         ..TrialOptions::default()
     };
-    let (_, answers, _) = try_lines(&orders(), b"{\"key\":\"a\"}", &options);
+    let (_, answers, _) = try_lines(&orders(), b"{\"key\":\"a\"}\n{\"key\":\"c\"}\n", &options);
     let answer: serde_json::Value = serde_json::from_str(&answers[0]).unwrap();
     let steps = serde_json::json!([
-        {"step": "find", "table": "users", "key": "a", "found": "hit"},
-        {"step": "find", "wrote": "cached", "value": "gold"},
-        {"step": "2", "wrote": "result", "value": "a_gold"},
+        {
+            "step": "find", "operator": "lookup", "did": "ran", "read": {"event.key": "a"},
+            "lookups": [{"table": "users", "key": "a", "found": "hit"}],
+            "wrote": {"cached": "gold"},
+        },
+        {
+            "step": "2", "operator": "text", "did": "ran",
+            "read": {"event.key": "a", "event.cached": "gold"}, "wrote": {"result": "a_gold"},
+        },
+    ]);
+    assert_eq!(answer["steps"], steps);
+    let answer: serde_json::Value = serde_json::from_str(&answers[1]).unwrap();
+    let steps = serde_json::json!([
+        {
+            "step": "find", "operator": "lookup", "did": "skipped", "read": {"event.key": "c"},
+            "lookups": [{"table": "users", "key": "c", "found": "miss"}],
+        },
+        {"step": "2", "operator": "text", "did": "not_reached"},
     ]);
     assert_eq!(answer["steps"], steps);
 }

@@ -354,6 +354,17 @@ pub enum Operator {
     Text(Vec<(String, String)>),
 }
 
+impl Operator {
+    /// The operator's key in the file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Operator::Lookup { .. } => "lookup",
+            Operator::Hash { .. } => "hash",
+            Operator::Text(_) => "text",
+        }
+    }
+}
+
 /// What a lookup does when the key is not there.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OnMiss {
