@@ -6,6 +6,12 @@ pub const PARTITIONS_MAX: usize = 4096;
 /// Topics a pipeline can write to, its dead letters included.
 pub const DESTINATIONS_MAX: usize = 64;
 
+/// Results of one record, which `each` makes of a list.
+pub const RESULTS_PER_RECORD_MAX: usize = 4096;
+
+/// Bytes of one record's results, together.
+pub const RESULTS_BYTES_MAX: usize = 64 << 20;
+
 /// Tables in one pipeline.
 pub const TABLES_MAX: usize = 32;
 
@@ -145,5 +151,7 @@ pub const REPORT_CELLS_MAX: usize = 60;
 /// Slow records that a report shows.
 pub const REPORT_SLOW_MAX: usize = 50;
 
+const _: () = assert!(RESULTS_PER_RECORD_MAX <= u16::MAX as usize);
+const _: () = assert!(DESTINATIONS_MAX <= u8::MAX as usize);
 const _: () = assert!(IN_FLIGHT_MAX.is_power_of_two());
 const _: () = assert!(SENTENCE_BYTES <= u8::MAX as usize);

@@ -6,7 +6,7 @@ use crate::{
     engine::{Chance, Process},
     measure::Counters,
     pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
-    record::Record,
+    record::{Destination, Record},
     verdict::{Awaited, Sentence, Step},
 };
 
@@ -26,6 +26,11 @@ impl Steps {
     /// Joins both; tables stand in the order of the settings.
     pub fn new(pipeline: Pipeline, tables: Tables) -> Steps {
         Steps { pipeline, tables, foreseen: Vec::with_capacity(FORESEEN_MAX) }
+    }
+
+    /// The topic that results of that number go to.
+    pub fn topic(&self, destination: Destination) -> &str {
+        &self.pipeline.topics()[usize::from(destination.0)]
     }
 }
 
@@ -137,6 +142,10 @@ impl Process for Steps {
             let Lookups { hits, misses, stale } = lookups;
             counted.iter_mut().zip([hits, misses, stale]).for_each(|(it, more)| *it += more);
         }
+    }
+
+    fn results_max(&self) -> usize {
+        self.pipeline.results_max()
     }
 
     fn step_name(&self, step: Step) -> &str {

@@ -44,6 +44,23 @@ fn item(list: &[u8], index: usize) -> Option<&[u8]> {
     Parts::of(list).nth(index).map(|it| &list[it.value])
 }
 
+/// How many items a list has; none, if it is no list.
+pub fn count_items(list: &[u8]) -> usize {
+    if list.first() == Some(&b'[') { Parts::of(list).count() } else { 0 }
+}
+
+/// How many fields or items there are, doubles counted.
+pub fn count_parts(container: &[u8]) -> usize {
+    Parts::of(container).count()
+}
+
+/// Where the item of a list stands that begins behind `at`: 0, or the end of another item.
+pub fn next_item(list: &[u8], at: usize) -> Option<Range<usize>> {
+    let mut parts = Parts::of(list);
+    parts.at = parts.at.max(at);
+    parts.next().map(|part| part.value)
+}
+
 /// A field or an item, where it stands in its container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 pub mod breaker;
 mod build;
+mod build_stateless;
 mod build_steps;
 mod delivery;
 mod docs;
@@ -30,6 +31,8 @@ mod retry;
 pub mod schema;
 mod secrets;
 pub mod settings;
+mod step_values;
+pub mod steps;
 mod substitute;
 mod together;
 mod tree;

@@ -13,8 +13,9 @@ use crate::{
         settings::{self, HashAlgorithm, RedisKind, SinkPartition, TablePlace, Tombstones},
     },
     pipeline::{
-        expression::{self, Expression, Field, Inside, Piece},
+        expression::{self, Expression, Field, Piece},
         foresight::Foresight,
+        steps::{Stateless, outgoing::Topics},
     },
 };
 
@@ -34,12 +35,20 @@ pub(super) struct Plan {
     pub(super) tombstones: Tombstones,
     pub(super) record_bytes_max: usize,
     pub(super) foresight: Option<Foresight>,
+    /// Names of headers that steps replace.
+    pub(super) headers: Vec<Box<[u8]>>,
+    /// How often edits are saved for a record: steps that make several results of it.
+    pub(super) eaches: usize,
+    /// What topics may begin with that a record names.
+    pub(super) prefixes: Vec<String>,
 }
 
 #[derive(Debug)]
 pub(super) struct Step {
     /// The step's name, else its number from 1.
     pub(super) name: String,
+    /// Unless it is true, the step is passed over.
+    pub(super) when: Option<Expression>,
     pub(super) operator: Operator,
 }
 
@@ -58,6 +67,7 @@ pub(super) enum Operator {
         into: Target,
     },
     Text(Vec<(Vec<Piece>, Target)>),
+    Stateless(Stateless),
 }
 
 /// Where a step writes, and the number of its buffer.
@@ -76,14 +86,18 @@ pub(super) enum OnMiss {
     Json(Box<str>),
 }
 
-/// Compiles what the settings say.
-pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
+/// Compiles what the settings say; with the topics that results can go to.
+pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem>> {
     let mut compiler = Compiler {
         tree: PathTree::new(),
         tables: settings.tables.iter().map(|table| table.name.clone()).collect(),
         has_parts: settings.tables.iter().map(|table| has_parts(&table.place)).collect(),
         whole: Vec::new(),
         writes: 0,
+        headers: Vec::new(),
+        eaches: 0,
+        topics: Topics { names: vec![settings.sink.topic.clone()], are_unknown: false },
+        prefixes: Vec::new(),
         problems: Vec::new(),
     };
     let origin = compiler.origin(&settings.latency.origin);
@@ -94,7 +108,7 @@ pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
         return Err(compiler.problems);
     }
     let steps: Vec<_> = steps.into_iter().flatten().collect();
-    Ok(Plan {
+    let plan = Plan {
         foresight: steps.iter().find_map(|step| Foresight::of(&step.operator, &compiler.tree)),
         tree: compiler.tree,
         steps,
@@ -107,7 +121,11 @@ pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
         keep_partition: settings.sink.partition == SinkPartition::Source,
         tombstones: settings.source.tombstones,
         record_bytes_max: settings.limits.record,
-    })
+        headers: compiler.headers,
+        eaches: compiler.eaches,
+        prefixes: compiler.prefixes,
+    };
+    Ok((plan, compiler.topics))
 }
 
 /// A path that a step writes.
@@ -118,20 +136,27 @@ struct Whole {
     has_parts: bool,
 }
 
-struct Compiler {
-    tree: PathTree,
+pub(super) struct Compiler {
+    pub(super) tree: PathTree,
     tables: Vec<String>,
     /// Whether a table's values may be JSON.
     has_parts: Vec<bool>,
     /// What the steps have written so far.
     whole: Vec<Whole>,
-    writes: u16,
+    pub(super) writes: u16,
+    pub(super) headers: Vec<Box<[u8]>>,
+    /// Steps so far that make several results of a record.
+    pub(super) eaches: usize,
+    pub(super) topics: Topics,
+    pub(super) prefixes: Vec<String>,
     problems: Vec<Problem>,
 }
 
 impl Compiler {
     fn step(&mut self, (step, number): (&settings::Step, usize)) -> Option<Step> {
         let place = &step.place;
+        let when = step.when.as_ref().map(|when| self.expression(&format!("{place}.when"), when));
+        let known = self.whole.len();
         let operator = match &step.operator {
             settings::Operator::Lookup { table, key, into, on_miss, into_age } => {
                 let table = self.table(&format!("{place}.lookup.table"), table);
@@ -156,9 +181,15 @@ impl Compiler {
                 let texts: Vec<_> = texts.collect();
                 Operator::Text(texts.into_iter().collect::<Option<_>>()?)
             }
+            other => Operator::Stateless(self.stateless(place, other)?),
         };
+        if when.is_some() {
+            // Perhaps it is passed over, and what stands there has parts.
+            self.whole[known..].iter_mut().for_each(|it| it.has_parts = true);
+        }
+        let when = when.map_or(Some(None), |when| when.map(Some))?;
         let name = step.name.clone().unwrap_or_else(|| number.to_string());
-        Some(Step { name, operator })
+        Some(Step { name, when, operator })
     }
 
     fn text(&mut self, place: &str, path: &str, template: &str) -> Option<(Vec<Piece>, Target)> {
@@ -185,7 +216,7 @@ impl Compiler {
         Some(expression)
     }
 
-    fn expression(&mut self, key: &str, text: &str) -> Option<Expression> {
+    pub(super) fn expression(&mut self, key: &str, text: &str) -> Option<Expression> {
         match expression::parse(text, &mut self.tree) {
             Ok(mut expression) => {
                 self.settle(key, &mut expression);
@@ -195,22 +226,37 @@ impl Compiler {
         }
     }
 
-    fn target(&mut self, key: &str, path: &str, place: &str) -> Option<Target> {
+    pub(super) fn target(&mut self, key: &str, path: &str, place: &str) -> Option<Target> {
         match Path::parse(path) {
             Ok(path) => {
                 let path = self.tree.add(&path);
-                if let Some(above) = self.whole_above(path) {
-                    let what = match above.has_parts {
-                        true => "what was looked up, and parts of that cannot be written yet",
-                        false => A_TEXT,
-                    };
-                    self.refuse_below(key, path, what);
+                if self.whole_above(path).is_some_and(|above| !above.has_parts) {
+                    self.refuse_below(key, path, A_TEXT);
                 }
                 self.whole.push(Whole { path, place: place.to_owned(), has_parts: false });
-                self.writes += 1;
-                Some(Target { path, write: self.writes - 1 })
+                Some(Target { path, write: self.next_write() })
             }
             Err(sentence) => self.problem(key, format!("{path:?} is no path: {sentence}")),
+        }
+    }
+
+    /// A buffer of its own for one write.
+    pub(super) fn next_write(&mut self) -> u16 {
+        self.writes += 1;
+        self.writes - 1
+    }
+
+    /// What stands there from now on may have parts that no tape knows.
+    pub(super) fn may_hold_parts(&mut self, path: PathId) {
+        self.whole.push(Whole { path, place: String::new(), has_parts: true });
+    }
+
+    /// What was written there, or below, may be gone.
+    pub(super) fn forget_kind(&mut self, path: PathId) {
+        let Compiler { tree, whole, .. } = self;
+        for it in whole {
+            let mut above = iter::successors(Some(it.path), |at| tree.parent(*at));
+            it.has_parts |= above.any(|at| at == path);
         }
     }
 
@@ -219,16 +265,11 @@ impl Compiler {
     fn settle(&mut self, key: &str, expression: &mut Expression) {
         for part in expression.parts_mut() {
             let Expression::Event(path) = *part else { continue };
-            let Some(Whole { path: written, has_parts, .. }) = self.whole_above(path) else {
-                continue;
-            };
-            if !has_parts {
-                self.refuse_below(key, path, A_TEXT);
-                continue;
+            match self.whole_above(path) {
+                None => {}
+                Some(above) if !above.has_parts => self.refuse_below(key, path, A_TEXT),
+                Some(_) => *part = Expression::Inside(path),
             }
-            let taken = self.tree.path(*written).segments.len();
-            let way = self.tree.path(path).segments[taken..].into();
-            *part = Expression::Inside(Inside { path, written: *written, way });
         }
     }
 
@@ -275,7 +316,7 @@ impl Compiler {
         })
     }
 
-    fn problem<T>(&mut self, key: &str, message: String) -> Option<T> {
+    pub(super) fn problem<T>(&mut self, key: &str, message: String) -> Option<T> {
         self.problems.push(Problem::error(key, message));
         None
     }
@@ -292,7 +333,7 @@ fn has_parts(place: &TablePlace) -> bool {
 }
 
 /// A key as TOML writes it.
-fn toml_key(key: &str) -> String {
+pub(super) fn toml_key(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
 }

@@ -9,7 +9,7 @@ use std::io::Write;
 use crate::{
     codec::{self, Edits, Event, PathId, PathTree, Segment, Value, Written, splice},
     pipeline::{
-        expression::{Expression, Field, Inside},
+        expression::{Expression, Field},
         failure::{Failure, Why},
     },
     record::Record,
@@ -115,7 +115,7 @@ impl<'a> Scope<'a> {
             Expression::Event(path) => self.evaluate_path(*path, made),
             Expression::Record(field) => evaluate_field(field, self.record, made),
             Expression::Text(text) => Ok(Operand { kind: Kind::Text, bytes: text.as_bytes() }),
-            Expression::Inside(inside) => self.evaluate_inside(inside, made),
+            Expression::Inside(path) => self.evaluate_inside(*path, made),
             Expression::Joined(_) => unreachable!("what is joined is no sum itself"),
         }
     }
@@ -151,7 +151,7 @@ impl<'a> Scope<'a> {
         'a: 'm,
     {
         let edits = self.edits;
-        if edits.is_touched(path) {
+        if edits.is_touched(path) && edits.is_present(path) {
             return Ok(self.evaluate_touched(path, made));
         }
         let Some(node) = edits.found(path) else { return Err(self.why_absent(path)) };
@@ -174,7 +174,7 @@ impl<'a> Scope<'a> {
         let edits = self.edits;
         let (kind, bytes) = match edits.written(path) {
             Written::Text(write) | Written::Plain(write) => (Kind::Text, edits.buffer(write)),
-            Written::Json(write) => (Kind::of_json(edits.buffer(write)), edits.buffer(write)),
+            Written::Json(write) => return of_json(edits.buffer(write), made),
             Written::Nothing | Written::Made => {
                 made.clear();
                 splice::push_value(made, self.tree, self.event, edits, path);
@@ -184,41 +184,36 @@ impl<'a> Scope<'a> {
         Operand { kind, bytes }
     }
 
-    /// A part of what a step wrote: that is JSON which was checked, or a text without parts.
+    /// A part of what a step may have written: of JSON, or of a text without parts.
     #[inline(never)]
     fn evaluate_inside<'m>(
         &self,
-        inside: &Inside,
+        path: PathId,
         made: &'m mut Vec<u8>,
     ) -> Result<Operand<'m>, Failure>
     where
         'a: 'm,
     {
-        let Inside { path, written, way } = inside;
-        let json = match self.edits.written(*written) {
-            Written::Json(write) => self.edits.buffer(write),
-            Written::Nothing | Written::Made => return self.evaluate_path(*path, made),
-            Written::Text(_) | Written::Plain(_) => {
-                return Err(Why::InsideOf(*written, Kind::Text).wrong_type());
-            }
+        let edits = self.edits;
+        let Some(written) = edits.written_above(self.tree, path) else {
+            return self.evaluate_path(path, made);
         };
-        let value = codec::inside::find(json, way).map_err(|astray| {
+        let Written::Json(write) = edits.written(written) else {
+            return Err(Why::InsideOf(written, Kind::Text).wrong_type());
+        };
+        let taken = self.tree.path(written).segments.len();
+        let way = &self.tree.path(path).segments[taken..];
+        let value = codec::inside::find(edits.buffer(write), way).map_err(|astray| {
             let kind = Kind::of_json(astray.value);
             let fits = match way[astray.steps] {
                 Segment::Name(_) => kind == Kind::Object,
                 Segment::Index(_) => kind == Kind::List,
             };
             let above = (astray.steps..way.len())
-                .fold(*path, |at, _| self.tree.parent(at).unwrap_or(PathId::ROOT));
+                .fold(path, |at, _| self.tree.parent(at).unwrap_or(PathId::ROOT));
             if fits { Why::Absent.missing() } else { Why::InsideOf(above, kind).wrong_type() }
         })?;
-        let kind = Kind::of_json(value);
-        if kind != Kind::Text {
-            return Ok(Operand { kind, bytes: value });
-        }
-        made.clear();
-        codec::inside::push_unescaped(made, value);
-        Ok(Operand { kind, bytes: made })
+        Ok(of_json(value, made))
     }
 
     #[cold]
@@ -239,6 +234,17 @@ impl<'a> Scope<'a> {
         }
         Why::Absent.missing()
     }
+}
+
+/// A value that is spelled so.
+fn of_json<'m>(json: &'m [u8], made: &'m mut Vec<u8>) -> Operand<'m> {
+    let kind = Kind::of_json(json);
+    if kind != Kind::Text {
+        return Operand { kind, bytes: json };
+    }
+    made.clear();
+    codec::inside::push_unescaped(made, json);
+    Operand { kind, bytes: made }
 }
 
 /// The value of a field of the record, which needs no event.

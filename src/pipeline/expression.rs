@@ -19,20 +19,12 @@ pub(super) enum Expression {
     Event(PathId),
     /// Something about the record.
     Record(Field),
-    /// A part of what a step wrote, which no tape knows.
-    Inside(Inside),
+    /// A part of what a step may have written, which no tape knows.
+    Inside(PathId),
     /// Text in quotes.
     Text(Box<str>),
     /// Texts, one behind the other; none of them is joined itself.
     Joined(Box<[Expression]>),
-}
-
-/// The way from a path that a step writes to a path below it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Inside {
-    pub(super) path: PathId,
-    pub(super) written: PathId,
-    pub(super) way: Box<[Segment]>,
 }
 
 impl Expression {

@@ -11,6 +11,7 @@ pub mod results;
 pub mod trial;
 
 mod compile;
+mod compile_steps;
 mod evaluate;
 mod expression;
 mod failure;
@@ -18,6 +19,7 @@ mod foresight;
 mod hash;
 mod origin;
 mod process;
+mod steps;
 
 pub use process::{Pipeline, SINK};
 pub use results::Results;

@@ -9,6 +9,7 @@ use crate::{
         Problem, Settings,
         settings::{HashAlgorithm, Tombstones},
     },
+    limits::{DESTINATIONS_MAX, RESULTS_PER_RECORD_MAX},
     pipeline::{
         Found, Lookup, Mark, Processed, Results,
         compile::{self, OnMiss, Operator, Plan, Target},
@@ -17,16 +18,17 @@ use crate::{
         failure::{Failure, Why},
         hash, origin,
         results::{Entry, Part},
+        steps::{
+            Memory, Stateless,
+            outgoing::{Choice, Outgoing, Topics},
+        },
     },
-    record::{DUE_HEADER, Destination, Headers, Record},
-    verdict::{Awaited, RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
+    record::{DUE_HEADER, Destination, Headers, OWN_HEADERS, Record},
+    verdict::{Awaited, RejectClass, Rejection, Sentence, Skip, SkipClass, Step, Verdict},
 };
 
 /// Where results go, unless a step says otherwise; `assemble` numbers the sinks so.
 pub const SINK: Destination = Destination(0);
-
-/// Headers of this prefix are Hotspur's own and do not travel on, except a measurement's stamp.
-const OWN_HEADERS: &[u8] = b"hotspur.";
 
 /// Room that each write starts with.
 const WRITE_BYTES: usize = 4096;
@@ -38,6 +40,9 @@ pub struct Pipeline {
     parser: Parser,
     edits: Edits,
     made: Made,
+    memory: Memory,
+    outgoing: Outgoing,
+    topics: Topics,
 }
 
 /// Told what the steps see and do, in the order in which they do it; the hot thread has none.
@@ -45,7 +50,6 @@ pub(super) trait Watch {
     /// A step begins.
     fn began(&mut self, _step: u16) {}
     /// A step's condition was not true: it does nothing.
-    #[cfg_attr(not(test), expect(dead_code, reason = "steps have no conditions yet"))]
     fn passed_over(&mut self, _step: u16) {}
     /// A step read the value of an expression.
     fn read(&mut self, _step: u16, _expression: &dyn fmt::Display, _value: &[u8]) {}
@@ -62,7 +66,7 @@ pub(super) struct Unwatched;
 impl Watch for Unwatched {}
 
 /// Why the steps end early.
-enum Stop<'p> {
+pub(super) enum Stop<'p> {
     Skip(SkipClass),
     /// About the value of an expression.
     Operand(Failure, &'p Expression),
@@ -72,6 +76,8 @@ enum Stop<'p> {
     Stale(usize),
     Late(usize, &'p Expression),
     Wait(Awaited),
+    /// In a sentence that the step left in `Work::told`.
+    Told(RejectClass),
 }
 
 impl Pipeline {
@@ -81,13 +87,46 @@ impl Pipeline {
     ///
     /// All problems at once, with their key paths.
     pub fn compile(settings: &Settings) -> Result<Pipeline, Vec<Problem>> {
-        let plan = compile::compile(settings)?;
+        let (plan, topics) = compile::compile(settings)?;
         Ok(Pipeline {
             parser: Parser::new(settings.limits.record, settings.limits.depth),
-            edits: Edits::new(&plan.tree, plan.writes, WRITE_BYTES, 0),
+            edits: Edits::new(&plan.tree, plan.writes, WRITE_BYTES, plan.eaches),
             made: Made::with_capacity(WRITE_BYTES),
+            memory: Memory::with_capacity(WRITE_BYTES),
+            outgoing: Outgoing::new(plan.headers.len(), plan.eaches),
+            topics,
             plan,
         })
+    }
+
+    /// Topics that results go to, by the number of their destination.
+    pub fn topics(&self) -> &[String] {
+        &self.topics.names
+    }
+
+    /// What topics may begin with that records name: those that are there are to be learned.
+    pub fn prefixes(&self) -> &[String] {
+        &self.plan.prefixes
+    }
+
+    /// A topic is there that begins with one of the prefixes.
+    ///
+    /// # Panics
+    ///
+    /// Past `DESTINATIONS_MAX` topics, one of which is left for the dead letters.
+    pub fn learn_topic(&mut self, name: &str) {
+        self.topics.number(name);
+        assert!(self.topics.names.len() < DESTINATIONS_MAX, "too many topics");
+    }
+
+    /// Every topic is taken for one that is there, where it begins with one of the prefixes.
+    pub(super) fn imagine_topics(&mut self) {
+        self.topics.are_unknown = true;
+    }
+
+    /// Results that one record may come to.
+    pub fn results_max(&self) -> usize {
+        if self.plan.eaches > 0 { RESULTS_PER_RECORD_MAX } else { 1 }
     }
 
     /// How messages, dead letters and metrics name a place in the pipeline.
@@ -168,36 +207,87 @@ impl Pipeline {
         origin_ns = origin_ns
             .or_else(|| origin::of_event(&plan.origin, plan.unit_nanos, &event, &self.edits));
         mark(Mark::Parsed);
-        let mut work = Work { plan, record, event: &event, edits: &mut self.edits };
-        for (step, index) in plan.steps.iter().zip(0..) {
-            watch.began(index);
-            if let Err(stop) = work.apply(index, &step.operator, tables, &mut self.made, watch) {
-                return Processed { verdict: stopped(plan, &stop, Step::Number(index)), origin_ns };
-            }
-        }
-        mark(Mark::Operated);
+        self.outgoing.begin();
         let before = (results.len(), results.bytes_len());
-        if let Err(stop) = work.encode(&mut self.made, results) {
+        let mut work = Work {
+            plan,
+            record,
+            event: &event,
+            edits: &mut self.edits,
+            outgoing: &mut self.outgoing,
+            topics: &mut self.topics,
+            memory: &mut self.memory,
+            results_before: before.0,
+            told: None,
+        };
+        let made = &mut self.made;
+        let mut around = Surroundings { tables, made, mark, results, watch };
+        if let Err((stop, step)) = work.run(0, &mut around) {
+            let told = work.told;
             results.truncate(before.0, before.1);
-            return Processed { verdict: stopped(plan, &stop, Step::Encode), origin_ns };
+            return Processed { verdict: stopped(plan, &stop, told, step), origin_ns };
         }
         // Made here and not in a variable of its own, whose 250 bytes would be copied.
         Processed { verdict: Verdict::Emit, origin_ns }
     }
 }
 
+/// What a record under way is given for a while.
+pub(super) struct Surroundings<'a, T, M, W> {
+    pub(super) tables: &'a mut T,
+    pub(super) made: &'a mut Made,
+    pub(super) mark: &'a mut M,
+    pub(super) results: &'a mut Results,
+    pub(super) watch: &'a mut W,
+}
+
 /// A record under way.
-struct Work<'p, 'r> {
-    plan: &'p Plan,
-    record: &'r Record<'r>,
-    event: &'r crate::codec::Event<'r>,
-    edits: &'r mut Edits,
+pub(super) struct Work<'p, 'r> {
+    pub(super) plan: &'p Plan,
+    pub(super) record: &'r Record<'r>,
+    pub(super) event: &'r crate::codec::Event<'r>,
+    pub(super) edits: &'r mut Edits,
+    pub(super) outgoing: &'r mut Outgoing,
+    pub(super) topics: &'r mut Topics,
+    pub(super) memory: &'r mut Memory,
+    /// Results that were there before this record's.
+    pub(super) results_before: usize,
+    /// The reason of a rejection, where a step has worded it.
+    pub(super) told: Option<Sentence>,
 }
 
 impl<'p> Work<'p, '_> {
-    fn scope(&self) -> Scope<'_> {
-        let Work { plan, record, event, edits } = self;
+    pub(super) fn scope(&self) -> Scope<'_> {
+        let Work { plan, record, event, edits, .. } = self;
         Scope { tree: &plan.tree, event, edits, record }
+    }
+
+    /// Runs the steps from that one on and pushes what the record comes to.
+    pub(super) fn run<T: Lookup, M: FnMut(Mark), W: Watch>(
+        &mut self,
+        first: usize,
+        around: &mut Surroundings<'_, T, M, W>,
+    ) -> Result<(), (Stop<'p>, Step)> {
+        let plan = self.plan;
+        for (step, index) in plan.steps.iter().zip(0..).skip(first) {
+            let here = |stop| (stop, Step::Number(index));
+            let Surroundings { tables, made, watch, .. } = around;
+            watch.began(index);
+            if let Some(when) = &step.when
+                && !self.is_true(index, when, made, *watch).map_err(here)?
+            {
+                watch.passed_over(index);
+                continue;
+            }
+            match &step.operator {
+                Operator::Stateless(Stateless::Each(each)) => {
+                    return self.each(index, each, around);
+                }
+                operator => self.apply(index, operator, *tables, made, *watch).map_err(here)?,
+            }
+        }
+        (around.mark)(Mark::Operated);
+        self.encode(around.made, around.results).map_err(|stop| (stop, Step::Encode))
     }
 
     #[inline]
@@ -254,6 +344,7 @@ impl<'p> Work<'p, '_> {
                     fill_in(index, pieces, scope, made, out, watch)
                 })
             }),
+            Operator::Stateless(step) => self.apply_stateless(index, step, made, watch),
         }
     }
 
@@ -309,7 +400,18 @@ impl<'p> Work<'p, '_> {
         let filled = fill(self.scope(), &mut buffer, watch);
         self.edits.return_buffer(into.write, buffer);
         filled?;
-        let written = kind(into.write);
+        self.note(index, into, kind(into.write), watch)
+    }
+
+    /// Notes a write whose buffer is filled.
+    #[inline]
+    pub(super) fn note<W: Watch>(
+        &mut self,
+        index: u16,
+        into: Target,
+        written: Written,
+        watch: &mut W,
+    ) -> Result<(), Stop<'p>> {
         let tree = &self.plan.tree;
         self.edits.write(tree, self.event, into.path, written).map_err(|obstacle| {
             let failure = match obstacle {
@@ -324,10 +426,39 @@ impl<'p> Work<'p, '_> {
 
     #[inline]
     fn encode(&self, made: &mut Made, results: &mut Results) -> Result<(), Stop<'p>> {
-        let key = self.encode_key(made, results)?;
+        let key = match self.outgoing.key {
+            Choice::AsItCame => self.encode_key(made, results)?,
+            Choice::Absent => Part::Absent,
+            Choice::Written(write) => {
+                results.append(|out| out.extend_from_slice(self.edits.buffer(write)))
+            }
+        };
         let value = self.encode_value(made, results)?;
-        results_push(self.plan, self.record, results, key, value);
+        let headers = match self.outgoing.changes_headers() {
+            true => self.encode_headers(results),
+            false => headers_of(self.record, results),
+        };
+        let destination = self.outgoing.destination;
+        results.push(entry(self.plan, self.record, destination, (key, value, headers)));
         Ok(())
+    }
+
+    /// The record's headers without those that steps replaced, then these.
+    fn encode_headers(&self, results: &mut Results) -> Part {
+        let headers = || self.plan.headers.iter().zip(&self.outgoing.headers);
+        let goes = |name: &[u8]| {
+            headers().any(|(it, choice)| **it == *name && *choice != Choice::AsItCame)
+        };
+        results.append(|out| {
+            for (name, value) in self.record.headers.filter(|it| !is_own(*it) && !goes(it.0)) {
+                Headers::push(out, name, value);
+            }
+            for (name, choice) in headers() {
+                if let Choice::Written(write) = choice {
+                    Headers::push(out, name, Some(self.edits.buffer(*write)));
+                }
+            }
+        })
     }
 
     #[inline]
@@ -410,26 +541,38 @@ fn key_of(record: &Record<'_>) -> Part {
     if record.key.is_some() { Part::OfRecord } else { Part::Absent }
 }
 
+fn is_own((name, _): (&[u8], Option<&[u8]>)) -> bool {
+    name.starts_with(OWN_HEADERS) && name != DUE_HEADER
+}
+
+/// The record's headers that travel on.
 #[inline]
-fn results_push(plan: &Plan, record: &Record<'_>, results: &mut Results, key: Part, value: Part) {
-    let own = |(name, _): (&[u8], _)| name.starts_with(OWN_HEADERS) && name != DUE_HEADER;
-    let headers = if record.headers.into_iter().any(own) {
-        results.append(|out| {
-            for (name, value) in record.headers.filter(|header| !own(*header)) {
-                Headers::push(out, name, value);
-            }
-        })
-    } else {
-        Part::OfRecord
-    };
-    results.push(Entry {
-        destination: SINK,
+fn headers_of(record: &Record<'_>, results: &mut Results) -> Part {
+    if !record.headers.into_iter().any(is_own) {
+        return Part::OfRecord;
+    }
+    results.append(|out| {
+        for (name, value) in record.headers.filter(|header| !is_own(*header)) {
+            Headers::push(out, name, value);
+        }
+    })
+}
+
+#[inline]
+fn entry(
+    plan: &Plan,
+    record: &Record<'_>,
+    destination: Destination,
+    (key, value, headers): (Part, Part, Part),
+) -> Entry {
+    Entry {
+        destination,
         partition_number: plan.keep_partition.then_some(record.partition_number),
         timestamp_ms: record.timestamp_ms,
         key,
         value,
         headers,
-    });
+    }
 }
 
 /// A record without a value is passed over, written as it is, or rejected.
@@ -449,14 +592,16 @@ fn tombstone(
         Tombstones::Pass => {
             mark(Mark::Parsed);
             mark(Mark::Operated);
-            results_push(plan, record, results, key_of(record), Part::Absent);
+            let headers = headers_of(record, results);
+            let parts = (key_of(record), Part::Absent, headers);
+            results.push(entry(plan, record, SINK, parts));
             Verdict::Emit
         }
     }
 }
 
 #[cold]
-fn stopped(plan: &Plan, stop: &Stop<'_>, step: Step) -> Verdict {
+fn stopped(plan: &Plan, stop: &Stop<'_>, told: Option<Sentence>, step: Step) -> Verdict {
     let reject =
         |class, reason: fmt::Arguments<'_>| Verdict::Reject(Rejection::new(class, step, reason));
     match stop {
@@ -484,5 +629,9 @@ fn stopped(plan: &Plan, stop: &Stop<'_>, step: Step) -> Verdict {
             reject(RejectClass::LookupTimeout, reason)
         }
         Stop::Wait(awaited) => Verdict::Wait(*awaited),
+        Stop::Told(class) => {
+            let reason = told.unwrap_or_else(|| Sentence::from("no reason was given"));
+            Verdict::Reject(Rejection { class: *class, step, reason })
+        }
     }
 }

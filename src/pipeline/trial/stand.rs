@@ -15,9 +15,10 @@ use crate::{
     clock::{Clock, ManualClock},
     config::{Problem, Settings},
     pipeline::{
-        Pipeline, Results, SINK,
+        Pipeline, Results,
         process::{Unwatched, Watch},
     },
+    record::Output,
     verdict::Verdict,
 };
 
@@ -45,9 +46,12 @@ impl<'s> Trial<'s> {
         tables: TrialTables,
         began_ms: i64,
     ) -> Result<Trial<'s>, Vec<Problem>> {
+        let mut pipeline = Pipeline::compile(settings)?;
+        // There is no broker to ask which ones there are.
+        pipeline.imagine_topics();
         Ok(Trial {
             settings,
-            pipeline: Pipeline::compile(settings)?,
+            pipeline,
             tables,
             results: Results::default(),
             clock: ManualClock::default(),
@@ -87,10 +91,8 @@ impl<'s> Trial<'s> {
         let Trial { pipeline, tables, results, .. } = self;
         let processed = pipeline.process_watched(&record, tables, &mut |_| {}, results, watch);
         let outputs = (0..results.len()).map(|index| results.output(index, &record));
-        let produced = outputs.map(|output| {
-            assert_eq!(output.destination, SINK, "steps know no destination but the sink");
-            Produced::new(&self.settings.sink.topic, output)
-        });
+        let topic = |output: &Output<'_>| &pipeline.topics()[usize::from(output.destination.0)];
+        let produced = outputs.map(|output| Produced::new(topic(&output), output));
         let produced = produced.collect();
         (Fate::new(&processed.verdict, &self.pipeline, produced), processed.verdict)
     }

@@ -1,0 +1,227 @@
+//! The steps that keep no state: one file for each kind of work.
+//!
+//! Each is compiled at start, and runs on a record under way (`process::Work`): it reads the event
+//! as the steps before left it, notes what it changes in `codec::Edits` or in `outgoing`, or ends
+//! the record. None allocates once its buffers have met the largest record, except a JSON Schema.
+
+mod alias;
+mod choose;
+mod each;
+pub(super) mod outgoing;
+mod require;
+mod reshape;
+mod schema;
+
+use crate::{
+    codec::{Kept, PathId, Written, splice},
+    pipeline::{
+        compile::Target,
+        evaluate::{Kind, Made},
+        expression::Expression,
+        failure::Why,
+        process::{Stop, Watch, Work},
+    },
+    verdict::{RejectClass, Sentence},
+};
+pub(super) use choose::threshold;
+pub(super) use each::Each;
+pub(super) use outgoing::Route;
+pub(super) use require::Rule;
+pub(super) use schema::Schema;
+
+/// Memory of all steps, kept from record to record. A step takes what it needs and gives it back.
+#[derive(Debug)]
+pub(super) struct Memory {
+    one: Vec<u8>,
+    texts: [Vec<u8>; 2],
+}
+
+impl Memory {
+    pub(super) fn with_capacity(bytes: usize) -> Memory {
+        let memory = || Vec::with_capacity(bytes);
+        Memory { one: memory(), texts: [memory(), memory()] }
+    }
+}
+
+/// What a value looks like as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    Null,
+    Scalar,
+    Object,
+    List,
+}
+
+impl Shape {
+    fn kind(self) -> Kind {
+        match self {
+            Shape::Null => Kind::Null,
+            Shape::Scalar => Kind::Text,
+            Shape::Object => Kind::Object,
+            Shape::List => Kind::List,
+        }
+    }
+}
+
+/// A step, compiled.
+#[derive(Debug)]
+pub(super) enum Stateless {
+    Set(Vec<(Expression, Target)>),
+    Remove(Vec<Target>),
+    Keep(Kept),
+    /// New and old.
+    Rename(Vec<(Target, Target)>),
+    /// A path and its other spellings.
+    Alias(Vec<(Target, Vec<Target>)>),
+    Require(Vec<Rule>),
+    Schema(Box<Schema>),
+    Filter(Expression),
+    Each(Each),
+    Route(Route),
+    /// With its buffer.
+    Key(Expression, u16),
+    /// Numbers of headers, with their buffers.
+    Headers(Vec<(usize, Expression, u16)>),
+    Sample {
+        /// A hash below goes on.
+        threshold: u128,
+        by: Option<Expression>,
+    },
+}
+
+impl<'p> Work<'p, '_> {
+    /// What a step does, except that `each` runs the steps behind it.
+    pub(super) fn apply_stateless<W: Watch>(
+        &mut self,
+        index: u16,
+        step: &'p Stateless,
+        made: &mut Made,
+        watch: &mut W,
+    ) -> Result<(), Stop<'p>> {
+        match step {
+            Stateless::Set(sets) => sets
+                .iter()
+                .try_for_each(|(expression, into)| self.set(index, expression, *into, made, watch)),
+            Stateless::Remove(paths) => {
+                self.remove(index, paths, watch);
+                Ok(())
+            }
+            Stateless::Keep(kept) => {
+                self.edits.keep(&self.plan.tree, self.event, kept);
+                watch.decided(index, &"everything that is not named goes");
+                Ok(())
+            }
+            Stateless::Rename(renames) => self.rename(index, renames, watch),
+            Stateless::Alias(aliases) => aliases
+                .iter()
+                .try_for_each(|(path, spellings)| self.alias(index, *path, spellings, watch)),
+            Stateless::Require(rules) => self.require(rules),
+            Stateless::Schema(schema) => self.require_schema(schema),
+            Stateless::Filter(expression) => self.filter(index, expression, made, watch),
+            Stateless::Route(route) => self.route(index, route, made, watch),
+            Stateless::Key(expression, write) => self.key(index, expression, *write, made, watch),
+            Stateless::Headers(headers) => {
+                headers.iter().try_for_each(|(number, expression, write)| {
+                    self.header(index, *number, expression, *write, made, watch)
+                })
+            }
+            Stateless::Sample { threshold, by } => {
+                self.sample(index, *threshold, by.as_ref(), made, watch)
+            }
+            Stateless::Each(_) => unreachable!("`run` goes through the elements"),
+        }
+    }
+
+    /// Whether an expression is true.
+    #[inline]
+    pub(super) fn is_true<W: Watch>(
+        &self,
+        index: u16,
+        expression: &'p Expression,
+        made: &mut Made,
+        watch: &mut W,
+    ) -> Result<bool, Stop<'p>> {
+        let operand = self.scope().evaluate(expression, made);
+        let operand = operand.map_err(|failure| Stop::Operand(failure, expression))?;
+        watch.read(index, &expression.shown(&self.plan.tree), operand.bytes);
+        match operand.kind {
+            Kind::Bool => Ok(operand.bytes == b"true"),
+            other => Err(Stop::Operand(Why::NoTruth(other).wrong_type(), expression)),
+        }
+    }
+
+    /// Appends the value of an expression as text.
+    #[inline]
+    fn push_text<W: Watch>(
+        &self,
+        index: u16,
+        expression: &'p Expression,
+        out: &mut Vec<u8>,
+        made: &mut Made,
+        watch: &mut W,
+    ) -> Result<Shape, Stop<'p>> {
+        let operand = self.scope().evaluate(expression, made);
+        let operand = operand.map_err(|failure| Stop::Operand(failure, expression))?;
+        watch.read(index, &expression.shown(&self.plan.tree), operand.bytes);
+        out.extend_from_slice(operand.bytes);
+        Ok(match operand.kind {
+            Kind::Null => Shape::Null,
+            Kind::Object => Shape::Object,
+            Kind::List => Shape::List,
+            _ => Shape::Scalar,
+        })
+    }
+
+    /// Appends the value of an expression as it is to stand in the event; says how that is.
+    #[inline]
+    fn push_value<W: Watch>(
+        &self,
+        index: u16,
+        expression: &'p Expression,
+        out: &mut Vec<u8>,
+        made: &mut Made,
+        watch: &mut W,
+    ) -> Result<fn(u16) -> Written, Stop<'p>> {
+        let operand = self.scope().evaluate(expression, made);
+        let operand = operand.map_err(|failure| Stop::Operand(failure, expression))?;
+        watch.read(index, &expression.shown(&self.plan.tree), operand.bytes);
+        out.extend_from_slice(operand.bytes);
+        match operand.kind {
+            Kind::Text | Kind::Timestamp => Ok(Written::Text),
+            Kind::Bytes if std::str::from_utf8(operand.bytes).is_ok() => Ok(Written::Text),
+            Kind::Bytes => Err(Stop::Operand(Why::NotText.wrong_type(), expression)),
+            _ => Ok(Written::Json),
+        }
+    }
+
+    /// The value that stands at a path now, as JSON, if there is one. `scratch` is used where its
+    /// bytes stand nowhere in one piece.
+    fn json_at<'m>(&'m self, path: PathId, scratch: &'m mut Vec<u8>) -> Option<&'m [u8]> {
+        let (tree, edits) = (&self.plan.tree, &*self.edits);
+        if let (false, Some(node)) = (edits.is_touched(path), edits.found(path)) {
+            return Some(&self.event.input()[self.event.span(node)]);
+        }
+        if let Written::Json(write) = edits.written(path) {
+            return Some(edits.buffer(write));
+        }
+        scratch.clear();
+        let is_there = splice::push_present(scratch, tree, self.event, edits, path);
+        is_there.then_some(scratch)
+    }
+
+    /// The record is rejected, for a reason that names what it found.
+    #[cold]
+    fn reject(&mut self, class: RejectClass, reason: std::fmt::Arguments<'_>) -> Stop<'p> {
+        self.told = Some(Sentence::format(reason));
+        Stop::Told(class)
+    }
+}
+
+/// A value in a sentence: its beginning, if it is long.
+#[cold]
+fn shown(json: &[u8]) -> String {
+    const SHOWN_BYTES_MAX: usize = 40;
+    let text = String::from_utf8_lossy(&json[..json.len().min(SHOWN_BYTES_MAX)]).into_owned();
+    let more = if json.len() > SHOWN_BYTES_MAX { "…" } else { "" };
+    text + more
+}
