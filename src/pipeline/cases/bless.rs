@@ -20,7 +20,7 @@ use crate::pipeline::trial::{Fate, Outcome, Produced};
 pub fn bless(
     text: &str,
     cases: &[Case],
-    tried: &[(usize, Tried)],
+    tried: &[(usize, &Tried)],
     sink: &str,
 ) -> Result<String, String> {
     let mut document: DocumentMut = text.parse().map_err(|error| format!("{error}"))?;
@@ -121,7 +121,9 @@ fn write_results(table: &mut Table, case: &Case, tried: &Tried, sink: &str) {
     let pairs = || results.iter().enumerate().map(|(at, result)| (wanted.get(at), result));
     match (table.get_mut("output"), results) {
         (None, _) => {}
-        (Some(Item::Value(Value::Array(list))), [result]) if list.is_empty() => {
+        (Some(Item::Value(Value::Array(list))), [result])
+            if list.is_empty() && tried.fates.len() == 1 =>
+        {
             let value = Value::Array(std::mem::take(list));
             put_new(table, value, element(result, sink));
         }
@@ -311,7 +313,7 @@ mod tests {
         let file = CaseFile::of(document, true).unwrap();
         let results = fates.iter().flat_map(|it| it.results.clone()).collect();
         let tried = Tried { fates, results, differences: Vec::new() };
-        bless(text, &file.cases, &[(0, tried)], "out").unwrap()
+        bless(text, &file.cases, &[(0, &tried)], "out").unwrap()
     }
 
     #[test]

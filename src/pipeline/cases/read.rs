@@ -154,15 +154,15 @@ impl Reader<'_> {
         let then_after = self.fields.duration(children, &key, "then_after").unwrap_or_default();
         let before = self.fields.problems.len();
         let expected = expected::read(&mut self.fields, children, &key, inputs.len());
-        let says_nothing = expected.outcomes.is_none() && expected.results.is_none();
-        if says_nothing && !self.may_be_open && self.fields.problems.len() == before {
-            let message = format!("says nothing of what must come out of {name:?}");
+        let line = self.fields.document.line(&node.place);
+        let case = Case { name, line, tables, begins_ms, inputs, then_after, expected };
+        if case.is_open() && !self.may_be_open && self.fields.problems.len() == before {
+            let message = format!("says nothing of what must come out of {:?}", case.name);
             let keys = OUTCOME_KEYS.join(", ");
             let hint = format!("write output, {keys}, or let `hotspur test --bless` write it");
             self.fields.wrong(node, &key, message, Some(hint));
         }
-        let line = self.fields.document.line(&node.place);
-        Some(Case { name, line, tables, begins_ms, inputs, then_after, expected })
+        Some(case)
     }
 
     fn tables(&mut self, children: Children<'_>, key: &str) -> Vec<Table> {

@@ -3,7 +3,7 @@
 use super::{Case, Difference, compare};
 use crate::{
     config::{Problem, Settings, tree::join_key},
-    pipeline::trial::{Fate, Given, Outcome, Produced, Trial, TrialTables},
+    pipeline::trial::{Fate, Given, Produced, Trial, TrialTables},
 };
 
 /// What came of a case.
@@ -23,18 +23,24 @@ impl Tried {
         self.differences.is_empty()
     }
 
-    /// Why records were rejected, a sentence each.
-    pub fn reasons(&self) -> impl Iterator<Item = String> {
-        self.fates.iter().zip(1..).filter(|(fate, _)| fate.outcome == Outcome::Rejected).map(
-            |(fate, number)| {
-                let of = |text: &Option<String>| text.clone().unwrap_or_default();
-                format!("record {number}, step {}: {}", of(&fate.step), of(&fate.reason))
-            },
-        )
+    /// What became of the records of which nothing came out, a sentence each.
+    pub fn endings(&self) -> impl Iterator<Item = String> {
+        let is_silent = |(fate, _): &(&Fate, u32)| fate.results.is_empty();
+        self.fates.iter().zip(1..).filter(is_silent).map(|(fate, number)| {
+            let step = fate.step.as_ref().map(|step| format!(" at step {step}"));
+            let reason = fate.reason.as_ref().map(|reason| format!(": {reason}"));
+            let [step, reason] = [step, reason].map(Option::unwrap_or_default);
+            format!("record {number}: {fate}{step}{reason}")
+        })
     }
 }
 
 impl Case {
+    /// Whether it says nothing of what must come out.
+    pub fn is_open(&self) -> bool {
+        self.expected.outcomes.is_none() && self.expected.results.is_none()
+    }
+
     /// Runs it, with a pipeline and state of its own. A record without a timestamp has the trial's
     /// time.
     ///
