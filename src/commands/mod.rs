@@ -21,6 +21,7 @@ pub mod dead;
 pub mod demo;
 pub mod doctor;
 pub mod exit;
+pub mod graph;
 pub mod init;
 pub mod jitter;
 mod letters;
@@ -110,8 +111,8 @@ pub enum Command {
     Doctor(doctor::Arguments),
     /// How often and for how long a core is taken away, and by whom
     Jitter(jitter::Arguments),
-    /// A picture of the pipeline (not built yet)
-    Graph(Later),
+    /// A picture of the pipeline
+    Graph(graph::Arguments),
     /// A running process at a glance, as on its live page
     Top(top::Arguments),
     /// Records of a running process (not built yet)
@@ -190,7 +191,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
             doctor::run(arguments, &sources(line))
         }
         Command::Jitter(arguments) => jitter::run(line, arguments),
-        Command::Graph(_) => not_built("graph"),
+        Command::Graph(arguments) => graph::run(&loaded(line)?, arguments),
         Command::Top(arguments) => top::run(line, arguments),
         Command::Tap(_) => not_built("tap"),
         Command::Pause(arguments) => remote::post(line, arguments, "/pause"),
