@@ -6,6 +6,7 @@
 use std::{fmt, fs, mem, path::Path};
 
 use jsonschema::{Validator, paths::LocationSegment};
+use serde_json::Value;
 
 use crate::{
     codec::{self, Segment, splice},
@@ -40,18 +41,31 @@ impl Schema {
         let value = serde_json::from_slice(event);
         let value = value.map_err(|error| format!("the event cannot be checked: {error}"))?;
         self.0.validate(&value).map_err(|error| {
-            let segment = |segment| match segment {
-                LocationSegment::Index(index) => Segment::Index(index),
-                LocationSegment::Property(name) => Segment::Name(name.into_owned()),
-            };
-            let path =
-                codec::Path { segments: error.instance_path().segments().map(segment).collect() };
+            let path = path_in(&value, error.instance_path().segments());
             match path.segments.is_empty() {
                 true => format!("the event: {error}"),
                 false => format!("`{path}`: {error}"),
             }
         })
     }
+}
+
+/// The crate's places do not tell a field that is called like a number from an item.
+fn path_in<'s>(value: &Value, places: impl Iterator<Item = LocationSegment<'s>>) -> codec::Path {
+    let mut at = Some(value);
+    let segment = |place: LocationSegment<'s>| {
+        let name = place.to_string();
+        let (segment, below) = match (at, place) {
+            (Some(Value::Array(items)), LocationSegment::Index(index)) => {
+                (Segment::Index(index), items.get(index))
+            }
+            (Some(Value::Object(fields)), _) => (Segment::Name(name.clone()), fields.get(&name)),
+            _ => (Segment::Name(name), None),
+        };
+        at = below;
+        segment
+    };
+    codec::Path { segments: places.map(segment).collect() }
 }
 
 impl<'p> Work<'p, '_> {

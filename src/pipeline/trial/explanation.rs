@@ -1,9 +1,9 @@
 //! What each step saw and did, for `--explain`.
 //!
-//! Every step is listed in order: those that ran with what they read, looked up, decided and wrote,
-//! one whose condition was not true as passed over, those behind the end of a record as not reached.
-//! A step that runs several times for one record is listed as often. How long a step takes is not
-//! said: nobody waits for a trial, and what a watched step takes is not what it takes in a run.
+//! Every step is listed in order: those that ran with what they read, looked up, decided and
+//! wrote, one whose condition was not true as passed over, those behind the end of a record as not
+//! reached. A step that runs several times for one record is listed as often. How long a step takes
+//! is not said: a watched step does not take what it takes in a run.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
 //! The pipeline without a broker: what came of each record, and why.
 //!
-//! `Trial` is the pipeline of a run with tables in memory and a time of its own. `run` puts lines of
-//! text through one: a line is one record's value as it stands, or an envelope around it. Tables are
-//! read from files that are given by name; where one is not given, its lookups miss, and a note says
-//! so. Nothing here runs on a hot thread: it may allocate as it likes.
+//! `Trial` is the pipeline of a run with tables in memory and a time of its own. `run` puts lines
+//! of text through one: a line is one record's value as it stands, or an envelope around it. Tables
+//! are read from files that are given by name; where one is not given, its lookups miss, and a note
+//! says so. Nothing here runs on a hot thread: it may allocate as it likes.
 
 mod answer;
 mod envelope;
