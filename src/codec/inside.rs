@@ -32,32 +32,38 @@ pub fn find<'j>(json: &'j [u8], way: &[Segment]) -> Result<&'j [u8], Astray<'j>>
     Ok(value)
 }
 
-fn field<'j>(object: &'j [u8], name: &str) -> Option<&'j [u8]> {
-    let mut rest = object.strip_prefix(b"{")?;
-    let mut found = None;
-    loop {
+/// The value of an object's field, as it is spelled.
+pub fn field<'j>(object: &'j [u8], name: &str) -> Option<&'j [u8]> {
+    let is_it = |(it, _): &(&[u8], _)| is_name(&it[1..it.len() - 1], name);
+    fields(object).filter(is_it).last().map(|(_, value)| value)
+}
+
+/// The fields of an object: the name with its quotes, and the value, both as they are spelled.
+pub fn fields(object: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = object.strip_prefix(b"{").unwrap_or_default();
+    std::iter::from_fn(move || {
         rest = rest.trim_ascii_start();
-        let Some(end) = string_end(rest) else { return found };
-        let is_it = is_name(&rest[1..end - 1], name);
-        rest = rest[end..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-        let (value, behind) = rest.split_at_checked(value_end(rest)?)?;
-        if is_it {
-            found = Some(value);
-        }
-        match behind.trim_ascii_start().strip_prefix(b",") {
-            Some(next) => rest = next,
-            None => return found,
-        }
-    }
+        let (name, behind) = rest.split_at_checked(string_end(rest)?)?;
+        let from = behind.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+        let (value, behind) = from.split_at_checked(value_end(from)?)?;
+        rest = behind.trim_ascii_start().strip_prefix(b",").unwrap_or_default();
+        Some((name, value))
+    })
 }
 
 fn item(list: &[u8], index: usize) -> Option<&[u8]> {
-    let mut rest = list.strip_prefix(b"[")?.trim_ascii_start();
-    for _ in 0..index {
-        let behind = rest.get(value_end(rest)?..)?.trim_ascii_start();
-        rest = behind.strip_prefix(b",")?.trim_ascii_start();
-    }
-    rest.get(..value_end(rest)?)
+    items(list).nth(index)
+}
+
+/// The items of a list, as they are spelled.
+pub fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = list.strip_prefix(b"[").unwrap_or_default();
+    std::iter::from_fn(move || {
+        rest = rest.trim_ascii_start();
+        let (value, behind) = rest.split_at_checked(value_end(rest)?)?;
+        rest = behind.trim_ascii_start().strip_prefix(b",").unwrap_or_default();
+        Some(value)
+    })
 }
 
 /// The length of the value at the beginning; nothing if none begins there.
@@ -113,7 +119,7 @@ pub fn push_unescaped(out: &mut Vec<u8>, string: &[u8]) {
 }
 
 /// Gives the text of a string's inside piece by piece.
-fn unescape(raw: &[u8], mut push: impl FnMut(&[u8])) {
+pub fn unescape(raw: &[u8], mut push: impl FnMut(&[u8])) {
     let mut rest = raw;
     while let Some(at) = memchr::memchr(b'\\', rest) {
         push(&rest[..at]);

@@ -7,6 +7,7 @@
 //! What this does not do: know where tables come from (`Lookup` is all it sees), send anything, or
 //! remember a record.
 
+pub mod cel;
 pub mod results;
 pub mod trial;
 
