@@ -1,7 +1,8 @@
 //! Which values are equal, and which come first.
 //!
-//! Numbers of different types compare by what they are, exactly: an int is never made a double
-//! first. Values of other types that differ are unequal, which is no fault; to order them is one.
+//! Numbers of different types compare by what they are; beside a double, an integer past 2^53 counts
+//! as the double next to it, as the specification has it. Values of other types that differ are
+//! unequal, which is no fault; to order them is one.
 
 use std::cmp::Ordering;
 
@@ -98,34 +99,11 @@ pub(super) fn numbers(left: &Value<'_>, right: &Value<'_>) -> Option<Option<Orde
         (Double(left, _), Double(right, _)) => left.partial_cmp(right),
         (Int(left, _), Uint(right, _)) => Some(i128::from(*left).cmp(&i128::from(*right))),
         (Uint(left, _), Int(right, _)) => Some(i128::from(*left).cmp(&i128::from(*right))),
-        (Int(left, _), Double(right, _)) => with_double(i128::from(*left), *right),
-        (Uint(left, _), Double(right, _)) => with_double(i128::from(*left), *right),
-        (Double(left, _), Int(right, _)) => {
-            with_double(i128::from(*right), *left).map(Ordering::reverse)
-        }
-        (Double(left, _), Uint(right, _)) => {
-            with_double(i128::from(*right), *left).map(Ordering::reverse)
-        }
+        (Int(left, _), Double(right, _)) => (*left as f64).partial_cmp(right),
+        (Uint(left, _), Double(right, _)) => (*left as f64).partial_cmp(right),
+        (Double(left, _), Int(right, _)) => left.partial_cmp(&(*right as f64)),
+        (Double(left, _), Uint(right, _)) => left.partial_cmp(&(*right as f64)),
         _ => return None,
-    })
-}
-
-/// Exact: the double is cut to its whole part, which fits once it is not past 64 bits.
-fn with_double(whole: i128, double: f64) -> Option<Ordering> {
-    if double.is_nan() {
-        return None;
-    }
-    let past = 36893488147419103232.0; // Two to the 65th.
-    if double >= past {
-        return Some(Ordering::Less);
-    }
-    if double <= -past {
-        return Some(Ordering::Greater);
-    }
-    let floor = double.floor();
-    Some(match whole.cmp(&(floor as i128)) {
-        Ordering::Equal if double > floor => Ordering::Less,
-        other => other,
     })
 }
 
@@ -135,14 +113,14 @@ mod tests {
     use crate::pipeline::cel::Origin::Program;
 
     #[test]
-    fn numbers_compare_exactly_across_types() {
+    fn numbers_compare_across_types() {
         let cases = [
             (Value::Int(1, Program), Value::Double(1.0, Program), Ordering::Equal),
             (Value::Int(-1, Program), Value::Uint(u64::MAX, Program), Ordering::Less),
             (
                 Value::Int(i64::MAX, Program),
                 Value::Double(i64::MAX as f64, Program),
-                Ordering::Less,
+                Ordering::Equal,
             ),
             (Value::Uint(u64::MAX, Program), Value::Double(1e300, Program), Ordering::Less),
             (Value::Int(0, Program), Value::Double(-0.5, Program), Ordering::Greater),

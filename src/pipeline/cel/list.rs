@@ -52,7 +52,11 @@ impl<'a> List<'a> {
     }
 
     /// All items side by side.
-    pub(super) fn items(self, arena: &'a Arena) -> Result<&'a [Value<'a>], Why> {
+    ///
+    /// # Errors
+    ///
+    /// If the record's expressions have made too much already.
+    pub fn items(self, arena: &'a Arena) -> Result<&'a [Value<'a>], Why> {
         let items = match self {
             List::Made(items) => return Ok(items),
             List::Tape(event, node) => {

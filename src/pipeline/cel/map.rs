@@ -67,7 +67,11 @@ impl<'a> Map<'a> {
     }
 
     /// All entries side by side, each key once.
-    pub(super) fn entries(self, arena: &'a Arena) -> Result<&'a [(Value<'a>, Value<'a>)], Why> {
+    ///
+    /// # Errors
+    ///
+    /// If the record's expressions have made too much already.
+    pub fn entries(self, arena: &'a Arena) -> Result<&'a [(Value<'a>, Value<'a>)], Why> {
         let entries = match self {
             Map::Made(entries) => return Ok(entries),
             Map::Tape(event, node) => {

@@ -39,7 +39,7 @@ pub(super) fn last_index_of(text: &str, part: &str, from: Option<i64>) -> Result
         // What begins at `from` may end anywhere behind it.
         Some(from) => (byte(text, from)? + part.len()).min(text.len()),
     };
-    let end = (end..=text.len()).find(|end| text.is_char_boundary(*end)).unwrap_or(text.len());
+    let end = (0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     Ok(text[..end].rfind(part).map_or(-1, |at| characters(text, at)))
 }
 

@@ -111,7 +111,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 13] = [
+    /// All types.
+    pub const ALL: [Kind; 13] = [
         Kind::Null,
         Kind::Bool,
         Kind::Int,
