@@ -17,9 +17,10 @@ use crate::{
         failure::{Failure, Why},
         hash, origin,
         results::{Entry, Part},
+        stop::{Stop, stopped},
     },
     record::{DUE_HEADER, Destination, Headers, Record},
-    verdict::{Awaited, RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
+    verdict::{RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
 };
 
 /// Where results go, unless a step says otherwise; `assemble` numbers the sinks so.
@@ -51,19 +52,6 @@ pub(super) trait Watch {
 pub(super) struct Unwatched;
 
 impl Watch for Unwatched {}
-
-/// Why the steps end early.
-enum Stop<'p> {
-    Skip(SkipClass),
-    /// About the value of an expression.
-    Operand(Failure, &'p Expression),
-    /// About writing to a path.
-    Target(Failure, PathId),
-    Miss(usize, &'p Expression),
-    Stale(usize),
-    Late(usize, &'p Expression),
-    Wait(Awaited),
-}
 
 impl Pipeline {
     /// Compiles the settings; table i of a `Lookup` is the i-th of `Settings::tables`.
@@ -156,10 +144,10 @@ impl Pipeline {
             }
         };
         self.edits.begin(&plan.tree, &event);
-        origin_ns = origin_ns
-            .or_else(|| origin::of_event(&plan.origin, plan.unit_nanos, &event, &self.edits));
-        mark(Mark::Parsed);
+        self.made.begin();
         let mut work = Work { plan, record, event: &event, edits: &mut self.edits };
+        origin_ns = origin_ns.or_else(|| work.origin_ns(&mut self.made, tables));
+        mark(Mark::Parsed);
         for (step, index) in plan.steps.iter().zip(0..) {
             if let Err(stop) = work.apply(index, &step.operator, tables, &mut self.made, watch) {
                 return Processed { verdict: stopped(plan, &stop, Step::Number(index)), origin_ns };
@@ -167,13 +155,19 @@ impl Pipeline {
         }
         mark(Mark::Operated);
         let before = (results.len(), results.bytes_len());
-        if let Err(stop) = work.encode(&mut self.made, results) {
+        if let Err(stop) = work.encode(&mut self.made, tables, results) {
             results.truncate(before.0, before.1);
             return Processed { verdict: stopped(plan, &stop, Step::Encode), origin_ns };
         }
         // Made here and not in a variable of its own, whose 250 bytes would be copied.
         Processed { verdict: Verdict::Emit, origin_ns }
     }
+}
+
+/// What values come from beside the record.
+struct Sources<'s, T> {
+    made: &'s mut Made,
+    tables: &'s mut T,
 }
 
 /// A record under way.
@@ -187,7 +181,18 @@ struct Work<'p, 'r> {
 impl<'p> Work<'p, '_> {
     fn scope(&self) -> Scope<'_> {
         let Work { plan, record, event, edits } = self;
-        Scope { tree: &plan.tree, event, edits, record }
+        Scope { tree: &plan.tree, event, edits, record, others: &plan.others }
+    }
+
+    #[inline]
+    fn origin_ns<T: Lookup>(&self, made: &mut Made, tables: &mut T) -> Option<i64> {
+        let Plan { origin, unit_nanos, .. } = self.plan;
+        match origin {
+            Expression::Program(program) => {
+                origin::of_program(program, *unit_nanos, &self.scope(), made, tables)
+            }
+            other => origin::of_event(other, *unit_nanos, self.event, self.edits),
+        }
     }
 
     #[inline]
@@ -201,7 +206,7 @@ impl<'p> Work<'p, '_> {
     ) -> Result<(), Stop<'p>> {
         match operator {
             Operator::Lookup { table, key, into, on_miss, into_age } => {
-                let operand = self.scope().evaluate(key, made).and_then(as_key);
+                let operand = self.scope().evaluate(key, made, tables).and_then(as_key);
                 let operand = operand.map_err(|failure| Stop::Operand(failure, key))?;
                 let found = tables.lookup(*table, operand.bytes);
                 watch.looked_up(index, &self.plan.tables[*table], operand.bytes, &found);
@@ -234,10 +239,12 @@ impl<'p> Work<'p, '_> {
                 }
             }
             Operator::Hash { algorithm, of, into } => {
-                self.hash(index, *algorithm, of, *into, made, watch)
+                let mut sources = Sources { made, tables };
+                self.hash(index, *algorithm, of, *into, &mut sources, watch)
             }
             Operator::Text(texts) => texts.iter().try_for_each(|(pieces, into)| {
-                let fill = |scope: Scope<'_>, out: &mut Vec<u8>| fill_in(pieces, scope, made, out);
+                let fill =
+                    |scope: Scope<'_>, out: &mut Vec<u8>| fill_in(pieces, scope, made, tables, out);
                 self.write(index, *into, Written::Text, watch, fill)
             }),
         }
@@ -263,17 +270,17 @@ impl<'p> Work<'p, '_> {
     }
 
     #[inline]
-    fn hash(
+    fn hash<T: Lookup>(
         &mut self,
         index: u16,
         algorithm: HashAlgorithm,
         of: &'p Expression,
         into: Target,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut impl Watch,
     ) -> Result<(), Stop<'p>> {
         self.write(index, into, Written::Plain, watch, |scope, out| {
-            let operand = scope.evaluate(of, made);
+            let operand = scope.evaluate(of, sources.made, sources.tables);
             let operand = operand.map_err(|failure| Stop::Operand(failure, of))?;
             hash::push_digest(out, algorithm, operand.bytes);
             Ok(())
@@ -308,26 +315,41 @@ impl<'p> Work<'p, '_> {
     }
 
     #[inline]
-    fn encode(&self, made: &mut Made, results: &mut Results) -> Result<(), Stop<'p>> {
-        let key = self.encode_key(made, results)?;
-        let value = self.encode_value(made, results)?;
+    fn encode<T: Lookup>(
+        &self,
+        made: &mut Made,
+        tables: &mut T,
+        results: &mut Results,
+    ) -> Result<(), Stop<'p>> {
+        let key = self.encode_key(made, tables, results)?;
+        let value = self.encode_value(made, tables, results)?;
         results_push(self.plan, self.record, results, key, value);
         Ok(())
     }
 
     #[inline]
-    fn encode_key(&self, made: &mut Made, results: &mut Results) -> Result<Part, Stop<'p>> {
+    fn encode_key<T: Lookup>(
+        &self,
+        made: &mut Made,
+        tables: &mut T,
+        results: &mut Results,
+    ) -> Result<Part, Stop<'p>> {
         let key = &self.plan.key;
         if let Expression::Record(Field::Key) = key {
             return Ok(key_of(self.record));
         }
-        let operand = self.scope().evaluate(key, made).and_then(as_key);
+        let operand = self.scope().evaluate(key, made, tables).and_then(as_key);
         let operand = operand.map_err(|failure| Stop::Operand(failure, key))?;
         Ok(results.append(|out| out.extend_from_slice(operand.bytes)))
     }
 
     #[inline]
-    fn encode_value(&self, made: &mut Made, results: &mut Results) -> Result<Part, Stop<'p>> {
+    fn encode_value<T: Lookup>(
+        &self,
+        made: &mut Made,
+        tables: &mut T,
+        results: &mut Results,
+    ) -> Result<Part, Stop<'p>> {
         let value = &self.plan.value;
         match value {
             Expression::Record(Field::Value) => return Ok(Part::OfRecord),
@@ -340,9 +362,16 @@ impl<'p> Work<'p, '_> {
                     splice::push_event(out, tree, self.event, self.edits);
                 }));
             }
+            Expression::Program(program) => {
+                let mut pushed = Ok(());
+                let part = results.append(|out| {
+                    pushed = self.scope().push_result(program, made, tables, out);
+                });
+                return pushed.map(|()| part).map_err(|failure| Stop::Operand(failure, value));
+            }
             _ => {}
         }
-        let operand = self.scope().evaluate(value, made);
+        let operand = self.scope().evaluate(value, made, tables);
         let operand = operand.map_err(|failure| Stop::Operand(failure, value))?;
         Ok(results.append(|out| match operand.kind {
             // JSON has no timestamps: one is text there.
@@ -362,10 +391,11 @@ fn as_key(operand: Operand<'_>) -> Result<Operand<'_>, Failure> {
 }
 
 #[inline]
-fn fill_in<'p>(
+fn fill_in<'p, T: Lookup>(
     pieces: &'p [Piece],
     scope: Scope<'_>,
     made: &mut Made,
+    tables: &mut T,
     out: &mut Vec<u8>,
 ) -> Result<(), Stop<'p>> {
     for piece in pieces {
@@ -376,7 +406,7 @@ fn fill_in<'p>(
                 bytes => out.extend_from_slice(bytes),
             },
             Piece::Hole(hole) => {
-                let operand = scope.evaluate(hole, made);
+                let operand = scope.evaluate(hole, made, tables);
                 let operand = operand.map_err(|failure| Stop::Operand(failure, hole))?;
                 if operand.kind == Kind::Bytes && std::str::from_utf8(operand.bytes).is_err() {
                     return Err(Stop::Operand(Why::NotText.wrong_type(), hole));
@@ -434,37 +464,5 @@ fn tombstone(
             results_push(plan, record, results, key_of(record), Part::Absent);
             Verdict::Emit
         }
-    }
-}
-
-#[cold]
-fn stopped(plan: &Plan, stop: &Stop<'_>, step: Step) -> Verdict {
-    let reject =
-        |class, reason: fmt::Arguments<'_>| Verdict::Reject(Rejection::new(class, step, reason));
-    match stop {
-        Stop::Skip(class) => Verdict::Skip(Skip { class: *class, step }),
-        Stop::Operand(failure, expression) => {
-            let value = expression.part(failure).shown(&plan.tree);
-            reject(failure.class, format_args!("`{value}` {}", failure.why.shown(&plan.tree)))
-        }
-        Stop::Target(failure, path) => {
-            let path = plan.tree.path(*path);
-            reject(failure.class, format_args!("`{path}` {}", failure.why.shown(&plan.tree)))
-        }
-        Stop::Miss(table, key) => {
-            let (table, key) = (&plan.tables[*table], key.shown(&plan.tree));
-            let reason = format_args!("the table `{table}` does not hold the key in `{key}`");
-            reject(RejectClass::TableMiss, reason)
-        }
-        Stop::Stale(table) => {
-            let table = &plan.tables[*table];
-            reject(RejectClass::StaleTable, format_args!("the table `{table}` is too old"))
-        }
-        Stop::Late(table, key) => {
-            let (table, key) = (&plan.tables[*table], key.shown(&plan.tree));
-            let reason = format_args!("the table `{table}` had no answer in time for `{key}`");
-            reject(RejectClass::LookupTimeout, reason)
-        }
-        Stop::Wait(awaited) => Verdict::Wait(*awaited),
     }
 }

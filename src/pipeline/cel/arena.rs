@@ -1,6 +1,6 @@
 //! Memory for what an expression makes: taken piece by piece, given back all at once.
 //!
-//! A texts that is joined, a list that `map` gives, a text of JSON without its escapes. Chunks are
+//! A text that is joined, a list that `map` gives, a text of JSON without its escapes. Chunks are
 //! kept from record to record, so that after the first large one nothing is allocated. How much a
 //! record's expressions may take, and how often their loops may turn, is bounded here: a short
 //! expression can ask for more than any machine has.
@@ -74,6 +74,13 @@ impl Arena {
     /// Keeps a copy of a text.
     pub fn keep_text(&self, text: &str) -> &str {
         self.bump.alloc_str(text)
+    }
+
+    /// Keeps some short texts, one behind the other.
+    pub fn keep_joined(&self, parts: &[&str]) -> &str {
+        let mut text = self.empty_text();
+        parts.iter().for_each(|part| text.push_str(part));
+        text.into_bump_str()
     }
 
     pub(super) fn locals<'a>(&'a self, count: usize) -> &'a [Cell<Value<'a>>] {

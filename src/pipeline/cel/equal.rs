@@ -1,8 +1,8 @@
 //! Which values are equal, and which come first.
 //!
-//! Numbers of different types compare by what they are; beside a double, an integer past 2^53 counts
-//! as the double next to it, as the specification has it. Values of other types that differ are
-//! unequal, which is no fault; to order them is one.
+//! Numbers of different types compare by what they are; beside a double, an integer past 2^53
+//! counts as the double next to it, as the specification has it. Values of other types that differ
+//! are unequal, which is no fault; to order them is one.
 
 use std::cmp::Ordering;
 

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// What failed, and where in the expression.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The offset in the expression, in bytes.
     pub at: u32,
@@ -22,7 +22,7 @@ pub struct Fault {
 }
 
 /// What is the matter.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     /// A field, header, key or item is not there.
     Absent,

@@ -3,8 +3,8 @@
 //! The kept crate `cel` parses; names, types and the number of arguments are checked here, and what
 //! comes out is a tree of our own (`node`) over values that borrow: from the record's tape, from
 //! what steps wrote, from the program, from an arena. Evaluating allocates nothing once the arena
-//! has met the largest record, but for two things: a time zone that is named by the record is looked
-//! up by jiff, and a pattern of `matches` builds parts of its automaton when it first needs them.
+//! has met the largest record, but for two things: a time zone that the record names is looked up
+//! by jiff, and a pattern of `matches` builds parts of its automaton when it first needs them.
 //!
 //! What is more than the standard: `hash.md5`, `hash.sha256`, `hash.xxh3`, `now()` (the turn's
 //! time), `lookup("table", key)`. What is less: messages of Protobuf, their wrappers and enums; and
@@ -50,8 +50,9 @@ use crate::codec::Segment;
 
 /// What an expression can name, asked at start.
 pub trait Names {
-    /// What a way such as `event.a[0]` stands for; the first segment is a name. It is asked for the
-    /// longest way first, and `None` leaves the last segment to be looked up in the value before it.
+    /// What a way such as `event.a[0]` stands for; the first segment is a name. It is asked for
+    /// the longest way first, and `None` leaves the last segment to be looked up in the value
+    /// before it.
     ///
     /// # Errors
     ///

@@ -44,8 +44,8 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     ///
-    /// If something in it has no form in JSON: NaN, an infinity, bytes that are no text, an optional
-    /// value. What was appended until then stays.
+    /// If something in it has no form in JSON: NaN, an infinity, bytes that are no text, an
+    /// optional value. What was appended until then stays.
     pub fn push_json(&self, out: &mut Vec<u8>, arena: &'a Arena) -> Result<(), Why> {
         match *self {
             Value::Null => out.extend_from_slice(b"null"),

@@ -1,6 +1,9 @@
 //! Tables of a trial, from files as a run's file tables read them.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use crate::{
     cache::{Entries, OwnedValue, ValueKind, read_entries},
@@ -61,6 +64,11 @@ impl Lookup for FileTables {
     fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_> {
         let found = self.tables[table].as_ref().and_then(|entries| entries.get(key));
         found.map(OwnedValue::as_value).map_or(Found::Miss, Found::Hit)
+    }
+
+    fn now_ns(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |it| it.as_nanos() as i64)
     }
 
     /// A file was read a moment ago.

@@ -2,7 +2,7 @@
 
 use cel::common::ast::{Expr, IdedExpr, LiteralValue, operators};
 
-use super::{Compiled, Compiler, Typed, constant};
+use super::{CompileError, Compiled, Compiler, Typed, constant};
 use crate::{
     codec::{Path, Segment},
     pipeline::cel::{
@@ -36,7 +36,7 @@ impl Compiler<'_> {
     /// The whole of it as one leaf, a variable or a type.
     pub(super) fn leaf(&mut self, expression: &IdedExpr) -> Compiled<Option<Typed>> {
         let Some(way) = self.way(expression) else { return Ok(None) };
-        let at = self.at(expression);
+        let at = self.start(expression);
         if let [Segment::Name(name)] = way.as_slice()
             && let Some(local) = self.local(name)
         {
@@ -45,7 +45,10 @@ impl Compiler<'_> {
             return Ok(Some(Typed { node, kind: None }));
         }
         match self.resolve(expression, &way)? {
-            Some((leaf, kind)) => Ok(Some(Typed { node: Node { at, op: Op::Leaf(leaf) }, kind })),
+            Some((leaf, kind)) => {
+                self.label(at, &Path { segments: way }.to_string());
+                Ok(Some(Typed { node: Node { at, op: Op::Leaf(leaf) }, kind }))
+            }
             None => Ok(type_named(&way).map(|kind| constant(at, Constant::Type(kind)))),
         }
     }
@@ -58,12 +61,8 @@ impl Compiler<'_> {
     ) -> Compiled<Option<(Leaf, Option<Kind>)>> {
         match self.names.resolve(way) {
             Ok(None) => Ok(None),
-            Ok(Some(named)) => {
-                let label = Path { segments: way.to_vec() }.to_string();
-                self.label(self.at(expression), &label);
-                Ok(Some((named.leaf, named.kind)))
-            }
-            Err(message) => self.error(expression, message),
+            Ok(Some(named)) => Ok(Some((named.leaf, named.kind))),
+            Err(message) => Err(CompileError { at: self.start(expression) as usize, message }),
         }
     }
 

@@ -2,8 +2,9 @@
 //! computed.
 //!
 //! The crate's parser gives the syntax without its macros, because a loop is easier to compile from
-//! how it was written. Checked is what can be known: unknown names, functions and tables, the number
-//! of arguments, types that never fit. What depends on the record is a fault when it happens.
+//! how it was written. Checked is what can be known: unknown names, functions and tables, the
+//! number of arguments, types that never fit. What depends on the record is a fault when it
+//! happens.
 
 mod calls;
 mod chain;
@@ -92,8 +93,31 @@ impl Compiler<'_> {
         })
     }
 
+    /// Where an operator, a function's name or a bracket stands. The parser tells of a call where
+    /// its bracket is.
     fn at(&self, expression: &IdedExpr) -> u32 {
-        self.info.offset_for(expression.id).map_or(0, |(start, _)| start)
+        let at = self.info.offset_for(expression.id).map_or(0, |(start, _)| start);
+        let Expr::Call(call) = &expression.expr else { return at };
+        let before = self.info.source.get(..at as usize).unwrap_or_default().trim_end();
+        match before.strip_suffix(call.func_name.as_str()) {
+            Some(before) => before.len() as u32,
+            None => at,
+        }
+    }
+
+    /// Where the first name of a way stands.
+    fn start(&self, expression: &IdedExpr) -> u32 {
+        let mut at = expression;
+        loop {
+            at = match &at.expr {
+                Expr::Select(select) => &select.operand,
+                Expr::Call(call) if call.target.is_none() => match call.args.first() {
+                    Some(operand) => operand,
+                    None => return self.at(at),
+                },
+                _ => return self.at(at),
+            }
+        }
     }
 
     fn error<T>(&self, expression: &IdedExpr, message: impl Into<String>) -> Compiled<T> {

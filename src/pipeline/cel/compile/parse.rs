@@ -20,11 +20,11 @@ pub(super) fn parse(text: &str) -> Result<(IdedExpr, SourceInfo), CompileError> 
     })
 }
 
-/// The parser counts lines from 1 and characters from 0 or 1.
+/// The parser counts lines and characters from 1; where nodes stand it tells in bytes.
 fn offset(text: &str, (line, column): (isize, isize)) -> usize {
     let line = usize::try_from(line - 1).unwrap_or(0);
     let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
-    let column = usize::try_from(column).unwrap_or(0);
+    let column = usize::try_from(column - 1).unwrap_or(0);
     let rest = text.get(start..).unwrap_or_default();
     start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at)
 }
