@@ -61,6 +61,12 @@ pub const UNCOMMITTED_TIMES_MAX: usize = 1 << 18;
 /// Exactly once: results that gather while a transaction is committed.
 pub const GATHERED_RESULTS_MAX: usize = 1 << 14;
 
+/// Bytes that the expressions of one record may make; what stands in the record is not made.
+pub const EXPRESSION_BYTES_MAX: usize = 64 << 20;
+
+/// Turns of loops that the expressions of one record may take.
+pub const EXPRESSION_TURNS_MAX: usize = 1_000_000;
+
 /// Bytes of a sentence that travels by value (reject reasons, trouble).
 pub const SENTENCE_BYTES: usize = 240;
 

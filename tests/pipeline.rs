@@ -106,7 +106,7 @@ fn all_problems_are_told_with_their_keys() {
     };
     let mut settings = settings(
         vec![
-            lookup("user", "event.a + 1", "1x"),
+            lookup("user", "event.a + size(1)", "1x"),
             Operator::Text(vec![text("x", "{event.a"), text("y", "ok"), text("a.b", "{key}")]),
             Operator::Hash {
                 algorithm: HashAlgorithm::Md5,
@@ -117,22 +117,22 @@ fn all_problems_are_told_with_their_keys() {
         &["users"],
     );
     settings.sink.key = "record".to_owned();
-    settings.sink.value = "size(event)".to_owned();
+    settings.sink.value = "sice(event)".to_owned();
     settings.latency.origin = "'now'".to_owned();
     let problems = Pipeline::compile(&settings).unwrap_err();
     let shown: Vec<_> = problems.iter().map(ToString::to_string).collect();
     let expected = [
         ("latency.origin", "neither a timestamp nor a number"),
         ("steps[0].lookup.table", "no table named \"user\" (did you mean \"users\"?)"),
-        ("steps[0].lookup.key", "only paths"),
+        ("steps[0].lookup.key", "character 11: `size` does not take an int"),
         ("steps[0].lookup.on_miss", "is no JSON"),
         ("steps[0].lookup.into", "is no path"),
-        ("steps[1].text.x", "end with `}`"),
+        ("steps[1].text.x", "this hole does not end"),
         ("steps[1].text.\"a.b\"", "did you mean `event.key`?"),
         ("steps[2].hash.of", "steps[1] makes `y` a text"),
         ("steps[2].hash.into", "steps[1] makes `y` a text"),
         ("sink.kafka.key", "no value by itself"),
-        ("sink.kafka.value", "the function `size` is not built yet"),
+        ("sink.kafka.value", "there is no function `sice`; did you mean `size`?"),
     ];
     assert_eq!(problems.len(), expected.len(), "{shown:#?}");
     for ((problem, shown), (key, part)) in problems.iter().zip(&shown).zip(expected) {
@@ -172,6 +172,10 @@ impl Lookup for Always<'_> {
     fn lookup(&mut self, _table: usize, _key: &[u8]) -> Found<'_> {
         self.0
     }
+
+    fn now_ns(&self) -> i64 {
+        0
+    }
 }
 
 /// Tables of a data file, in order of their names.
@@ -180,6 +184,10 @@ struct Tables(Vec<Entries>);
 impl Lookup for Tables {
     fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_> {
         self.0[table].get(key).map(OwnedValue::as_value).map_or(Found::Miss, Found::Hit)
+    }
+
+    fn now_ns(&self) -> i64 {
+        0
     }
 
     fn age_ns(&self, table: usize) -> Option<u64> {

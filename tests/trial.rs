@@ -186,7 +186,7 @@ fn wrong_use_is_told_in_sentences() {
     );
     assert_eq!(answers.len(), 1);
     let mut settings = orders();
-    settings.sink.key = "1".to_owned();
+    settings.sink.key = "1 + 'a'".to_owned();
     let (error, ..) = try_lines(&settings, b"", &TrialOptions::default());
     let error = error.unwrap_err().to_string();
     assert!(error.starts_with("the pipeline has 1 problem(s), the first: sink.kafka.key"));

@@ -12,7 +12,7 @@ use std::{
 use super::{LoadedTables, StartError, Steps, compile, learn_topics};
 use crate::{
     cache::{self, TableHandle},
-    clock::{Clock, TscClock},
+    clock::{Clock, TscClock, WallOffset},
     config::Settings,
     engine::{Chance, Process},
     pipeline::Results,
@@ -41,8 +41,10 @@ impl StepsAlone {
         let mut pipeline = compile(settings)?;
         learn_topics(settings, &mut pipeline, stop)?;
         let LoadedTables { tables, handles } = LoadedTables::open(&settings.tables, stop, |_| {})?;
-        let steps = Steps::new(pipeline, tables);
-        Ok(StepsAlone { steps, clock: TscClock::new(), tables: Some(handles) })
+        let clock = TscClock::new();
+        let wall = WallOffset::new(&clock);
+        let steps = Steps::new(pipeline, tables, (clock.clone(), wall));
+        Ok(StepsAlone { steps, clock, tables: Some(handles) })
     }
 
     /// What becomes of the record; its results are pushed to `results`. `None` if `stop` became

@@ -296,7 +296,7 @@ pub fn start(
     tables.wake_with(move || waker.wake());
     let waker = Arc::clone(&stopper);
     exposing.switch().wake_with(move || waker.wake());
-    let steps = Steps::new(pipeline, tables);
+    let steps = Steps::new(pipeline, tables, (clock.clone(), wall.clone()));
     let (options, breaker) = (options(settings, dead_letters), settings.delivery.breaker.map(rule));
     let hot = runner::start(machine.manner(), move || {
         Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)

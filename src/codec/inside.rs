@@ -34,14 +34,29 @@ pub fn find<'j>(json: &'j [u8], way: &[Segment]) -> Result<&'j [u8], Astray<'j>>
     Ok(value)
 }
 
-fn field<'j>(object: &'j [u8], name: &str) -> Option<&'j [u8]> {
+/// The value of an object's field, as it is spelled.
+pub fn field<'j>(object: &'j [u8], name: &str) -> Option<&'j [u8]> {
     object.first().filter(|byte| **byte == b'{')?;
     Parts::of(object).filter(|part| part.is_named(object, name)).last().map(|it| &object[it.value])
 }
 
+/// The fields of an object: the name with its quotes, and the value, both as they are spelled.
+pub fn fields(object: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let object = if object.first() == Some(&b'{') { object } else { b"" };
+    Parts::of(object).map(move |part| {
+        let name = part.name.start - 1..part.name.end + 1;
+        (&object[name], &object[part.value])
+    })
+}
+
 fn item(list: &[u8], index: usize) -> Option<&[u8]> {
-    list.first().filter(|byte| **byte == b'[')?;
-    Parts::of(list).nth(index).map(|it| &list[it.value])
+    items(list).nth(index)
+}
+
+/// The items of a list, as they are spelled.
+pub fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let list = if list.first() == Some(&b'[') { list } else { b"" };
+    Parts::of(list).map(move |part| &list[part.value])
 }
 
 /// How many items a list has; none, if it is no list.
@@ -175,7 +190,7 @@ pub fn push_unescaped(out: &mut Vec<u8>, string: &[u8]) {
 }
 
 /// Gives the text of a string's inside piece by piece.
-fn unescape(raw: &[u8], mut push: impl FnMut(&[u8])) {
+pub fn unescape(raw: &[u8], mut push: impl FnMut(&[u8])) {
     let mut rest = raw;
     while let Some(at) = memchr::memchr(b'\\', rest) {
         push(&rest[..at]);

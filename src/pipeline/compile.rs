@@ -4,8 +4,6 @@
 //! of `Pipeline`. Refused here is what no record could ever satisfy, such as reading a field of
 //! something that an earlier step made text.
 
-use std::iter;
-
 use crate::{
     codec::{Path, PathId, PathTree},
     config::{
@@ -13,9 +11,12 @@ use crate::{
         settings::{self, HashAlgorithm, RedisKind, SinkPartition, TablePlace, Tombstones},
     },
     pipeline::{
-        expression::{self, Expression, Field, Piece},
+        cel::{CompileError, Kind},
+        expression::{self, Expression, Field, Other, Piece},
         foresight::Foresight,
+        names::{self, A_TEXT, Sights, Written},
         steps::{Stateless, outgoing::Topics},
+        template,
     },
 };
 
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     /// Writes of all steps; each has a buffer.
     pub(super) writes: usize,
     pub(super) tables: Vec<String>,
+    /// What programs name beside paths that no step has written.
+    pub(super) others: Vec<Other>,
     pub(super) origin: Expression,
     pub(super) unit_nanos: u64,
     pub(super) key: Expression,
@@ -89,10 +92,11 @@ pub(super) enum OnMiss {
 /// Compiles what the settings say; with the topics that results can go to.
 pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem>> {
     let mut compiler = Compiler {
-        tree: PathTree::new(),
-        tables: settings.tables.iter().map(|table| table.name.clone()).collect(),
+        names: Sights {
+            tables: settings.tables.iter().map(|table| table.name.clone()).collect(),
+            ..Sights::default()
+        },
         has_parts: settings.tables.iter().map(|table| has_parts(&table.place)).collect(),
-        whole: Vec::new(),
         writes: 0,
         headers: Vec::new(),
         eaches: 0,
@@ -100,7 +104,9 @@ pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem
         prefixes: Vec::new(),
         problems: Vec::new(),
     };
+    // Read before the steps, which may be what asks for an answer.
     let origin = compiler.origin(&settings.latency.origin);
+    compiler.names.has_tables = true;
     let steps: Vec<_> = settings.steps.iter().zip(1..).map(|it| compiler.step(it)).collect();
     let key = compiler.expression("sink.kafka.key", &settings.sink.key);
     let value = compiler.expression("sink.kafka.value", &settings.sink.value);
@@ -108,12 +114,14 @@ pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem
         return Err(compiler.problems);
     }
     let steps: Vec<_> = steps.into_iter().flatten().collect();
+    let Sights { tree, tables, others, .. } = compiler.names;
     let plan = Plan {
-        foresight: steps.iter().find_map(|step| Foresight::of(&step.operator, &compiler.tree)),
-        tree: compiler.tree,
+        foresight: steps.iter().find_map(|step| Foresight::of(&step.operator, &tree)),
+        tree,
         steps,
         writes: usize::from(compiler.writes),
-        tables: compiler.tables,
+        tables,
+        others,
         origin: origin.unwrap_or(Expression::Record(Field::Timestamp)),
         unit_nanos: settings.latency.unit_nanos,
         key: key.unwrap_or(Expression::Record(Field::Key)),
@@ -128,21 +136,10 @@ pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem
     Ok((plan, compiler.topics))
 }
 
-/// A path that a step writes.
-struct Whole {
-    path: PathId,
-    /// Where the step stands.
-    place: String,
-    has_parts: bool,
-}
-
 pub(super) struct Compiler {
-    pub(super) tree: PathTree,
-    tables: Vec<String>,
+    pub(super) names: Sights,
     /// Whether a table's values may be JSON.
     has_parts: Vec<bool>,
-    /// What the steps have written so far.
-    whole: Vec<Whole>,
     pub(super) writes: u16,
     pub(super) headers: Vec<Box<[u8]>>,
     /// Steps so far that make several results of a record.
@@ -155,16 +152,16 @@ pub(super) struct Compiler {
 impl Compiler {
     fn step(&mut self, (step, number): (&settings::Step, usize)) -> Option<Step> {
         let place = &step.place;
-        let when = step.when.as_ref().map(|when| self.expression(&format!("{place}.when"), when));
-        let known = self.whole.len();
+        let when = step.when.as_ref().map(|when| self.condition(&format!("{place}.when"), when));
+        let known = self.names.written.len();
         let operator = match &step.operator {
             settings::Operator::Lookup { table, key, into, on_miss, into_age } => {
                 let table = self.table(&format!("{place}.lookup.table"), table);
                 let key = self.expression(&format!("{place}.lookup.key"), key);
                 let on_miss = self.on_miss(&format!("{place}.lookup.on_miss"), on_miss);
                 let into = self.target(&format!("{place}.lookup.into"), into, place);
-                if let (Some(table), Some(whole)) = (table, self.whole.last_mut()) {
-                    whole.has_parts = self.has_parts[table];
+                if let (Some(table), Some(written)) = (table, self.names.written.last_mut()) {
+                    written.has_parts = self.has_parts[table];
                 }
                 let age_key = format!("{place}.lookup.into_age");
                 let into_age = into_age.as_ref().map(|path| self.target(&age_key, path, place));
@@ -185,7 +182,7 @@ impl Compiler {
         };
         if when.is_some() {
             // Perhaps it is passed over, and what stands there has parts.
-            self.whole[known..].iter_mut().for_each(|it| it.has_parts = true);
+            self.names.written[known..].iter_mut().for_each(|it| it.has_parts = true);
         }
         let when = when.map_or(Some(None), |when| when.map(Some))?;
         let name = step.name.clone().unwrap_or_else(|| number.to_string());
@@ -194,46 +191,65 @@ impl Compiler {
 
     fn text(&mut self, place: &str, path: &str, template: &str) -> Option<(Vec<Piece>, Target)> {
         let key = format!("{place}.text.{}", toml_key(path));
-        let mut pieces = match expression::parse_template(template, &mut self.tree) {
+        let pieces = match template::parse(template, &mut self.names) {
             Ok(pieces) => Some(pieces),
-            Err(sentence) => self.problem(&key, format!("{template:?}: {sentence}")),
+            Err(error) => self.problem(&key, sentence(template, &error)),
         };
-        for piece in pieces.iter_mut().flatten() {
-            if let Piece::Hole(hole) = piece {
-                self.settle(&key, hole);
-            }
-        }
         let target = self.target(&key, path, place);
         Some((pieces?, target?))
     }
 
     fn origin(&mut self, text: &str) -> Option<Expression> {
         let expression = self.expression("latency.origin", text)?;
-        if let Expression::Text(_) | Expression::Joined(_) = expression {
-            let wrong = format!("{text:?} is text, neither a timestamp nor a number");
+        let is_time = match &expression {
+            Expression::Text(_) => false,
+            Expression::Program(program) => {
+                let number = [Kind::Int, Kind::Uint, Kind::Double, Kind::Timestamp];
+                program.kind().is_none_or(|kind| number.contains(&kind))
+            }
+            _ => true,
+        };
+        if !is_time {
+            let wrong = format!("{text:?} is neither a timestamp nor a number");
             return self.problem("latency.origin", wrong);
         }
         Some(expression)
     }
 
-    pub(super) fn expression(&mut self, key: &str, text: &str) -> Option<Expression> {
-        match expression::parse(text, &mut self.tree) {
-            Ok(mut expression) => {
-                self.settle(key, &mut expression);
-                Some(expression)
+    /// An expression that is true or false.
+    pub(super) fn condition(&mut self, key: &str, text: &str) -> Option<Expression> {
+        let expression = self.expression(key, text)?;
+        let kind = match &expression {
+            Expression::Program(program) => program.kind(),
+            Expression::Text(_) => Some(Kind::Text),
+            _ => None,
+        };
+        match kind.filter(|kind| *kind != Kind::Bool) {
+            None => Some(expression),
+            Some(kind) => {
+                let wrong = format!("{text:?} is {}, and true or false is wanted", kind.name());
+                self.problem(key, wrong)
             }
-            Err(sentence) => self.problem(key, format!("{text:?}: {sentence}")),
+        }
+    }
+
+    pub(super) fn expression(&mut self, key: &str, text: &str) -> Option<Expression> {
+        match expression::compile(text, &mut self.names) {
+            Ok(expression) => Some(expression),
+            Err(error) => self.problem(key, sentence(text, &error)),
         }
     }
 
     pub(super) fn target(&mut self, key: &str, path: &str, place: &str) -> Option<Target> {
         match Path::parse(path) {
             Ok(path) => {
-                let path = self.tree.add(&path);
-                if self.whole_above(path).is_some_and(|above| !above.has_parts) {
-                    self.refuse_below(key, path, A_TEXT);
+                let path = self.names.tree.add(&path);
+                if self.names.written_above(path).is_some_and(|above| !above.has_parts) {
+                    let wrong = self.names.cannot_be(path, A_TEXT);
+                    self.problems.push(Problem::error(key, wrong));
                 }
-                self.whole.push(Whole { path, place: place.to_owned(), has_parts: false });
+                let written = Written { path, place: place.to_owned(), has_parts: false };
+                self.names.written.push(written);
                 Some(Target { path, write: self.next_write() })
             }
             Err(sentence) => self.problem(key, format!("{path:?} is no path: {sentence}")),
@@ -246,57 +262,11 @@ impl Compiler {
         self.writes - 1
     }
 
-    /// What stands there from now on may have parts that no tape knows.
-    pub(super) fn may_hold_parts(&mut self, path: PathId) {
-        self.whole.push(Whole { path, place: String::new(), has_parts: true });
-    }
-
-    /// What was written there, or below, may be gone.
-    pub(super) fn forget_kind(&mut self, path: PathId) {
-        let Compiler { tree, whole, .. } = self;
-        for it in whole {
-            let mut above = iter::successors(Some(it.path), |at| tree.parent(*at));
-            it.has_parts |= above.any(|at| at == path);
-        }
-    }
-
-    /// Paths below what a step writes lead into that, not into the event that arrived. Below a
-    /// text there is nothing.
-    fn settle(&mut self, key: &str, expression: &mut Expression) {
-        for part in expression.parts_mut() {
-            let Expression::Event(path) = *part else { continue };
-            match self.whole_above(path) {
-                None => {}
-                Some(above) if !above.has_parts => self.refuse_below(key, path, A_TEXT),
-                Some(_) => *part = Expression::Inside(path),
-            }
-        }
-    }
-
-    /// The nearest path above that a step has written.
-    fn whole_above(&self, path: PathId) -> Option<&Whole> {
-        let above = iter::successors(self.tree.parent(path), |at| self.tree.parent(*at));
-        above.into_iter().find_map(|at| self.whole.iter().rev().find(|it| it.path == at))
-    }
-
-    fn refuse_below(&mut self, key: &str, path: PathId, what: &str) {
-        let Some(Whole { path: at, place, .. }) = self.whole_above(path) else { return };
-        let (path, at) = (self.tree.path(path), self.tree.path(*at));
-        let wrong = format!("`{path}` cannot be: {place} makes `{at}` {what}");
-        self.problems.push(Problem::error(key, wrong));
-    }
-
     fn table(&mut self, key: &str, name: &str) -> Option<usize> {
-        let found = self.tables.iter().position(|table| table == name);
+        let found = self.names.tables.iter().position(|table| table == name);
         if found.is_none() {
-            let distance = |table: &&String| strsim::levenshtein(table, name);
-            let near = self.tables.iter().min_by_key(distance).filter(|it| distance(it) < 4);
-            let hint = match near {
-                Some(near) => format!("did you mean {near:?}?"),
-                None => format!("a table is made by `[tables.{name}]`"),
-            };
-            let problem = Problem::error(key, format!("there is no table named {name:?}"));
-            self.problems.push(problem.hint(hint));
+            let (wrong, hint) = names::no_table(&self.names.tables, name);
+            self.problems.push(Problem::error(key, wrong).hint(hint));
         }
         found
     }
@@ -322,8 +292,11 @@ impl Compiler {
     }
 }
 
-/// What most steps make of a path.
-const A_TEXT: &str = "a text, which has no fields";
+/// What is wrong about an expression or a template, and where.
+fn sentence(text: &str, error: &CompileError) -> String {
+    let character = text.get(..error.at).unwrap_or(text).chars().count() + 1;
+    format!("{text:?}, character {character}: {}", error.message)
+}
 
 fn has_parts(place: &TablePlace) -> bool {
     match place {

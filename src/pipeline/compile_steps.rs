@@ -6,6 +6,7 @@ use crate::{
     limits::DESTINATIONS_MAX,
     pipeline::{
         compile::{Compiler, Target, toml_key},
+        expression::Expression,
         steps::{self, Each, Route, Rule, Schema, Stateless, threshold},
     },
     record::{Destination, OWN_HEADERS},
@@ -30,7 +31,7 @@ impl Compiler {
                 };
                 all(sets.iter().map(set)).map(Stateless::Set)
             }
-            Operator::Remove(paths) => self.remove(&key, paths, place),
+            Operator::Remove(paths) => self.remove(&key, paths),
             Operator::Keep(paths) => self.keep(&key, paths),
             Operator::Rename(renames) => {
                 let old = |(new, old): &(String, String)| {
@@ -58,7 +59,7 @@ impl Compiler {
                 };
                 all(fields.iter().map(rule)).map(Stateless::Require)
             }
-            Operator::Filter(text) => self.expression(&key, text).map(Stateless::Filter),
+            Operator::Filter(text) => self.condition(&key, text).map(Stateless::Filter),
             Operator::Each(each) => self.each(&key, each, place),
             Operator::Route(route) => self.route(&key, route).map(Stateless::Route),
             Operator::Key(text) => {
@@ -80,7 +81,7 @@ impl Compiler {
 
     pub(super) fn path(&mut self, key: &str, path: &str) -> Option<PathId> {
         match Path::parse(path) {
-            Ok(path) => Some(self.tree.add(&path)),
+            Ok(path) => Some(self.names.tree.add(&path)),
             Err(sentence) => self.problem(key, format!("{path:?} is no path: {sentence}")),
         }
     }
@@ -88,30 +89,30 @@ impl Compiler {
     /// A path that a step writes any JSON to.
     fn json_target(&mut self, key: &str, path: &str, place: &str) -> Option<Target> {
         let target = self.target(key, path, place)?;
-        self.may_hold_parts(target.path);
+        self.names.may_hold_parts(target.path);
         Some(target)
     }
 
     /// A path that a step removes: what is left of what was written there is not known here.
     fn removal(&mut self, key: &str, path: &str) -> Option<Target> {
         let path = self.path(key, path)?;
-        self.forget_kind(path);
+        self.names.may_be_gone(path);
         // What is left of a list that loses an item is a value of its own.
-        if let (true, Some(list)) = (self.tree.is_item(path), self.tree.parent(path)) {
-            self.may_hold_parts(list);
+        if let (true, Some(list)) = (self.names.tree.is_item(path), self.names.tree.parent(path)) {
+            self.names.may_hold_parts(list);
         }
         Some(Target { path, write: self.next_write() })
     }
 
     /// Items count as they stand before the step, so the later ones of a list go first.
-    fn remove(&mut self, key: &str, paths: &[String], _place: &str) -> Option<Stateless> {
+    fn remove(&mut self, key: &str, paths: &[String]) -> Option<Stateless> {
         let mut targets: Vec<_> = all(paths.iter().map(|path| self.removal(key, path)))?;
         let way = |target: &Target| -> Vec<Option<usize>> {
             let index = |segment: &Segment| match segment {
                 Segment::Index(index) => Some(*index),
                 Segment::Name(_) => None,
             };
-            self.tree.path(target.path).segments.iter().map(index).collect()
+            self.names.tree.path(target.path).segments.iter().map(index).collect()
         };
         targets.sort_by_key(|target| std::cmp::Reverse(way(target)));
         Some(Stateless::Remove(targets))
@@ -119,17 +120,18 @@ impl Compiler {
 
     fn keep(&mut self, key: &str, paths: &[String]) -> Option<Stateless> {
         let paths: Vec<_> = all(paths.iter().map(|path| self.path(key, path)))?;
-        self.forget_kind(PathId::ROOT);
+        self.names.may_be_gone(PathId::ROOT);
+        self.names.is_thinned = true;
         for path in &paths {
-            let above = std::iter::successors(Some(*path), |at| self.tree.parent(*at));
-            let items: Vec<_> = above.filter(|at| self.tree.is_item(*at)).collect();
+            let above = std::iter::successors(Some(*path), |at| self.names.tree.parent(*at));
+            let items: Vec<_> = above.filter(|at| self.names.tree.is_item(*at)).collect();
             for item in items {
-                let list = self.tree.parent(item).unwrap_or(PathId::ROOT);
-                self.may_hold_parts(list);
+                let list = self.names.tree.parent(item).unwrap_or(PathId::ROOT);
+                self.names.may_hold_parts(list);
             }
         }
-        let Compiler { tree, writes, .. } = self;
-        Some(Stateless::Keep(Kept::new(tree, &paths, writes)))
+        let Compiler { names, writes, .. } = self;
+        Some(Stateless::Keep(Kept::new(&names.tree, &paths, writes)))
     }
 
     fn alias(
@@ -163,7 +165,7 @@ impl Compiler {
             settings::Route::To(ways, otherwise) => {
                 let way = |(index, (when, topic)): (usize, &(String, String))| {
                     let key = format!("{key}.to[{index}]");
-                    let when = self.expression(&format!("{key}.when"), when);
+                    let when = self.condition(&format!("{key}.when"), when);
                     let topic = self.topic(&key, topic);
                     Some((when?, topic?))
                 };
@@ -203,12 +205,7 @@ impl Compiler {
         self.problem(key, format!("the routes name more topics than {most}, the sink's included"))
     }
 
-    fn header(
-        &mut self,
-        key: &str,
-        name: &str,
-        text: &str,
-    ) -> Option<(usize, crate::pipeline::expression::Expression, u16)> {
+    fn header(&mut self, key: &str, name: &str, text: &str) -> Option<(usize, Expression, u16)> {
         let key = format!("{key}.{}", toml_key(name));
         if name.as_bytes().starts_with(OWN_HEADERS) {
             let wrong = "headers that begin with \"hotspur.\" are Hotspur's own".to_owned();

@@ -8,11 +8,7 @@ use std::mem;
 
 use crate::{
     codec::{Written, is_equal},
-    pipeline::{
-        compile::Target,
-        process::{Stop, Watch, Work},
-        steps::shown,
-    },
+    pipeline::{compile::Target, process::Watch, steps::shown, stop::Stop, work::Work},
     verdict::RejectClass,
 };
 

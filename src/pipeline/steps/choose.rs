@@ -9,9 +9,11 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     pipeline::{
-        evaluate::Made,
+        Lookup,
         expression::Expression,
-        process::{Stop, Watch, Work},
+        process::Watch,
+        stop::Stop,
+        work::{Sources, Work},
     },
     verdict::SkipClass,
 };
@@ -23,14 +25,14 @@ pub(crate) fn threshold(share: f64) -> u128 {
 }
 
 impl<'p> Work<'p, '_> {
-    pub(super) fn filter<W: Watch>(
+    pub(super) fn filter<T: Lookup, W: Watch>(
         &mut self,
         index: u16,
         expression: &'p Expression,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut W,
     ) -> Result<(), Stop<'p>> {
-        match self.is_true(index, expression, made, watch)? {
+        match self.is_true(index, expression, sources, watch)? {
             true => Ok(()),
             false => {
                 watch.decided(index, &"the condition is not true");
@@ -39,18 +41,18 @@ impl<'p> Work<'p, '_> {
         }
     }
 
-    pub(super) fn sample<W: Watch>(
+    pub(super) fn sample<T: Lookup, W: Watch>(
         &mut self,
         index: u16,
         threshold: u128,
         by: Option<&'p Expression>,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut W,
     ) -> Result<(), Stop<'p>> {
         let mut text = mem::take(&mut self.memory.one);
         text.clear();
         let pushed = match by {
-            Some(by) => self.push_text(index, by, &mut text, made, watch).map(|_| ()),
+            Some(by) => self.push_text(index, by, &mut text, sources, watch).map(|_| ()),
             None => {
                 let (record, mut digits) = (self.record, itoa::Buffer::new());
                 text.extend_from_slice(record.topic.as_bytes());

@@ -11,10 +11,12 @@ use crate::{
     pipeline::{
         Lookup, Mark,
         compile::Target,
+        evaluate::Kind,
         expression::Expression,
         failure::Why,
-        process::{Stop, Surroundings, Watch, Work},
-        steps::Shape,
+        process::Watch,
+        stop::Stop,
+        work::{Surroundings, Work},
     },
     verdict::{RejectClass, SkipClass, Step},
 };
@@ -70,24 +72,24 @@ impl<'p> Work<'p, '_> {
         each: &'p Each,
         around: &mut Surroundings<'_, T, M, W>,
     ) -> Result<usize, Stop<'p>> {
-        let Surroundings { made, watch, .. } = around;
+        let Surroundings { sources, watch, .. } = around;
         let mut list = self.edits.take_buffer(each.list);
-        let shape = self.push_text(index, &each.of, &mut list, made, *watch);
+        let shape = self.push_text(index, &each.of, &mut list, sources, *watch);
         let count = inside::count_items(&list);
         self.edits.return_buffer(each.list, list);
         match shape? {
-            Shape::List if count > RESULTS_PER_RECORD_MAX => {
+            Kind::List if count > RESULTS_PER_RECORD_MAX => {
                 let reason = format_args!(
                     "the list has {count} elements, and a record may have \
                      {RESULTS_PER_RECORD_MAX} results"
                 );
                 Err(self.reject(RejectClass::TooLarge, reason))
             }
-            Shape::List => {
+            Kind::List => {
                 watch.decided(index, &format_args!("the list has {count} elements"));
                 Ok(count)
             }
-            other => Err(Stop::Operand(Why::NoList(other.kind()).wrong_type(), &each.of)),
+            other => Err(Stop::Operand(Why::NoList(other).wrong_type(), &each.of)),
         }
     }
 

@@ -15,11 +15,13 @@ mod schema;
 use crate::{
     codec::{Kept, PathId, Written, splice},
     pipeline::{
+        Lookup,
         compile::Target,
-        evaluate::{Kind, Made},
+        evaluate::Kind,
         expression::Expression,
-        failure::Why,
-        process::{Stop, Watch, Work},
+        process::Watch,
+        stop::Stop,
+        work::{Sources, Work},
     },
     verdict::{RejectClass, Sentence},
 };
@@ -40,26 +42,6 @@ impl Memory {
     pub(super) fn with_capacity(bytes: usize) -> Memory {
         let memory = || Vec::with_capacity(bytes);
         Memory { one: memory(), texts: [memory(), memory()] }
-    }
-}
-
-/// What a value looks like as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
-    Null,
-    Scalar,
-    Object,
-    List,
-}
-
-impl Shape {
-    fn kind(self) -> Kind {
-        match self {
-            Shape::Null => Kind::Null,
-            Shape::Scalar => Kind::Text,
-            Shape::Object => Kind::Object,
-            Shape::List => Kind::List,
-        }
     }
 }
 
@@ -91,17 +73,17 @@ pub(super) enum Stateless {
 
 impl<'p> Work<'p, '_> {
     /// What a step does, except that `each` runs the steps behind it.
-    pub(super) fn apply_stateless<W: Watch>(
+    pub(super) fn apply_stateless<T: Lookup, W: Watch>(
         &mut self,
         index: u16,
         step: &'p Stateless,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut W,
     ) -> Result<(), Stop<'p>> {
         match step {
-            Stateless::Set(sets) => sets
-                .iter()
-                .try_for_each(|(expression, into)| self.set(index, expression, *into, made, watch)),
+            Stateless::Set(sets) => sets.iter().try_for_each(|(expression, into)| {
+                self.set(index, expression, *into, sources, watch)
+            }),
             Stateless::Remove(paths) => {
                 self.remove(index, paths, watch);
                 Ok(())
@@ -117,16 +99,18 @@ impl<'p> Work<'p, '_> {
                 .try_for_each(|(path, spellings)| self.alias(index, *path, spellings, watch)),
             Stateless::Require(rules) => self.require(rules),
             Stateless::Schema(schema) => self.require_schema(schema),
-            Stateless::Filter(expression) => self.filter(index, expression, made, watch),
-            Stateless::Route(route) => self.route(index, route, made, watch),
-            Stateless::Key(expression, write) => self.key(index, expression, *write, made, watch),
+            Stateless::Filter(expression) => self.filter(index, expression, sources, watch),
+            Stateless::Route(route) => self.route(index, route, sources, watch),
+            Stateless::Key(expression, write) => {
+                self.key(index, expression, *write, sources, watch)
+            }
             Stateless::Headers(headers) => {
                 headers.iter().try_for_each(|(number, expression, write)| {
-                    self.header(index, *number, expression, *write, made, watch)
+                    self.header(index, *number, expression, *write, sources, watch)
                 })
             }
             Stateless::Sample { threshold, by } => {
-                self.sample(index, *threshold, by.as_ref(), made, watch)
+                self.sample(index, *threshold, by.as_ref(), sources, watch)
             }
             Stateless::Each(_) => unreachable!("`run` goes through the elements"),
         }
@@ -134,64 +118,51 @@ impl<'p> Work<'p, '_> {
 
     /// Whether an expression is true.
     #[inline]
-    pub(super) fn is_true<W: Watch>(
+    pub(super) fn is_true<T: Lookup, W: Watch>(
         &self,
         index: u16,
         expression: &'p Expression,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut W,
     ) -> Result<bool, Stop<'p>> {
-        let operand = self.scope().evaluate(expression, made);
-        let operand = operand.map_err(|failure| Stop::Operand(failure, expression))?;
-        watch.read(index, &expression.shown(&self.plan.tree), operand.bytes);
-        match operand.kind {
-            Kind::Bool => Ok(operand.bytes == b"true"),
-            other => Err(Stop::Operand(Why::NoTruth(other).wrong_type(), expression)),
-        }
+        let truth = self.scope().is_true(expression, sources.made, sources.tables);
+        let truth = truth.map_err(|failure| Stop::Operand(failure, expression))?;
+        let shown: &[u8] = if truth { b"true" } else { b"false" };
+        watch.read(index, &expression.shown(&self.plan.tree), shown);
+        Ok(truth)
     }
 
     /// Appends the value of an expression as text.
     #[inline]
-    fn push_text<W: Watch>(
+    fn push_text<T: Lookup, W: Watch>(
         &self,
         index: u16,
         expression: &'p Expression,
         out: &mut Vec<u8>,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut W,
-    ) -> Result<Shape, Stop<'p>> {
-        let operand = self.scope().evaluate(expression, made);
+    ) -> Result<Kind, Stop<'p>> {
+        let operand = self.scope().evaluate(expression, sources.made, sources.tables);
         let operand = operand.map_err(|failure| Stop::Operand(failure, expression))?;
         watch.read(index, &expression.shown(&self.plan.tree), operand.bytes);
         out.extend_from_slice(operand.bytes);
-        Ok(match operand.kind {
-            Kind::Null => Shape::Null,
-            Kind::Object => Shape::Object,
-            Kind::List => Shape::List,
-            _ => Shape::Scalar,
-        })
+        Ok(operand.kind)
     }
 
     /// Appends the value of an expression as it is to stand in the event; says how that is.
     #[inline]
-    fn push_value<W: Watch>(
+    fn push_value<T: Lookup, W: Watch>(
         &self,
         index: u16,
         expression: &'p Expression,
         out: &mut Vec<u8>,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut W,
     ) -> Result<fn(u16) -> Written, Stop<'p>> {
-        let operand = self.scope().evaluate(expression, made);
-        let operand = operand.map_err(|failure| Stop::Operand(failure, expression))?;
-        watch.read(index, &expression.shown(&self.plan.tree), operand.bytes);
-        out.extend_from_slice(operand.bytes);
-        match operand.kind {
-            Kind::Text | Kind::Timestamp => Ok(Written::Text),
-            Kind::Bytes if std::str::from_utf8(operand.bytes).is_ok() => Ok(Written::Text),
-            Kind::Bytes => Err(Stop::Operand(Why::NotText.wrong_type(), expression)),
-            _ => Ok(Written::Json),
-        }
+        let pushed = self.scope().push_field(expression, sources.made, sources.tables, out);
+        let written = pushed.map_err(|failure| Stop::Operand(failure, expression))?;
+        watch.read(index, &expression.shown(&self.plan.tree), out);
+        Ok(written)
     }
 
     /// The value that stands at a path now, as JSON, if there is one. `scratch` is used where its

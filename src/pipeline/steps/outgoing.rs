@@ -8,11 +8,14 @@ use std::mem;
 
 use crate::{
     pipeline::{
-        evaluate::Made,
+        Lookup,
+        evaluate::Kind,
         expression::Expression,
         failure::Why,
-        process::{SINK, Stop, Watch, Work},
-        steps::{Shape, shown},
+        process::{SINK, Watch},
+        steps::shown,
+        stop::Stop,
+        work::{Sources, Work},
     },
     record::Destination,
     verdict::{RejectClass, SkipClass},
@@ -122,19 +125,21 @@ impl Outgoing {
 }
 
 impl<'p> Work<'p, '_> {
-    pub(super) fn route<W: Watch>(
+    pub(super) fn route<T: Lookup, W: Watch>(
         &mut self,
         index: u16,
         route: &'p Route,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut W,
     ) -> Result<(), Stop<'p>> {
         let destination = match route {
-            Route::To(ways, otherwise) => self.first_true(index, ways, *otherwise, made, watch)?,
+            Route::To(ways, otherwise) => {
+                self.first_true(index, ways, *otherwise, sources, watch)?
+            }
             Route::Among(topic, _) | Route::Prefix(topic, _) => {
                 let mut name = mem::take(&mut self.memory.one);
                 name.clear();
-                let pushed = self.push_text(index, topic, &mut name, made, watch);
+                let pushed = self.push_text(index, topic, &mut name, sources, watch);
                 let named = pushed.and_then(|_| self.named(route, &name));
                 self.memory.one = name;
                 named?
@@ -145,16 +150,16 @@ impl<'p> Work<'p, '_> {
         Ok(())
     }
 
-    fn first_true<W: Watch>(
+    fn first_true<T: Lookup, W: Watch>(
         &mut self,
         index: u16,
         ways: &'p [(Expression, Destination)],
         otherwise: Otherwise,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut W,
     ) -> Result<Destination, Stop<'p>> {
         for (when, destination) in ways {
-            if self.is_true(index, when, made, watch)? {
+            if self.is_true(index, when, sources, watch)? {
                 return Ok(*destination);
             }
         }
@@ -208,53 +213,52 @@ impl<'p> Work<'p, '_> {
         }
     }
 
-    pub(super) fn key<W: Watch>(
+    pub(super) fn key<T: Lookup, W: Watch>(
         &mut self,
         index: u16,
         expression: &'p Expression,
         write: u16,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut W,
     ) -> Result<(), Stop<'p>> {
-        self.outgoing.key = match self.fill(index, expression, write, made, watch)? {
-            Shape::Null => Choice::Absent,
-            Shape::Scalar => Choice::Written(write),
-            shape => {
-                let why = Why::Unusable(shape.kind()).wrong_type();
-                return Err(Stop::Operand(why, expression));
+        self.outgoing.key = match self.fill(index, expression, write, sources, watch)? {
+            Kind::Null => Choice::Absent,
+            kind @ (Kind::Object | Kind::List) => {
+                return Err(Stop::Operand(Why::Unusable(kind).wrong_type(), expression));
             }
+            _ => Choice::Written(write),
         };
         Ok(())
     }
 
-    pub(super) fn header<W: Watch>(
+    pub(super) fn header<T: Lookup, W: Watch>(
         &mut self,
         index: u16,
         number: usize,
         expression: &'p Expression,
         write: u16,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut W,
     ) -> Result<(), Stop<'p>> {
-        self.outgoing.headers[number] = match self.fill(index, expression, write, made, watch)? {
-            Shape::Null => Choice::Absent,
+        self.outgoing.headers[number] = match self.fill(index, expression, write, sources, watch)? {
+            Kind::Null => Choice::Absent,
             _ => Choice::Written(write),
         };
         Ok(())
     }
 
     /// Fills a buffer with a value as text.
-    fn fill<W: Watch>(
+    fn fill<T: Lookup, W: Watch>(
         &mut self,
         index: u16,
         expression: &'p Expression,
         write: u16,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut W,
-    ) -> Result<Shape, Stop<'p>> {
+    ) -> Result<Kind, Stop<'p>> {
         let mut buffer = self.edits.take_buffer(write);
-        let shape = self.push_text(index, expression, &mut buffer, made, watch);
+        let kind = self.push_text(index, expression, &mut buffer, sources, watch);
         self.edits.return_buffer(write, buffer);
-        shape
+        kind
     }
 }

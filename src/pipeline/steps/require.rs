@@ -11,10 +11,7 @@ use regex::bytes::Regex;
 use crate::{
     codec::{PathId, inside, is_equal},
     config::settings::{JsonType, Rules},
-    pipeline::{
-        process::{Stop, Work},
-        steps::shown,
-    },
+    pipeline::{steps::shown, stop::Stop, work::Work},
     verdict::RejectClass,
 };
 

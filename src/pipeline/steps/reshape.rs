@@ -8,24 +8,26 @@ use std::mem;
 use crate::{
     codec::Written,
     pipeline::{
+        Lookup,
         compile::Target,
-        evaluate::Made,
         expression::Expression,
-        process::{Stop, Watch, Work},
+        process::Watch,
+        stop::Stop,
+        work::{Sources, Work},
     },
 };
 
 impl<'p> Work<'p, '_> {
-    pub(super) fn set<W: Watch>(
+    pub(super) fn set<T: Lookup, W: Watch>(
         &mut self,
         index: u16,
         expression: &'p Expression,
         into: Target,
-        made: &mut Made,
+        sources: &mut Sources<'_, T>,
         watch: &mut W,
     ) -> Result<(), Stop<'p>> {
         let mut buffer = self.edits.take_buffer(into.write);
-        let written = self.push_value(index, expression, &mut buffer, made, watch);
+        let written = self.push_value(index, expression, &mut buffer, sources, watch);
         self.edits.return_buffer(into.write, buffer);
         self.note(index, into, written?(into.write), watch)
     }

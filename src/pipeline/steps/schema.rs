@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::{
     codec::{self, Segment, splice},
-    pipeline::process::{Stop, Work},
+    pipeline::stop::Stop,
+    pipeline::work::Work,
     verdict::RejectClass,
 };
 

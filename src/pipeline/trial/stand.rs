@@ -88,6 +88,7 @@ impl<'s> Trial<'s> {
         let record = given.record(first_topic, self.records, self.clock.now());
         self.records += 1;
         self.results.clear();
+        self.tables.now_ns = self.began_ms * 1_000_000 + self.clock.now().0 as i64;
         let Trial { pipeline, tables, results, .. } = self;
         let processed = pipeline.process_watched(&record, tables, &mut |_| {}, results, watch);
         let outputs = (0..results.len()).map(|index| results.output(index, &record));

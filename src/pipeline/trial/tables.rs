@@ -15,12 +15,14 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct TrialTables {
     tables: Vec<Option<Entries>>,
+    /// The trial's present, since the epoch.
+    pub(super) now_ns: i64,
 }
 
 impl TrialTables {
     /// No table is given.
     pub fn none(settings: &Settings) -> TrialTables {
-        TrialTables { tables: settings.tables.iter().map(|_| None).collect() }
+        TrialTables { tables: settings.tables.iter().map(|_| None).collect(), now_ns: 0 }
     }
 
     /// Reads the files.
@@ -95,6 +97,10 @@ impl Lookup for TrialTables {
     fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_> {
         let found = self.tables[table].as_ref().and_then(|entries| entries.get(key));
         found.map(OwnedValue::as_value).map_or(Found::Miss, Found::Hit)
+    }
+
+    fn now_ns(&self) -> i64 {
+        self.now_ns
     }
 
     /// What a trial was told is never old.
