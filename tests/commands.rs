@@ -3,7 +3,7 @@
 #[path = "support/command_line.rs"]
 mod command_line;
 
-use std::{fs, net::TcpListener};
+use std::net::TcpListener;
 
 use command_line::Folder;
 

@@ -138,9 +138,11 @@ fn columns<'p>(picture: &Picture) -> [Column<'p>; 3] {
     let aside: Vec<&Beside> = picture.tables.iter().chain(&picture.state).collect();
     let left = Column::new(MARGIN, aside.iter().map(|it| &it.node));
     let x = if aside.is_empty() { MARGIN } else { left.right() + CHANNEL };
+    let path = picture.steps.iter().chain([&picture.source, &picture.sink]);
+    let mut middle = Column::new(x + MARGIN, path);
+    // The name stands to the left of the arrow that comes in the middle.
     let title = Node { title: picture.name.clone(), lines: Vec::new() };
-    let path = picture.steps.iter().chain([&picture.source, &picture.sink, &title]);
-    let middle = Column::new(x + MARGIN, path);
+    middle.width = middle.width.max(2.0 * width(&title));
     let x = middle.right() + MARGIN + CHANNEL;
     let topics = picture.topics.iter().map(|it| &it.node);
     let right = Column::new(x, topics.chain([&picture.dead_letters]));
@@ -215,7 +217,8 @@ fn document(picture: &Picture, columns: &[Column<'_>; 3], frame: &Frame, arrows:
     let Frame { x, y, width: frame_width, height: frame_height } = frame;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
-         width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" aria-label=\"The pipeline {name}\">\n\
+         width=\"{width:.0}\" height=\"{height:.0}\" role=\"img\" \
+         aria-label=\"The pipeline {name}\">\n\
          <style>\n{STYLE}</style>\n\
          <defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"8\" \
          markerHeight=\"8\" orient=\"auto-start-reverse\">\

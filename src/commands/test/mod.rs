@@ -150,8 +150,8 @@ fn read(paths: &[PathBuf], sources: &Sources, may_be_open: bool) -> Result<Vec<S
     if problems.is_empty() { Ok(suites) } else { Err(Failure::usage(problems)) }
 }
 
-/// The configuration of a file: the one that it names, else that of `-c`, else the one that is named
-/// like it, else the one that `run` would take.
+/// The configuration of a file: the one that it names, else that of `-c`, else the one that is
+/// named like it, else the one that `run` would take.
 fn sources_of(path: &Path, file: &CaseFile, sources: &Sources) -> Sources {
     let folder = path.parent().unwrap_or(Path::new(""));
     let named = file.configuration.as_ref().map(|it| folder.join(it));

@@ -42,7 +42,7 @@ pub(super) fn report(entries: &[Entry<'_>], colour: bool) -> String {
             (false, false) => ("FAILED", palette.bad),
         };
         let place = format!("{}:{}", entry.file.display(), entry.line);
-        text.push_str(&format!("{style}{word:7}{style:#} {place}: {}\n", entry.name));
+        text.push_str(&format!("{style}{word:7}{style:#} {place}: {}\n", visible(entry.name)));
         match word {
             "ok" => passed += 1,
             "blessed" => blessed += 1,

@@ -167,7 +167,7 @@ fn write_list<'a>(
     }
 }
 
-/// Adds a value on a line of its own, if the others stand so. A comment behind the last stays there.
+/// Adds a value on a line of its own, if the others stand so. A comment behind the last stays.
 fn push(list: &mut Array, mut value: Value) {
     let last = list.len().checked_sub(1).and_then(|at| list.get(at));
     let prefix = last.and_then(|it| it.decor().prefix()?.as_str());

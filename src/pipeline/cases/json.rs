@@ -1,8 +1,8 @@
 //! JSON that keeps how numbers are spelled, to be compared as JSON and shown line by line.
 //!
-//! Members of an object have no order, and of one that stands twice the last counts. Numbers are the
-//! same if they are the same number: whole ones digit by digit, however large, others as the nearest
-//! double. A library's value would round the large ones, and two of them would seem to be the same.
+//! Members of an object have no order, and of one that stands twice the last counts. Numbers are
+//! the same if they are the same number: whole ones digit by digit, however large, others as the
+//! nearest double. A library's value would round the large ones, and two would seem to be the same.
 
 use std::{collections::BTreeMap, fmt::Write};
 

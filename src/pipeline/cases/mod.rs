@@ -2,7 +2,7 @@
 //!
 //! `read` makes plain structs of a `*.cases.toml` and tells all that is wrong with it at its place.
 //! `run` puts a case's records through the pipeline of a run, each case with state of its own, and
-//! `compare` tells what came out otherwise than expected. `bless` writes what came out into the file.
+//! `compare` tells what came out otherwise than expected. `bless` writes that into the file.
 //!
 //! What this does not do: find files, or say on a terminal how it went.
 
@@ -23,6 +23,7 @@ pub use run::Tried;
 use std::time::Duration;
 
 use crate::{cache::Entries, config::tree::Place, pipeline::trial::Given};
+use fields::Header;
 use json::Json;
 
 /// One case.
@@ -70,7 +71,7 @@ struct Expected {
 struct Expectation {
     value: Option<Payload>,
     key: Option<Option<Vec<u8>>>,
-    headers: Option<Vec<(Vec<u8>, Option<Vec<u8>>)>>,
+    headers: Option<Vec<Header>>,
     topic: Option<String>,
 }
 
