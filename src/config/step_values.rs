@@ -242,9 +242,10 @@ mod tests {
 
     #[test]
     fn rules_stand_at_their_paths() {
-        let text = "{ a = { type = \"integer\", min = 1, max = 2.5 }, \
-                    \"b.c\" = { optional = true, one_of = [\"x\", 1, true] }, \
-                    d = { type = [\"string\", \"null\"], max_length = 3, e = { pattern = \"^x\" } } }";
+        let text = r#"{ a = { type = "integer", min = 1, max = 2.5 },
+                        "b.c" = { optional = true, one_of = ["x", 1, true] },
+                        d = { type = ["string", "null"], max_length = 3,
+                              e = { pattern = "^x" } } }"#;
         let rules = rules(text).unwrap();
         let paths: Vec<_> = rules.iter().map(|(path, _)| path.as_str()).collect();
         assert_eq!(paths, ["a", "b.c", "d", "d.e"]);

@@ -118,6 +118,7 @@ impl Walker<'_> {
                 keys::STEPS => format!("[[{path}]]"),
                 _ => "to = [{ when = \"event.value > 100\", topic = \"large\" }]".to_owned(),
             };
+            self.walked.broken.push(path.to_owned());
             let problem = Problem::error(path, message).hint(hint);
             return self.tell(problem, &node.place, true);
         };

@@ -1,5 +1,5 @@
-//! `require` with a JSON Schema: the event as it stands now is parsed again and checked by the crate
-//! `jsonschema`, which allocates. Where that is too slow, rules say the same of single paths.
+//! `require` with a JSON Schema: the event as it stands now is parsed again and checked by the
+//! crate `jsonschema`, which allocates. Where that is too slow, rules say the same of single paths.
 //!
 //! What this does not do: fetch anything. A schema refers to itself only.
 
