@@ -5,28 +5,70 @@ use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use hotspur::{
     cache::{Tables, Value, table},
-    clock::Ticks,
-    config::{self, Settings, Sources},
-    loadgen::write_key,
+    clock::{Ticks, WallOffset},
+    config::{self, Settings, Sources, settings::Operator},
+    loadgen::{Payload, write_key},
     pipeline::{Found, Lookup, Pipeline, Results},
     record::{Headers, PartitionId, Record},
     verdict::Verdict,
 };
 
-/// Keys in the table, each of which some record has.
-pub(crate) const KEYS: u64 = 512;
+use crate::{records, statistics::median};
 
-/// Settings of a file, of which `change` may change something.
-pub(crate) fn settings(file: &str, change: impl FnOnce(&mut Settings)) -> Settings {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+/// Keys in the table, each of which some record has.
+const KEYS: u64 = 512;
+
+/// Different records, and the bytes of each.
+const RECORDS: u64 = 512;
+const RECORD_BYTES: usize = 200;
+
+/// Of the ten steps only the one that fills in a text of three holes; nothing is spliced, because
+/// the result is the record as it came. Nanoseconds a record.
+pub(crate) fn text_nanos(rounds: usize, repeats: usize) -> f64 {
+    let alone = |settings: &mut Settings| settings.sink.value = "record.value".to_owned();
+    let only_text = |settings: &mut Settings| {
+        alone(settings);
+        settings.steps.retain(|step| matches!(step.operator, Operator::Text(_)));
+        let Operator::Text(texts) = &mut settings.steps[0].operator else { unreachable!() };
+        // Nobody looks a tier up here.
+        texts[0].1 = texts[0].1.replace("event.tier", "event.id");
+    };
+    let none = |settings: &mut Settings| {
+        alone(settings);
+        settings.steps.clear();
+    };
+    beyond_parse((rounds, repeats), none, only_text)
+}
+
+/// All ten, the result spliced. Nanoseconds a record.
+pub(crate) fn ten_steps_nanos(rounds: usize, repeats: usize) -> f64 {
+    beyond_parse((rounds, repeats), |settings| settings.steps.clear(), |_| {})
+}
+
+/// What a pipeline takes beyond one that parses the same records and passes them on: a median.
+fn beyond_parse(
+    (rounds, repeats): (usize, usize),
+    without: impl FnOnce(&mut Settings),
+    with: impl FnOnce(&mut Settings),
+) -> f64 {
+    let (mut without, mut with) = (Steps::new(&settings(without)), Steps::new(&settings(with)));
+    let payload = Payload::Orders { bytes: RECORD_BYTES };
+    let prepared = records::prepared(&payload, KEYS, RECORDS, WallOffset::fixed(0));
+    let values: Vec<_> = prepared.into_iter().map(|(_, value)| value).collect();
+    let round = |_| with.nanos(&values, repeats) - without.nanos(&values, repeats);
+    median((0..rounds).map(round))
+}
+
+/// The ten steps, of which `change` may change something.
+fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/rig/ten-steps.toml");
     let sources = Sources {
         file: Some(file),
         profile: Some("balanced".to_owned()),
         set: Vec::new(),
         environment: BTreeMap::new(),
     };
-    let mut settings =
-        config::load(&sources).unwrap_or_else(|report| panic!("{report}")).settings;
+    let mut settings = config::load(&sources).unwrap_or_else(|report| panic!("{report}")).settings;
     change(&mut settings);
     settings
 }
@@ -45,14 +87,14 @@ impl Lookup for Full {
 }
 
 /// A pipeline that is warm, with its table.
-pub(crate) struct Steps {
+struct Steps {
     pipeline: Pipeline,
     tables: Full,
     results: Results,
 }
 
 impl Steps {
-    pub(crate) fn new(settings: &Settings) -> Steps {
+    fn new(settings: &Settings) -> Steps {
         let (mut writer, reader) = table(KEYS as usize, 7);
         let (mut key, mut value) = (Vec::new(), Vec::new());
         for number in 1..=KEYS {
@@ -72,7 +114,7 @@ impl Steps {
     }
 
     /// Nanoseconds a record, over all of them that many times.
-    pub(crate) fn nanos(&mut self, values: &[Vec<u8>], repeats: usize) -> f64 {
+    fn nanos(&mut self, values: &[Vec<u8>], repeats: usize) -> f64 {
         let start = Instant::now();
         for _ in 0..repeats {
             for value in values {
