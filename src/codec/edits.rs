@@ -422,6 +422,11 @@ impl Edits {
         is_left
     }
 
+    /// What stands at a path within what was written to one above, if there is any.
+    pub fn json_within(&self, tree: &PathTree, path: PathId) -> Option<&[u8]> {
+        self.within(tree, path, self.written_above(tree, path)?)
+    }
+
     /// The JSON that stands at a path below what a step wrote; none if there is none.
     pub(super) fn within(&self, tree: &PathTree, path: PathId, above: PathId) -> Option<&[u8]> {
         let Written::Json(write) = self.written(above) else { return None };

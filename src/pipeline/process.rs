@@ -44,6 +44,10 @@ pub struct Pipeline {
 
 /// Told what the steps see and do, in the order in which they do it; the hot thread has none.
 pub(super) trait Watch {
+    /// False where nobody needs to be told.
+    fn is_watching(&self) -> bool {
+        true
+    }
     /// A step begins.
     fn began(&mut self, _step: u16) {}
     /// A step's condition was not true: it does nothing.
@@ -60,7 +64,11 @@ pub(super) trait Watch {
 
 pub(super) struct Unwatched;
 
-impl Watch for Unwatched {}
+impl Watch for Unwatched {
+    fn is_watching(&self) -> bool {
+        false
+    }
+}
 
 impl Pipeline {
     /// Compiles the settings; table i of a `Lookup` is the i-th of `Settings::tables`.

@@ -232,7 +232,14 @@ impl<'p> Work<'p, '_> {
             };
             Stop::Target(failure, into.path)
         })?;
-        watch.wrote(index, tree.path(into.path), written, self.edits.buffer(into.write));
+        if watch.is_watching() {
+            // Below what a step wrote, the buffer holds all of that.
+            let (path, part) = (tree.path(into.path), self.edits.json_within(tree, into.path));
+            match part {
+                Some(json) => watch.wrote(index, path, Written::Json(into.write), json),
+                None => watch.wrote(index, path, written, self.edits.buffer(into.write)),
+            }
+        }
         Ok(())
     }
 }

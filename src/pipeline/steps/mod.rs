@@ -97,8 +97,16 @@ impl<'p> Work<'p, '_> {
             Stateless::Alias(aliases) => aliases
                 .iter()
                 .try_for_each(|(path, spellings)| self.alias(index, *path, spellings, watch)),
-            Stateless::Require(rules) => self.require(rules),
-            Stateless::Schema(schema) => self.require_schema(schema),
+            Stateless::Require(rules) => {
+                self.require(rules)?;
+                watch.decided(index, &"all rules hold");
+                Ok(())
+            }
+            Stateless::Schema(schema) => {
+                self.require_schema(schema)?;
+                watch.decided(index, &"it fits the schema");
+                Ok(())
+            }
             Stateless::Filter(expression) => self.filter(index, expression, sources, watch),
             Stateless::Route(route) => self.route(index, route, sources, watch),
             Stateless::Key(expression, write) => {
