@@ -2,6 +2,7 @@
 //! hot thread.
 
 use std::{
+    ffi::CStr,
     ptr,
     sync::{
         Arc,
@@ -106,6 +107,25 @@ fn brokers(client: &Client, timeout: Duration) -> Option<(i32, Vec<i32>)> {
         let answering = (*metadata).orig_broker_id;
         rd::rd_kafka_metadata_destroy(metadata);
         Some((answering, all))
+    }
+}
+
+/// Names of all topics that the client may see.
+pub(super) fn topics(client: &Client, timeout: Duration) -> Result<Vec<String>, Code> {
+    let mut metadata = ptr::null();
+    // SAFETY: the client is live; on success the answer is ours to read and destroy, and each of
+    // its topics has a name that ends with a zero.
+    unsafe {
+        let (client, wait) = (client.handle(), millis(timeout));
+        match rd::rd_kafka_metadata(client, 1, ptr::null_mut(), &mut metadata, wait) {
+            OK => {}
+            code => return Err(code),
+        }
+        let (start, len) = ((*metadata).topics, (*metadata).topic_cnt.max(0) as usize);
+        let name = |at: usize| CStr::from_ptr((*start.add(at)).topic);
+        let names = (0..len).map(|at| name(at).to_string_lossy().into_owned()).collect();
+        rd::rd_kafka_metadata_destroy(metadata);
+        Ok(names)
     }
 }
 
