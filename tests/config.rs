@@ -59,10 +59,15 @@ fn pair<'a>(values: &'a BTreeMap<String, (String, String)>, key: &str) -> (&'a s
 
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> =
-        paths.filter(|path| path.extension().is_some_and(|it| it == extension)).collect();
+    let mut files: Vec<PathBuf> = paths.filter(|path| is_configuration(path, extension)).collect();
     files.sort();
     files
+}
+
+/// Cases of a pipeline lie beside it.
+fn is_configuration(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|it| it == extension)
+        && !path.to_string_lossy().ends_with(".cases.toml")
 }
 
 #[test]
