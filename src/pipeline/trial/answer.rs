@@ -41,7 +41,7 @@ impl Answer {
         let (class, step, reason) = match verdict {
             Verdict::Skip(skip) => (Some(skip.class.name()), Some(skip.step), None),
             Verdict::Reject(it) => (Some(it.class.name()), Some(it.step), Some(it.reason)),
-            Verdict::Emit | Verdict::Hold | Verdict::Wait(_) => (None, None, None),
+            Verdict::Emit | Verdict::Hold(_) | Verdict::Wait(_) => (None, None, None),
         };
         Answer {
             v: 1,

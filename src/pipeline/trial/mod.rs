@@ -74,7 +74,7 @@ impl From<&Verdict> for Outcome {
             Verdict::Emit => Outcome::Emitted,
             Verdict::Skip(_) => Outcome::Skipped,
             Verdict::Reject(_) => Outcome::Rejected,
-            Verdict::Hold | Verdict::Wait(_) => Outcome::Held,
+            Verdict::Hold(_) | Verdict::Wait(_) => Outcome::Held,
         }
     }
 }
