@@ -145,6 +145,15 @@ pub const CLASSES_MAX: usize = 32;
 /// Steps of a pipeline that are counted apart; later ones share the last place.
 pub const STEPS_COUNTED_MAX: usize = 64;
 
+/// Steps of a pipeline that keep state, at most.
+pub const STATEFUL_STEPS_MAX: usize = 8;
+
+/// Results of state that one turn takes in at most.
+pub const GIVEN_OFF_PER_TURN_MAX: usize = 256;
+
+/// Changes of state that one turn hands over at most.
+pub const CHANGES_PER_TURN_MAX: usize = 1024;
+
 /// Notices from the hot thread that wait for the observer; further ones are counted, not kept.
 pub const NOTICES_MAX: usize = 256;
 

@@ -13,7 +13,7 @@ mod records;
 use hotspur::{
     clock::{Clock, Ticks, TscClock, WallOffset},
     delivery::Order,
-    engine::{Chance, Engine, Options, Process, Retry, control::Control},
+    engine::{Chance, Engine, Options, Process, Retry, Stores, control::Control},
     host::jitter::{Detector, Second},
     measure::Counters,
     observe::HotSide,
@@ -105,6 +105,8 @@ fn dead_lettered_records_cost_no_allocation() {
 
 /// Fails over a stale table, but for each seventh time.
 struct Stale(u64);
+
+impl Stores for Stale {}
 
 impl Process for Stale {
     fn begin_turn(&mut self, _now: Ticks) {}

@@ -296,7 +296,7 @@ fn run_case(pipeline: &mut Pipeline, tables: &mut Tables, case: &dyn TableLike) 
         Verdict::Reject(it) => {
             (format!("rejected:{}", it.class), Some(it.step), Some(it.reason.to_string()))
         }
-        Verdict::Hold => ("held".to_owned(), None, None),
+        Verdict::Hold(_) => ("held".to_owned(), None, None),
         Verdict::Wait(_) => panic!("{name}: no table here is on demand"),
     };
     let wanted = |kind: &str| text(case, kind).map(|class| format!("{kind}:{class}"));

@@ -61,7 +61,7 @@ impl StepsAlone {
             let now = self.clock.now();
             self.steps.begin_turn(now);
             let is_last = deadline.is_some_and(|it| Instant::now() >= it);
-            let chance = Chance { now, is_last };
+            let chance = Chance { now, is_last, is_rehearsal: false };
             let processed = self.steps.process(record, chance, &mut |_| {}, results);
             let Verdict::Wait(awaited) = processed.verdict else { return Some(processed.verdict) };
             let wait = Duration::from_nanos(self.steps.wait_ns(awaited.table));

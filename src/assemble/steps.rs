@@ -3,7 +3,7 @@
 use crate::{
     cache::{KeyHash, Lookups, Sought, Tables},
     clock::{Ticks, TscClock, WallOffset},
-    engine::{Chance, Process},
+    engine::{Chance, Process, Stores},
     measure::Counters,
     pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
     record::{Destination, Record},
@@ -74,6 +74,8 @@ impl Lookup for InTables<'_> {
         self.tables.age_ns(table, self.chance.now)
     }
 }
+
+impl Stores for Steps {}
 
 impl Process for Steps {
     #[inline]

@@ -9,7 +9,9 @@ use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 use crate::{
     clock::Ticks,
     record::{Destination, Headers, Output, PartitionId, Record},
-    transport::{Ack, Refusal, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet},
+    transport::{
+        Ack, Begin, Note, Refusal, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet,
+    },
     verdict::Sentence,
 };
 
@@ -41,6 +43,8 @@ pub struct Written {
 struct State {
     logs: Vec<Vec<Stored>>,
     committed: Vec<Option<i64>>,
+    /// What the commits said beside that.
+    notes: Vec<Note>,
     /// Where partitions end, for a source that is told so.
     ends: Option<Vec<i64>>,
     written: Vec<Written>,
@@ -48,13 +52,29 @@ struct State {
     session: Session,
 }
 
+impl State {
+    /// A partition begins where the group knows it to be, else at `position`.
+    fn go_to(&mut self, at: usize, position: i64) {
+        let position = self.committed[at].unwrap_or(position);
+        self.session.fetch[at] = position;
+        self.session.begins[at] = Begin { position, note: self.notes[at] };
+    }
+}
+
+/// What a commit says.
+type Positions = Vec<(PartitionId, i64, Note)>;
+
 /// What ends with a connection.
 #[derive(Debug, Default)]
 struct Session {
     owned: Vec<PartitionId>,
     fetch: Vec<i64>,
+    /// Where partitions began, and what the commits said of them.
+    begins: Vec<Begin>,
     news: VecDeque<News>,
-    commits: VecDeque<(u64, Vec<(PartitionId, i64)>)>,
+    commits: VecDeque<(u64, Positions)>,
+    /// What the next commit says of each partition.
+    notes: Vec<Note>,
     /// Results without an answer: as given, and the bytes to be written if it is accepted.
     unanswered: Vec<(Token, Written, u64)>,
     /// Results handed over so far.
@@ -90,7 +110,8 @@ impl Broker {
     /// A broker whose source topic has these logs.
     pub fn new(logs: Vec<Vec<Stored>>) -> Broker {
         let committed = vec![None; logs.len()];
-        let state = State { logs, committed, ..State::default() };
+        let notes = vec![Note::default(); logs.len()];
+        let state = State { logs, committed, notes, ..State::default() };
         Broker { state: Rc::new(RefCell::new(state)) }
     }
 
@@ -105,7 +126,9 @@ impl Broker {
     pub fn connect(&self, sink_room: usize) -> (BrokerSource, BrokerSink) {
         let mut state = self.state.borrow_mut();
         let fetch = vec![0; state.logs.len()];
-        state.session = Session { fetch, room: sink_room, ..Session::default() };
+        let notes = vec![Note::default(); fetch.len()];
+        let begins = vec![Begin::default(); fetch.len()];
+        state.session = Session { fetch, begins, notes, room: sink_room, ..Session::default() };
         let source = BrokerSource { state: Rc::clone(&self.state), told: [PartitionId(0)] };
         (source, BrokerSink { state: Rc::clone(&self.state) })
     }
@@ -119,7 +142,7 @@ impl Broker {
     pub fn assign(&self, partition: PartitionId) {
         let mut state = self.state.borrow_mut();
         let at = usize::from(partition.0);
-        state.session.fetch[at] = state.committed[at].unwrap_or(0);
+        state.go_to(at, 0);
         state.session.owned.push(partition);
         state.session.news.push_back(News::Assigned(partition));
     }
@@ -134,7 +157,7 @@ impl Broker {
         let mut state = self.state.borrow_mut();
         state.session.owned.retain(|it| *it != partition);
         for (_, positions) in &mut state.session.commits {
-            positions.retain(|(id, _)| *id != partition);
+            positions.retain(|(id, ..)| *id != partition);
         }
         state.session.is_fenced |= !state.session.commits.is_empty();
         state.session.news.push_back(News::Lost(partition));
@@ -156,8 +179,9 @@ impl Broker {
             state.session.uncommitted.sort_by_key(|(number, _)| *number);
             let committed = state.session.uncommitted.drain(..).map(|(_, written)| written);
             state.written.extend(committed);
-            for (partition, position) in positions {
+            for (partition, position, note) in positions {
                 state.committed[usize::from(partition.0)] = Some(position);
+                state.notes[usize::from(partition.0)] = note;
             }
         }
         state.session.news.push_back(News::Committed { ticket, confirmed: confirm });
@@ -178,15 +202,18 @@ impl Broker {
     /// Takes the open transaction back, if that was asked for; false if it was not.
     pub fn answer_abort(&self) -> bool {
         let state = &mut *self.state.borrow_mut();
-        let session = &mut state.session;
-        let Some(positions) = session.aborting.take() else { return false };
+        let Some(positions) = state.session.aborting.take() else { return false };
         for (partition, position) in positions {
-            // What the group knows is the truth.
-            let at = usize::from(partition.0);
-            session.fetch[at] = state.committed[at].unwrap_or(position);
+            state.go_to(usize::from(partition.0), position);
         }
-        session.is_spoilt = false;
-        session.news.push_back(News::Aborted);
+        for partition in state.session.owned.clone() {
+            // Those that did not move begin where they are.
+            let at = usize::from(partition.0);
+            let position = state.committed[at].unwrap_or(state.session.begins[at].position);
+            state.session.begins[at] = Begin { position, note: state.notes[at] };
+        }
+        state.session.is_spoilt = false;
+        state.session.news.push_back(News::Aborted);
         true
     }
 
@@ -351,7 +378,19 @@ impl Source for BrokerSource {
     fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
         let session = &mut self.state.borrow_mut().session;
         assert!(!session.is_spoilt, "a commit of a transaction that lacks a result");
-        session.commits.push_back((ticket, positions.to_vec()));
+        let with_note = |(id, position): &(PartitionId, i64)| {
+            (*id, *position, session.notes[usize::from(id.0)])
+        };
+        let positions = positions.iter().map(with_note).collect();
+        session.commits.push_back((ticket, positions));
+    }
+
+    fn note(&mut self, partition: PartitionId, note: Note) {
+        self.state.borrow_mut().session.notes[usize::from(partition.0)] = note;
+    }
+
+    fn begin_of(&self, partition: PartitionId) -> Begin {
+        self.state.borrow().session.begins[usize::from(partition.0)]
     }
 
     fn abort(&mut self, positions: &[(PartitionId, i64)]) {
