@@ -63,7 +63,7 @@ pub struct DedupRules {
     pub within_ms: i64,
     /// So many keys at once.
     pub max_keys: usize,
-    /// So many records are admitted and not settled, at most.
+    /// So many records are admitted from the oldest on that is not settled, at most.
     pub in_flight: usize,
     /// Spreads keys; the same as long as the state is kept.
     pub seed: u64,
