@@ -96,7 +96,7 @@ pub struct Change<'a> {
     pub key: &'a [u8],
     /// What is to be written; `None` deletes it.
     pub value: Option<&'a [u8]>,
-    /// The offset up to which it counts.
+    /// The offset up to which it counts; past the commit's position only if it was restored so.
     pub counts_to: i64,
 }
 

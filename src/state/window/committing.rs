@@ -111,33 +111,36 @@ impl Windows {
     }
 
     /// Where the watermark is to move, if nothing came for long enough.
-    fn idle_watermark(&self, now_ms: i64) -> Option<i64> {
-        let silence = now_ms.saturating_sub(self.last_arrival);
+    fn idle_watermark(&self, at_end_ms: Option<i64>) -> Option<i64> {
+        let silence = at_end_ms?.saturating_sub(self.last_arrival);
         let is_idle = self.rules.idle_ms.is_some_and(|it| silence >= it);
         let moved = self.latest.saturating_add(silence) - self.rules.lateness_ms;
         let has_begun = self.watermark != Mark::NONE.0;
         Some(moved).filter(|it| is_idle && has_begun && *it > self.watermark)
     }
 
-    /// There is something to write, or the watermark of an idle partition would close a window.
-    pub fn wants_commit(&self, now_ms: i64) -> bool {
+    /// There is something to write, or the watermark of an idle partition would close a window. For
+    /// `at_end_ms` see `begin_commit`.
+    pub fn wants_commit(&self, at_end_ms: Option<i64>) -> bool {
         let first = self.timers.first();
         let closes = |watermark: i64| first.is_some_and(|it| it.due <= watermark);
         let is_free = self.draining.is_none();
         let is_wanted = self.undo.has_changes() || !self.empties.is_empty();
-        is_free && (is_wanted || self.idle_watermark(now_ms).is_some_and(closes))
+        is_free && (is_wanted || self.idle_watermark(at_end_ms).is_some_and(closes))
     }
 
-    /// Begins a commit of all records before that position; the mark belongs to it.
+    /// Begins a commit of all records before that position; the mark belongs to it. `at_end_ms` is
+    /// the turn's time, in milliseconds since the epoch, if the partition is read to its end, and
+    /// else `None`: where records are known to be on their way a partition is not idle.
     ///
     /// # Panics
     ///
     /// If another is under way, a record is left out, or updates are not taken.
-    pub fn begin_commit(&mut self, position: i64, now_ms: i64) -> Mark {
+    pub fn begin_commit(&mut self, position: i64, at_end_ms: Option<i64>) -> Mark {
         assert!(self.draining.is_none(), "one commit at a time");
         assert!(position > self.last_offset, "position {position} leaves out a record");
         assert!(self.updates.is_empty(), "updates are taken before a commit begins");
-        let (point, idle) = (self.point(position), self.idle_watermark(now_ms));
+        let (point, idle) = (self.point(position), self.idle_watermark(at_end_ms));
         let draining = Draining { point, idle, written: 0, looked_at: 0, is_drained: false };
         self.draining = Some(draining);
         self.undo.begin_commit();
@@ -162,7 +165,8 @@ impl Windows {
             self.draining = Some(draining);
             let value = self.keys.value_mut(id);
             // Every record before the position is settled, whether it counts here or not.
-            layout::set_offset(value, draining.point.position - 1);
+            let settled_to = draining.point.position - 1;
+            layout::set_offset(value, layout::offset(value).max(settled_to));
             layout::set_closed_to(value, layout::closed_to(value).max(draining.point.watermark));
             return Some(self.change(id, true));
         }

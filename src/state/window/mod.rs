@@ -2,11 +2,12 @@
 //!
 //! **Time.** A record's time is in milliseconds since the epoch. The watermark is the largest time
 //! that came so far less `lateness`; a window whose end it reaches is closed: its result is due,
-//! and a record that belongs to no other window is late. With `idle`, a partition to which nothing
-//! came for so long has its watermark moved on as far as the turn's clock has moved since its last
-//! record. That cannot be found again by reading the same records, so it goes the safe way: a
-//! commit carries it first, and it takes effect when that commit is confirmed; until then no record
-//! is taken.
+//! and a record that belongs to no other window is late. With `idle`, a partition that is read to
+//! its end and to which nothing came for so long has its watermark moved on as far as the turn's
+//! clock has moved since its last record. That cannot be found again by reading the same records,
+//! so it goes the safe way: a commit carries it first, and it takes effect when that commit is
+//! confirmed; until then no record is taken. And it never happens while older records are read
+//! again, which would find another end.
 //!
 //! **Kinds.** Tumbling and hopping windows begin at multiples of their `size` or `advance` since the
 //! epoch and do not contain their end. A session contains records of which each is less than `gap`
