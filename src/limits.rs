@@ -166,6 +166,18 @@ pub const REPORT_CELLS_MAX: usize = 60;
 /// Slow records that a report shows.
 pub const REPORT_SLOW_MAX: usize = 50;
 
+/// Entries of state that one commit deletes at most; the rest is the next one's.
+pub const STATE_DELETIONS_MAX: usize = 1 << 18;
+
+/// Bytes of one key's windows, the key included: an entry of the state's topic is one record.
+pub const STATE_ENTRY_BYTES_MAX: usize = 512 << 10;
+
+/// Bins of a quantile: values from one to some eight hundred million apart each keep their own.
+pub const QUANTILE_BINS_MAX: usize = 1024;
+
+/// Values that a window collects at most.
+pub const COLLECTED_MAX: u32 = 1000;
+
 const _: () = assert!(RESULTS_PER_RECORD_MAX <= u16::MAX as usize);
 const _: () = assert!(DESTINATIONS_MAX <= u8::MAX as usize);
 const _: () = assert!(IN_FLIGHT_MAX.is_power_of_two());

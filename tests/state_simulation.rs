@@ -3,7 +3,7 @@
 //!
 //! A schedule is a seed. A failing one prints it; `HOTSPUR_SIMULATION_SEED=N` runs that one alone.
 
-mod state_rig;
+mod stores_rig;
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ use hotspur::{
     transport::memory::{Broker, BrokerSink, BrokerSource, Stored},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
-use state_rig::{DEAD, Gathering, KEYS, SINK, lists, stored};
+use stores_rig::{DEAD, Gathering, KEYS, SINK, lists, stored};
 
 /// Schedules, unless `SCHEDULES_VARIABLE` says how many.
 const SCHEDULES: u64 = 30_000;
