@@ -55,6 +55,15 @@ pub const UNCOMMITTED_TIMES_MAX: usize = 1 << 18;
 /// Exactly once: results that gather while a transaction is committed.
 pub const GATHERED_RESULTS_MAX: usize = 1 << 14;
 
+/// Buffers in which entries of the state topic go from the side thread to the hot thread.
+pub const RESTORE_BATCHES: usize = 32;
+
+/// Bytes of entries in one of them, about: one entry may be larger.
+pub const RESTORE_BATCH_BYTES: usize = 64 << 10;
+
+/// Partitions of the state topic that are read at the same time.
+pub const RESTORE_PARTITIONS_AT_ONCE: usize = 8;
+
 /// Bytes of a sentence that travels by value (reject reasons, trouble).
 pub const SENTENCE_BYTES: usize = 240;
 
