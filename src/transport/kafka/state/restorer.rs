@@ -85,6 +85,9 @@ struct Worker {
     end: Arc<AtomicBool>,
     reading: Option<Reading>,
     waiting: VecDeque<Wish>,
+    /// Those with which something failed, and when they are tried again.
+    put_off: Vec<Wish>,
+    retry_at: Instant,
     passes: Vec<Pass>,
     /// All of them is handed over.
     handed: Vec<Wish>,
@@ -117,6 +120,8 @@ impl Worker {
             end,
             reading: None,
             waiting: VecDeque::new(),
+            put_off: Vec::new(),
+            retry_at: Instant::now(),
             passes: Vec::new(),
             handed: Vec::new(),
             messages: Vec::new(),
@@ -138,11 +143,7 @@ impl Worker {
             match self.begin_passes().and_then(|()| self.read()) {
                 Ok(()) => {}
                 Err(Stop::End) => break,
-                Err(Stop::Trouble(trouble)) => {
-                    self.tell(trouble);
-                    self.filler.flush();
-                    thread::park_timeout(RETRY_AFTER);
-                }
+                Err(Stop::Trouble(trouble)) => self.tell(trouble),
             }
         }
         let (passes, reading) = (&self.passes, &self.reading);
@@ -156,9 +157,11 @@ impl Worker {
     /// Nothing is to be read.
     fn rest(&mut self) {
         self.filler.flush();
-        self.is_well();
-        // What goes wrong while nobody waits is the source's to tell.
-        while self.reading.as_ref().is_some_and(|it| it.next_error().is_some()) {}
+        if self.put_off.is_empty() {
+            // What goes wrong while nobody waits is the source's to tell.
+            while self.reading.as_ref().is_some_and(|it| it.next_error().is_some()) {}
+            self.is_well();
+        }
         let is_awaited = !self.handed.is_empty() || self.round.is_some();
         thread::park_timeout(if is_awaited { ROOM_PAUSE } else { IDLE });
     }
@@ -167,6 +170,9 @@ impl Worker {
         let mut wants = Vec::new();
         if self.filler.hear(&mut wants) {
             self.drop_wishes();
+        }
+        if !self.put_off.is_empty() && Instant::now() >= self.retry_at {
+            self.waiting.extend(self.put_off.drain(..));
         }
         if wants.is_empty() {
             return;
@@ -180,10 +186,17 @@ impl Worker {
         self.waiting.extend(wants.into_iter().map(|it| (it, now)));
     }
 
+    /// Something failed with them: others come first.
+    fn put_off(&mut self, wishes: impl IntoIterator<Item = Wish>) {
+        self.put_off.extend(wishes);
+        self.retry_at = Instant::now() + RETRY_AFTER;
+    }
+
     /// Those that ended before they were complete.
     fn drop_wishes(&mut self) {
         let filler = &self.filler;
         self.waiting.retain(|(want, _)| filler.is_wanted(want));
+        self.put_off.retain(|(want, _)| filler.is_wanted(want));
         for pass in &mut self.passes {
             pass.wishes.retain(|(want, _)| filler.is_wanted(want));
         }
@@ -206,6 +219,7 @@ impl Worker {
             is_open
         });
         let is_open = !self.waiting.is_empty()
+            || !self.put_off.is_empty()
             || !self.passes.is_empty()
             || self.filler.shared().is_restoring();
         let Some(since) = self.round.take_if(|_| !is_open) else { return };
@@ -224,7 +238,12 @@ impl Worker {
             let (wishes, others): (Vec<_>, Vec<_>) =
                 self.waiting.drain(..).partition(|(want, _)| want.number == number);
             self.waiting.extend(others);
-            self.begin_pass(number, wishes)?;
+            if let Err(stop) = self.begin_pass(number, wishes) {
+                let Stop::Trouble(trouble) = stop else { return Err(stop) };
+                self.tell(trouble);
+                // What is being read comes first, and whoever wants this thread to end.
+                break;
+            }
         }
         Ok(())
     }
@@ -233,8 +252,7 @@ impl Worker {
         let (low, end) = match self.try_bounds(number) {
             Ok(bounds) => bounds,
             Err(trouble) => {
-                // Behind those that may do.
-                self.waiting.extend(wishes);
+                self.put_off(wishes);
                 return Err(trouble.into());
             }
         };
@@ -250,7 +268,7 @@ impl Worker {
         match self.reading.as_ref().map_or(Ok(()), |it| it.start(number, low)) {
             Ok(()) => self.passes.push(pass),
             Err(trouble) => {
-                self.waiting.extend(pass.wishes);
+                self.put_off(pass.wishes);
                 return Err(trouble.into());
             }
         }
@@ -353,7 +371,7 @@ impl Worker {
             if let Err(trouble) = self.clear(&pass, &wish.0) {
                 if trouble.heals {
                     // It is read once more, to see what is left.
-                    self.waiting.extend(std::iter::once(wish).chain(wishes));
+                    self.put_off(std::iter::once(wish).chain(wishes));
                 }
                 return Err(trouble.into());
             }
@@ -422,7 +440,9 @@ impl Worker {
     }
 
     fn is_well(&mut self) {
-        self.told = None;
+        if self.put_off.is_empty() {
+            self.told = None;
+        }
         if std::mem::take(&mut self.is_down) {
             self.filler.is_back();
         }
