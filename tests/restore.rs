@@ -3,6 +3,8 @@
 //! The entries are written by plain producers; the test is the source that wants partitions and the
 //! engine that takes what came.
 
+#[path = "support/pipeline_settings.rs"]
+mod pipeline_settings;
 #[path = "restore/rig.rs"]
 mod rig;
 #[path = "support/mod.rs"]
@@ -13,5 +15,7 @@ mod support;
 mod configurations;
 #[path = "restore/entries.rs"]
 mod entries;
+#[path = "restore/topic.rs"]
+mod topic;
 #[path = "restore/trouble.rs"]
 mod trouble;

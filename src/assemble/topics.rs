@@ -6,10 +6,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{StartError, broker_error};
+use super::{
+    StartError, broker_error,
+    state::{self, Demand},
+};
 use crate::{
     config::{Settings, settings::KafkaClient},
-    transport::kafka::KafkaAdmin,
+    transport::{
+        kafka::KafkaAdmin,
+        restore::{STATE_PEER, StatefulStep},
+    },
 };
 
 /// Between two looks for a topic that is not there.
@@ -19,18 +25,25 @@ const TOPIC_PAUSE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Waits until the brokers of source, sink and dead letters answer and their topics are there, at
-/// most `engine.start_timeout` for all of it.
+/// most `engine.start_timeout` for all of it. Makes the state topic if it is not there and some of
+/// `steps` are to keep state in it.
 ///
 /// # Errors
 ///
-/// If they are not in time, will never be (a wrong password), or `stop` became true.
-pub fn await_topics(settings: &Settings, stop: &AtomicBool) -> Result<(), StartError> {
+/// If they are not in time, will never be (a wrong password), `stop` became true, or the state
+/// topic will not do.
+pub fn await_topics(
+    settings: &Settings,
+    steps: &[StatefulStep],
+    stop: &AtomicBool,
+) -> Result<(), StartError> {
     let (source, sink, dead) = (&settings.source, &settings.sink, &settings.dead_letters);
     let timeout = settings.engine.start_timeout;
     let mut wait = Wait { timeout, deadline: Instant::now() + timeout, stop, reached: Vec::new() };
     wait.for_topics("source", &source.client, &source.topics)?;
     wait.for_topics("sink", &sink.client, std::slice::from_ref(&sink.topic))?;
-    wait.for_topics("dead_letters", &dead.client, std::slice::from_ref(&dead.topic))
+    wait.for_topics("dead_letters", &dead.client, std::slice::from_ref(&dead.topic))?;
+    if steps.is_empty() { Ok(()) } else { wait.for_state(settings) }
 }
 
 struct Wait<'a> {
@@ -48,18 +61,29 @@ impl Wait<'_> {
         client: &KafkaClient,
         topics: &[String],
     ) -> Result<(), StartError> {
-        let asking = client.for_asking();
-        let known = self.reached.iter().position(|(it, _)| *it == asking);
-        let index = match known {
-            Some(index) => index,
-            None => {
-                let admin = self.reach(peer, client)?;
-                self.reached.push((asking, admin));
-                self.reached.len() - 1
-            }
-        };
+        let index = self.reached(peer, client)?;
         let (client, admin) = &self.reached[index];
         topics.iter().try_for_each(|topic| self.for_topic(peer, client, admin, topic))
+    }
+
+    fn for_state(&mut self, settings: &Settings) -> Result<(), StartError> {
+        let source = self.reached("source", &settings.source.client)?;
+        let state = self.reached(STATE_PEER, &settings.state.client)?;
+        let demand = Demand::of(settings, &self.reached[source].1, self.timeout);
+        let demand = demand.map_err(broker_error)?;
+        state::require_topic(&demand, &self.reached[state].1, self.timeout)?;
+        self.unless_stopped()
+    }
+
+    /// The place in `reached` of a client like that.
+    fn reached(&mut self, peer: &'static str, client: &KafkaClient) -> Result<usize, StartError> {
+        let asking = client.for_asking();
+        if let Some(index) = self.reached.iter().position(|(it, _)| *it == asking) {
+            return Ok(index);
+        }
+        let admin = self.reach(peer, client)?;
+        self.reached.push((asking, admin));
+        Ok(self.reached.len() - 1)
     }
 
     fn reach(&self, peer: &'static str, client: &KafkaClient) -> Result<KafkaAdmin, StartError> {

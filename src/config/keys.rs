@@ -208,6 +208,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("steps[].hash.of", Kind::Expression),
     key("steps[].hash.into", Kind::Path),
     key("steps[].text", Kind::Templates),
+    key("state.topic", Kind::Topic),
     key("latency.origin", Kind::Expression),
     key("latency.unit", Kind::Choice(&["s", "ms", "us", "ns"])),
     key("latency.slow", duration(MICROSECOND, HOUR)),

@@ -30,6 +30,7 @@ mod retry;
 pub mod schema;
 mod secrets;
 pub mod settings;
+mod state;
 mod substitute;
 mod together;
 mod tree;

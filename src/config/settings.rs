@@ -11,6 +11,7 @@ pub use super::{
     delivery::{Delivery, Guarantee},
     engine::{Core, Engine, Idle, Scheduling},
     retry::Retry,
+    state::State,
 };
 use super::{
     keys::table,
@@ -40,6 +41,8 @@ pub struct Settings {
     pub tables: Vec<Table>,
     /// `[[steps]]`, in order.
     pub steps: Vec<Step>,
+    /// `[state]`.
+    pub state: State,
     /// `[latency]`.
     pub latency: Latency,
     /// `[engine]`.

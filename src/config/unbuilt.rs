@@ -59,7 +59,6 @@ const UNBUILT: &[Unbuilt] = &[
     whole("steps[].dedup", "the step dedup", STEPS),
     whole("steps[].window", "the step window", STEPS),
     whole("steps[].sample", "the step sample", STEPS),
-    whole("state", "a topic for the state of steps", OMIT),
 ];
 
 /// A refusal: what to say and what to do instead.

@@ -9,7 +9,7 @@ use hotspur::{
     record::PartitionId,
     transport::{
         Source, Trouble,
-        kafka::{EmbeddedKafka, KafkaSource},
+        kafka::EmbeddedKafka,
         restore::{
             Filler, Handed, Restoration, RestoredEntries, STATE_PEER, StateKind, StatefulStep,
             Want, restoration,
@@ -39,11 +39,9 @@ impl Gated {
         Gated::with(Member::join(kafka, start))
     }
 
-    fn with(member: Member) -> Gated {
+    fn with(mut member: Member) -> Gated {
         let (shared, entries, filler) = restoration(&[step()]);
-        let gate = Arc::clone(&shared);
-        let gated = |source: KafkaSource| source.with_restoration(gate);
-        let member = Member { source: gated(member.source), ..member };
+        member.source.restore_by(Arc::clone(&shared));
         Gated { member, shared, entries, filler, wants: Vec::new(), handed: Vec::new() }
     }
 

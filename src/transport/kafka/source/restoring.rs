@@ -48,12 +48,11 @@ impl Restoring {
 impl KafkaSource {
     /// Each partition waits from now on until its state was taken. To be called before the first
     /// turn.
-    pub fn with_restoration(mut self, restoration: Arc<Restoration>) -> KafkaSource {
+    pub fn restore_by(&mut self, restoration: Arc<Restoration>) {
         let wake = Arc::clone(&self.wake);
         restoration.wake_with(move || wake.signal());
         let gated = Vec::with_capacity(crate::limits::PARTITIONS_MAX);
         self.restoring = Some(Restoring { shared: restoration, gated });
-        self
     }
 
     /// Tells the side thread which partitions may be fetched now.

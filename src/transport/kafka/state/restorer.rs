@@ -103,12 +103,12 @@ struct Worker {
 enum Stop {
     /// The run ends.
     End,
-    Trouble(Trouble),
+    Trouble(Box<Trouble>),
 }
 
 impl From<Trouble> for Stop {
     fn from(trouble: Trouble) -> Stop {
-        Stop::Trouble(trouble)
+        Stop::Trouble(Box::new(trouble))
     }
 }
 
@@ -143,7 +143,7 @@ impl Worker {
             match self.begin_passes().and_then(|()| self.read()) {
                 Ok(()) => {}
                 Err(Stop::End) => break,
-                Err(Stop::Trouble(trouble)) => self.tell(trouble),
+                Err(Stop::Trouble(trouble)) => self.tell(*trouble),
             }
         }
         let (passes, reading) = (&self.passes, &self.reading);
@@ -240,7 +240,7 @@ impl Worker {
             self.waiting.extend(others);
             if let Err(stop) = self.begin_pass(number, wishes) {
                 let Stop::Trouble(trouble) = stop else { return Err(stop) };
-                self.tell(trouble);
+                self.tell(*trouble);
                 // What is being read comes first, and whoever wants this thread to end.
                 break;
             }
@@ -300,7 +300,7 @@ impl Worker {
             match self.visit(&message) {
                 Ok(()) => {}
                 Err(Stop::End) => return Err(Stop::End),
-                Err(Stop::Trouble(it)) => trouble = Some(it),
+                Err(Stop::Trouble(it)) => trouble = Some(*it),
             }
         }
         self.messages = messages;
