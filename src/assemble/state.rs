@@ -137,8 +137,8 @@ impl Demand {
         }
         if partitions < *wanted {
             return Judgement::Unfit(format!(
-                "the state topic {topic:?} has {partitions} partitions and {widest:?} has {wanted}: \
-                 state lies in the partition of the same number; give it {wanted} partitions, or \
+                "the state topic {topic:?} has {partitions} partitions and {widest:?} has \
+                 {wanted}: state lies in the partition of the same number; give it {wanted} partitions, or \
                  name another topic in [state]"
             ));
         }

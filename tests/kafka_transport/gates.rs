@@ -8,7 +8,7 @@ use hotspur::{
     config::{range::Point, settings::Start},
     record::PartitionId,
     transport::{
-        Source, Trouble,
+        Source, Trouble, WaitSet,
         kafka::EmbeddedKafka,
         restore::{
             Filler, Handed, Restoration, RestoredEntries, STATE_PEER, StateKind, StatefulStep,
@@ -18,7 +18,7 @@ use hotspur::{
     verdict::Sentence,
 };
 
-use crate::member::{Member, Said, broker, produce, source_settings, until};
+use crate::member::{Member, PATIENCE, Said, broker, produce, source_settings, until};
 
 /// A member whose partitions wait for their state.
 struct Gated {
@@ -197,6 +197,25 @@ fn a_run_with_an_end_is_not_done_before_state_is_there() {
     }
     it.hand_over(0, true);
     it.turn_until("the end", |it| it.member.source.is_done());
+    assert_eq!(it.member.values(), ["x"]);
+}
+
+#[test]
+fn a_parked_thread_is_woken_when_state_comes_and_when_it_is_there() {
+    let kafka = broker("in", 1);
+    produce(&kafka, "in", 0, &["x"]);
+    let mut it = Gated::join(&kafka, Start::Earliest);
+    it.await_wants(&[0]);
+    let mut has_come = false;
+    while it.member.records.is_empty() {
+        it.turn();
+        if !std::mem::replace(&mut has_come, true) {
+            it.hand_over(0, true);
+        }
+        let mut set = WaitSet::new();
+        it.member.source.wait_on(&mut set);
+        assert!(!it.member.records.is_empty() || set.wait(PATIENCE), "nothing woke the thread");
+    }
     assert_eq!(it.member.values(), ["x"]);
 }
 

@@ -1,4 +1,4 @@
-//! State read back from what a `Broker` was given: the state topic of simulations, without a thread.
+//! State read back from what a `Broker` was given: a state topic for simulations, without threads.
 //!
 //! A test says when how much is read, so that a crash or a rebalance can come in between.
 

@@ -7,7 +7,7 @@
 //! to be deleted is known when they have been read once.
 //!
 //! ```text
-//! version, kind: 1 byte each │ topic: length (2 bytes), text │ step: as topic │ hash: 8 │ key: rest
+//! version, kind: 1 byte each │ topic: length (2 bytes), text │ step: so, too │ hash: 8 │ key
 //! ```
 
 /// Of this layout.
