@@ -138,8 +138,8 @@ impl Demand {
         if partitions < *wanted {
             return Judgement::Unfit(format!(
                 "the state topic {topic:?} has {partitions} partitions and {widest:?} has \
-                 {wanted}: state lies in the partition of the same number; give it {wanted} partitions, or \
-                 name another topic in [state]"
+                 {wanted}: state lies in the partition of the same number; give it {wanted} \
+                 partitions, or name another topic in [state]"
             ));
         }
         Judgement::Fits(partitions)
