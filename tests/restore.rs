@@ -3,6 +3,8 @@
 //! The entries are written by plain producers; the test is the source that wants partitions and the
 //! engine that takes what came.
 
+#[path = "restore/log.rs"]
+mod log;
 #[path = "support/pipeline_settings.rs"]
 mod pipeline_settings;
 #[path = "restore/rig.rs"]

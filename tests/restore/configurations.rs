@@ -3,6 +3,7 @@
 use hotspur::transport::restore::{STATE_CHANGED, StatefulStep};
 
 use crate::{
+    log::events,
     rig::{Bed, HASH, ORDERS, RETURNS, dedup, entry, entry_of, pairs, watermark, window},
     support::kafka::Kafka,
 };
@@ -69,6 +70,9 @@ fn reset_state_deletes_what_does_not_fit_and_nothing_else() {
     assert_eq!(bed.troubles, []);
     let tombstones = kafka.read(&topic).into_iter().filter(|it| it.value.is_none());
     assert_eq!(tombstones.filter(|it| it.partition == Some(0)).count(), 2_000);
+    let told = events("state.reset", &topic);
+    let numbers: Vec<_> = told.iter().map(|it| it["entries"].as_u64()).collect();
+    assert_eq!(numbers, [Some(2_000)]);
 
     // From then on there is nothing to reset, in that partition.
     let mut bed = Bed::on(kafka, &topic, &steps, false);

@@ -3,6 +3,7 @@
 use hotspur::record::PartitionId;
 
 use crate::{
+    log::events,
     rig::{Bed, ORDERS, RETURNS, dedup, entry, entry_of, pairs, watermark, window},
     support::{await_true, kafka::Kafka, unique},
 };
@@ -119,8 +120,16 @@ fn more_partitions_than_are_read_at_once_all_come() {
     let written: Vec<_> = (0..20_000).map(|it| entry(it % 20, &it.to_string(), "x")).collect();
     kafka.produce(&bed.topic, &written);
     (0..20).for_each(|it| bed.want(it));
+    await_true("the first line", || events("state.restoring", &bed.topic).len() == 1);
+    assert!(events("state.restored", &bed.topic).is_empty(), "nothing was taken");
     bed.take_until("all of them", |it| !it.shared.is_restoring());
     assert!((0..20).all(|it| bed.entries_of(it).len() == 1_000));
     let figures = bed.shared.figures();
     assert_eq!((figures.partitions, figures.complete, figures.entries), (20, 20, 20_000));
+    await_true("the last line", || events("state.restored", &bed.topic).len() == 1);
+    assert_eq!(events("state.restoring", &bed.topic).len(), 1, "a line for all, not for each");
+    let line = &events("state.restored", &bed.topic)[0];
+    let numbers = ["partitions", "entries", "bytes"].map(|it| line[it].as_u64());
+    assert_eq!(numbers, [Some(20), Some(20_000), Some(figures.bytes)]);
+    assert!(line["took"].is_string(), "{line}");
 }

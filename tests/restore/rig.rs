@@ -14,7 +14,10 @@ use hotspur::{
     },
 };
 
-use crate::support::{await_true, kafka::Kafka, message::Message, unique};
+use crate::{
+    log,
+    support::{await_true, kafka::Kafka, message::Message, unique},
+};
 
 /// The source's topics.
 pub(crate) const ORDERS: &str = "orders";
@@ -99,6 +102,7 @@ impl Bed {
             steps: steps.to_vec(),
             resets,
         };
+        log::keep();
         let restorer = StateRestorer::start(plan, filler).expect("a thread");
         Bed {
             topic: topic.to_owned(),
