@@ -17,6 +17,8 @@ mod support;
 mod configurations;
 #[path = "restore/entries.rs"]
 mod entries;
+#[path = "restore/source.rs"]
+mod source;
 #[path = "restore/topic.rs"]
 mod topic;
 #[path = "restore/trouble.rs"]

@@ -6,19 +6,22 @@ use std::sync::Arc;
 
 use hotspur::{
     config::{range::Point, settings::Start},
-    record::PartitionId,
+    record::{Output, PartitionId},
     transport::{
-        Source, Trouble, WaitSet,
-        kafka::EmbeddedKafka,
+        Sink, Source, Token, Trouble, WaitSet,
+        kafka::{EmbeddedKafka, StatePlan, StateRestorer},
         restore::{
-            Filler, Handed, Restoration, RestoredEntries, STATE_PEER, StateKind, StatefulStep,
-            Want, restoration,
+            Filler, Handed, Restoration, RestoredEntries, STATE_PEER, StateKey, StateKind,
+            StatefulStep, Want, restoration,
         },
     },
     verdict::Sentence,
 };
 
-use crate::member::{Member, PATIENCE, Said, broker, produce, source_settings, until};
+use crate::member::{
+    Member, PATIENCE, Said, broker, client_with, output, produce, settle, sink, source_settings,
+    until,
+};
 
 /// A member whose partitions wait for their state.
 struct Gated {
@@ -217,6 +220,50 @@ fn a_parked_thread_is_woken_when_state_comes_and_when_it_is_there() {
         assert!(!it.member.records.is_empty() || set.wait(PATIENCE), "nothing woke the thread");
     }
     assert_eq!(it.member.values(), ["x"]);
+}
+
+#[test]
+fn state_in_the_embedded_broker_is_read_back() {
+    let kafka = broker("in", 1);
+    kafka.create_topic("state", 1).unwrap();
+    produce(&kafka, "in", 0, &["x"]);
+    let mut sink = sink(&kafka, "state");
+    for (key, value) in [("a", Some(&b"1"[..])), ("b", Some(b"1")), ("a", None)] {
+        let (step, mut bytes) = (step(), Vec::new());
+        let (kind, key) = (StateKind::Entry, key.as_bytes());
+        let (topic, hash) = ("in", step.hash);
+        StateKey { kind, topic, step: &step.name, hash, key }.write(&mut bytes);
+        let output = Output { key: Some(&bytes), value, ..output(b"") };
+        sink.send(&output, Token(0)).unwrap();
+    }
+    assert!(settle(&mut sink).iter().all(|ack| ack.result.is_ok()));
+    let mut member = Member::join(&kafka, Start::Earliest);
+    let (shared, mut entries, filler) = restoration(&[step()]);
+    let reading = client_with(&kafka, &[("fetch.wait.max.ms", "0")]);
+    let plan = StatePlan {
+        writing: reading.clone(),
+        reading,
+        topic: "state".to_owned(),
+        sources: vec!["in".to_owned()],
+        steps: vec![step()],
+        resets: false,
+    };
+    let _restorer = StateRestorer::start(plan, filler).unwrap();
+    member.source.restore_by(shared);
+    let mut handed = Vec::new();
+    until("the record", || {
+        entries.take(1, &mut |_, it| {
+            handed.push(match it {
+                Handed::Entry { key, value, .. } => (key.to_vec(), value.is_some()),
+                other => (format!("{other:?}").into_bytes(), false),
+            });
+        });
+        member.turn();
+        member.values() == ["x"]
+    });
+    let expected = [("Begin", false), ("a", true), ("b", true), ("a", false), ("Complete", false)];
+    assert_eq!(handed, expected.map(|(text, has)| (text.as_bytes().to_vec(), has)));
+    assert_eq!(member.troubles().count(), 0, "{:?}", member.said);
 }
 
 #[test]
