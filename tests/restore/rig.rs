@@ -161,6 +161,12 @@ impl Bed {
         });
     }
 
+    /// Takes the first few items: no more can follow before others are taken than the buffers hold.
+    #[track_caller]
+    pub(crate) fn take_first(&mut self) {
+        await_true("the first entries", || self.take(10) > 0);
+    }
+
     /// Wants a partition of `ORDERS` and takes its state; the keys and values of `dedup`.
     #[track_caller]
     pub(crate) fn restore(&mut self, partition: u16) -> Vec<(String, String)> {

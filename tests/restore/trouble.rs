@@ -21,7 +21,7 @@ fn a_broker_that_goes_away_amid_restoring_is_waited_for() {
     let many: Vec<_> = (0..ENTRIES).map(|it| entry(0, &format!("{it:06}"), &padding)).collect();
     kafka.produce(&bed.topic, &many);
     bed.want(0);
-    bed.take_until("the first entries", |it| it.taken > 0);
+    bed.take_first();
     kafka.kill();
     let trouble = bed.await_trouble("_ALL_BROKERS_DOWN");
     assert_eq!((trouble.peer, trouble.heals), (STATE_PEER, true));
@@ -35,6 +35,25 @@ fn a_broker_that_goes_away_amid_restoring_is_waited_for() {
     assert!(bed.troubles.iter().all(|it| it.heals), "{:?}", bed.troubles);
     // Each item once: the begin, the entries, the end.
     assert_eq!(bed.taken, ENTRIES + 2);
+}
+
+#[test]
+fn a_log_that_was_cut_amid_restoring_is_read_anew() {
+    const ENTRIES: usize = 300_000;
+    let mut kafka = Kafka::start();
+    let mut bed = Bed::new(&kafka, 1);
+    let many: Vec<_> = (0..ENTRIES).map(|it| entry(0, &format!("{it:06}"), "x")).collect();
+    kafka.produce(&bed.topic, &many);
+    bed.want(0);
+    bed.take_first();
+    kafka.kill();
+    bed.await_trouble("_ALL_BROKERS_DOWN");
+    kafka.cut_log(&bed.topic, 0);
+    kafka.restart();
+    bed.take_until("its state", |it| it.is_complete(0));
+    let left = kafka.read(&bed.topic).len();
+    assert!(left < ENTRIES && left > 0, "{left} of {ENTRIES} are left");
+    assert_eq!(bed.entries_of(0).len(), left, "what is gone was forgotten");
 }
 
 #[test]

@@ -206,6 +206,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn state_is_read_and_written() {
+        let of = Right::all_of_peer;
+        assert_eq!(of(STATE_PEER), [Right::Read, Right::Write]);
+        assert_eq!((of("source"), of("sink")), (&[Right::Read][..], &[Right::Write][..]));
+    }
+
+    #[test]
     fn only_an_answer_that_says_something_can_deny() {
         use Operation::{
             RD_KAFKA_ACL_OPERATION_DESCRIBE as DESCRIBE, RD_KAFKA_ACL_OPERATION_READ as READ,
