@@ -66,6 +66,14 @@ pub const EXPRESSION_BYTES_MAX: usize = 64 << 20;
 
 /// Turns of loops that the expressions of one record may take.
 pub const EXPRESSION_TURNS_MAX: usize = 1_000_000;
+/// Buffers in which entries of the state topic go from the side thread to the hot thread.
+pub const RESTORE_BATCHES: usize = 32;
+
+/// Bytes of entries in one of them, about: one entry may be larger.
+pub const RESTORE_BATCH_BYTES: usize = 64 << 10;
+
+/// Partitions of the state topic that are read at the same time.
+pub const RESTORE_PARTITIONS_AT_ONCE: usize = 8;
 
 /// Bytes of a sentence that travels by value (reject reasons, trouble).
 pub const SENTENCE_BYTES: usize = 240;

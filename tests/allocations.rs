@@ -18,8 +18,11 @@ use hotspur::{
     measure::Counters,
     observe::HotSide,
     pipeline::{Mark, Processed, Results},
-    record::{Destination, Record},
-    transport::memory::{Discard, Replay},
+    record::{Destination, PartitionId, Record},
+    transport::{
+        memory::{Discard, Replay},
+        restore::{Handed, StateKind, StatefulStep, restoration},
+    },
     verdict::{RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
 };
 
@@ -169,6 +172,35 @@ fn records_that_are_tried_again_cost_no_allocation() {
     assert_eq!(counters.polled, 2 * RECORDS);
     assert_eq!(counters.rejected.total() + counters.skipped.total(), 2 * RECORDS);
     assert!(counters.rejected.total() > 0 && counters.skipped.total() > 0);
+}
+
+#[test]
+fn state_that_comes_back_costs_no_allocation() {
+    let (number, name, operator, hash) = (0, "1".to_owned(), "dedup", 1);
+    let step = StatefulStep { number, name, operator, hash };
+    let (shared, mut entries, mut filler) = restoration(std::slice::from_ref(&step));
+    let (mut wants, mut taken, mut calls) = (Vec::new(), 0, 0);
+    for number in 0..10 {
+        let partition = PartitionId(number);
+        let before = allocations::calls();
+        shared.want(partition, 0, i32::from(number));
+        calls += allocations::calls() - before;
+        filler.hear(&mut wants);
+        let want = wants.pop().expect("one is wanted");
+        let large = vec![7; if number == 3 { 1 << 20 } else { 32 }];
+        while filler.has_room() {
+            filler.entry(&want, (StateKind::Entry, &step), b"a key of some length", Some(&large));
+        }
+        filler.flush();
+        let before = allocations::calls();
+        while entries.take(100, &mut |_, handed| taken += u64::from(handed != Handed::Begin)) > 0 {}
+        shared.cancel(partition);
+        assert_eq!(entries.take(1, &mut |_, handed| assert_eq!(handed, Handed::Cancelled)), 1);
+        assert!(shared.is_complete(partition) && shared.next_trouble().is_none());
+        calls += allocations::calls() - before;
+    }
+    assert!(taken > 100_000, "{taken}");
+    assert_eq!(calls, 0);
 }
 
 #[test]

@@ -90,6 +90,18 @@ fn every_kind_of_error_is_told_at_its_place() {
 }
 
 #[test]
+fn a_topic_for_state_that_no_step_keeps_is_doubtful_and_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(format!("{TUNING}/pipelines/names.toml")).unwrap();
+    let text = format!("{text}\n[state]\ntopic = \"names.state\"\n");
+    fs::write(folder.path().join("hotspur.toml"), text).unwrap();
+    let (status, output, _) = hotspur_in(folder.path(), &["check"], &[]);
+    assert_eq!(status, 0, "{output}");
+    assert!(output.contains("warning: state.topic: no step keeps state"), "{output}");
+    assert_eq!(hotspur_in(folder.path(), &["check", "--deny-warnings"], &[]).0, 2);
+}
+
+#[test]
 fn shipped_pipelines_have_no_problems() {
     for path in files(&format!("{TUNING}/pipelines"), "toml") {
         let arguments = ["check", "--deny-warnings", "-c", path.to_str().unwrap()];

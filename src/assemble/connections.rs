@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{LoadedTables, StartError};
+use super::{
+    LoadedTables, StartError,
+    state::{Demand, Judgement},
+};
 use crate::{
     cache::TableStatus,
     config::{
@@ -21,6 +24,7 @@ use crate::{
     transport::{
         Trouble,
         kafka::{KafkaAdmin, NewTopic},
+        restore::{STATE_PEER, StatefulStep},
     },
 };
 
@@ -41,8 +45,13 @@ pub enum Creation {
     Partitions(u32),
 }
 
-/// Reaches brokers, topics, the group and tables.
-pub fn check_connections(settings: &Settings, creation: Creation) -> ConnectionReport {
+/// Reaches brokers, topics, the group and tables; the state topic, too, if there are `steps` that
+/// keep state in it.
+pub fn check_connections(
+    settings: &Settings,
+    steps: &[StatefulStep],
+    creation: Creation,
+) -> ConnectionReport {
     let mut check = Check {
         report: ConnectionReport::default(),
         creation,
@@ -60,6 +69,9 @@ pub fn check_connections(settings: &Settings, creation: Creation) -> ConnectionR
     }
     let topic = std::slice::from_ref(&dead.topic);
     check.topics("dead_letters", "dead_letters.topic", &dead.client, topic);
+    if !steps.is_empty() {
+        check.state(settings);
+    }
     if let Some(readable) = readable {
         check.group(source, &readable);
     }
@@ -163,6 +175,36 @@ impl Check {
             is_compacted: false,
         })?;
         Ok(Some((partitions, "made")))
+    }
+
+    fn state(&mut self, settings: &Settings) {
+        let source = self.reach("source", &settings.source.client);
+        let state = self.reach(STATE_PEER, &settings.state.client);
+        let (Some(source), Some(admin)) = (&self.reached[source].1, &self.reached[state].1) else {
+            return;
+        };
+        let found = Demand::of(settings, source, self.patience).and_then(|demand| {
+            Ok(match demand.judge(admin, self.patience)? {
+                Judgement::Missing if self.creation != Creation::No => {
+                    (Judgement::Fits(demand.make(admin)?), "made")
+                }
+                judgement => (judgement, "found"),
+            })
+        });
+        let (key, topic) = ("state.topic", &settings.state.topic);
+        match found {
+            Err(trouble) => self.problem(key, &trouble),
+            Ok((Judgement::Fits(partitions), how)) => {
+                self.say(format!("{STATE_PEER}: topic {topic} {how}, partitions {partitions}"));
+            }
+            Ok((Judgement::Unfit(problem), _)) => {
+                self.report.problems.push(Problem::error(key, problem));
+            }
+            // A run makes it.
+            Ok((Judgement::Missing, _)) => {
+                self.say(format!("{STATE_PEER}: topic {topic} is not there, a run will make it"));
+            }
+        }
     }
 
     fn group(&mut self, source: &settings::KafkaSource, topics: &[String]) {

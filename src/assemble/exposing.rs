@@ -14,9 +14,13 @@ use crate::{
     },
     host,
     observe::{
-        Endpoint, Exposed, Facts, Labels, LagFigures, Setup, Switch, TableFigures, TableSource,
+        Endpoint, Exposed, Facts, Labels, LagFigures, Setup, StateFigures, StatefulStepFigures,
+        Switch, TableFigures, TableSource,
     },
-    transport::kafka::{Behind, LagBoard},
+    transport::{
+        kafka::{Behind, LagBoard},
+        restore::{RESTORE_BOUNDS_MS, Restoration, RestoreFigures, StepFigures},
+    },
 };
 
 /// Begins to say over HTTP what the run is doing, if anybody is to be told. `broker` is in words.
@@ -113,6 +117,12 @@ impl Exposing {
         }));
     }
 
+    /// How far restoring state is, from now on.
+    pub(super) fn restores(&self, restoration: &Arc<Restoration>) {
+        let restoration = Arc::clone(restoration);
+        self.exposed.read_state_by(Box::new(move || state_figures(restoration.figures())));
+    }
+
     /// Where the endpoint listens.
     pub fn address(&self) -> Option<SocketAddr> {
         self.endpoint.as_ref().map(|endpoint| endpoint.address)
@@ -128,6 +138,25 @@ fn destinations(settings: &Settings) -> Vec<String> {
 fn lag_figures(it: Behind) -> LagFigures {
     let Behind { topic, partition, records, oldest } = it;
     LagFigures { topic, partition, records, oldest }
+}
+
+fn state_figures(it: RestoreFigures) -> StateFigures {
+    let step = |it: StepFigures| StatefulStepFigures {
+        step: it.step,
+        restored_entries: it.restored_entries,
+        restored_bytes: it.restored_bytes,
+        entries: it.entries,
+        bytes: it.bytes,
+    };
+    StateFigures {
+        partitions: it.partitions,
+        complete: it.complete,
+        entries: it.entries,
+        steps: it.steps.into_iter().map(step).collect(),
+        time_bounds_ms: &RESTORE_BOUNDS_MS,
+        times: it.times.to_vec(),
+        time_sum: it.time_sum,
+    }
 }
 
 /// How a table's figures are read.

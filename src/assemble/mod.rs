@@ -12,6 +12,7 @@ mod connections;
 mod exposing;
 mod machine;
 mod range;
+mod state;
 mod steps;
 mod topics;
 
@@ -20,6 +21,7 @@ pub use connections::{Creation, check_connections};
 pub use exposing::{Exposing, expose};
 pub use machine::Machine;
 pub use range::check_range;
+pub use state::{Restoring, stateful_steps};
 pub use steps::Steps;
 pub use topics::{await_topics, learn_topics};
 
@@ -57,7 +59,7 @@ use crate::{
     record::Destination,
     transport::{
         Trouble,
-        kafka::{KafkaSink, KafkaSource, Spinning, TransactionalProducer},
+        kafka::{KafkaSink, KafkaSource, Spinning, StateRestorer, TransactionalProducer},
         split::Split,
     },
 };
@@ -194,6 +196,8 @@ pub struct Running {
     hot: HotThread,
     observer: ObserverHandle,
     tables: Vec<TableHandle>,
+    /// Reads state back, if steps keep any.
+    restorer: Option<StateRestorer>,
     exposing: Exposing,
 }
 
@@ -251,6 +255,7 @@ impl Running {
     pub fn wait(self) -> Finished {
         let (ending, hot_usage) = self.hot.wait();
         cache::close(self.tables);
+        drop(self.restorer);
         Finished { ending, summary: self.observer.finish(), hot_usage }
     }
 }
@@ -276,8 +281,14 @@ pub fn start(
     let topics = pipeline.topics();
     let (sinks, producer) = open_sinks(settings, topics, &clock, stop)?;
     let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone(), producer);
-    let source = source.map_err(broker_error)?;
+    let mut source = source.map_err(broker_error)?;
     drop(guard);
+    let restoring = Restoring::start(settings, &stateful_steps(settings))?;
+    let restorer = restoring.map(|Restoring { shared, restorer, .. }| {
+        exposing.restores(&shared);
+        source.restore_by(shared);
+        restorer
+    });
     if let Some(spinning) = &spinning {
         spinning.verify().map_err(StartError::Refused)?;
     }
@@ -303,7 +314,7 @@ pub fn start(
             .with_breaker(breaker)
     })?;
     let intruders = machine.intruders(hot.id());
-    Ok(Running { stopper, intruders, hot, observer, tables: handles, exposing })
+    Ok(Running { stopper, intruders, hot, observer, tables: handles, restorer, exposing })
 }
 
 /// One producer for results and dead letters, or two where their clusters or settings differ.

@@ -6,12 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{StartError, broker_error};
+use super::{
+    StartError, broker_error,
+    state::{self, Demand},
+};
 use crate::{
     config::{Settings, settings::KafkaClient},
     limits::DESTINATIONS_MAX,
     pipeline::Pipeline,
-    transport::{Trouble, kafka::KafkaAdmin},
+    transport::{
+        Trouble,
+        kafka::KafkaAdmin,
+        restore::{STATE_PEER, StatefulStep},
+    },
 };
 
 /// Between two looks for a topic that is not there.
@@ -21,18 +28,25 @@ const TOPIC_PAUSE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Waits until the brokers of source, sink and dead letters answer and their topics are there, at
-/// most `engine.start_timeout` for all of it.
+/// most `engine.start_timeout` for all of it. Makes the state topic if it is not there and some of
+/// `steps` are to keep state in it.
 ///
 /// # Errors
 ///
-/// If they are not in time, will never be (a wrong password), or `stop` became true.
-pub fn await_topics(settings: &Settings, stop: &AtomicBool) -> Result<(), StartError> {
+/// If they are not in time, will never be (a wrong password), `stop` became true, or the state
+/// topic will not do.
+pub fn await_topics(
+    settings: &Settings,
+    steps: &[StatefulStep],
+    stop: &AtomicBool,
+) -> Result<(), StartError> {
     let (source, sink, dead) = (&settings.source, &settings.sink, &settings.dead_letters);
     let results: Vec<_> = settings.result_topics().into_iter().map(|(_, topic)| topic).collect();
     let mut wait = Wait::new(settings, stop);
     wait.for_topics("source", &source.client, &source.topics)?;
     wait.for_topics("sink", &sink.client, &results)?;
-    wait.for_topics("dead_letters", &dead.client, std::slice::from_ref(&dead.topic))
+    wait.for_topics("dead_letters", &dead.client, std::slice::from_ref(&dead.topic))?;
+    if steps.is_empty() { Ok(()) } else { wait.for_state(settings) }
 }
 
 /// Asks which topics are there that a record may name by a prefix, and waits for one of each.
@@ -131,6 +145,15 @@ impl<'a> Wait<'a> {
         let index = self.admin(peer, client)?;
         let (client, admin) = &self.reached[index];
         topics.iter().try_for_each(|topic| self.for_topic(peer, client, admin, topic))
+    }
+
+    fn for_state(&mut self, settings: &Settings) -> Result<(), StartError> {
+        let source = self.admin("source", &settings.source.client)?;
+        let state = self.admin(STATE_PEER, &settings.state.client)?;
+        let demand = Demand::of(settings, &self.reached[source].1, self.timeout);
+        let demand = demand.map_err(broker_error)?;
+        state::require_topic(&demand, &self.reached[state].1, self.timeout)?;
+        self.unless_stopped()
     }
 
     fn reach(&self, peer: &'static str, client: &KafkaClient) -> Result<KafkaAdmin, StartError> {

@@ -160,6 +160,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Run(arguments) => {
             let mut loaded = loaded_and(line, arguments.sets())?;
             loaded.settings.source.range = arguments.range(&loaded.settings.source)?;
+            loaded.settings.state.resets = arguments.reset_state;
             run::run(&loaded)
         }
         Command::Demo(arguments) => {

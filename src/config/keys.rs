@@ -247,6 +247,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("steps[].headers", Kind::Headers),
     key("steps[].sample.share", Kind::Share),
     key("steps[].sample.by", Kind::Expression),
+    key("state.topic", Kind::Topic),
     key("latency.origin", Kind::Expression),
     key("latency.unit", Kind::Choice(&["s", "ms", "us", "ns"])),
     key("latency.slow", duration(MICROSECOND, HOUR)),

@@ -33,6 +33,7 @@ mod retry;
 pub mod schema;
 mod secrets;
 pub mod settings;
+mod state;
 mod step_values;
 pub mod steps;
 mod substitute;

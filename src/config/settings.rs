@@ -11,6 +11,7 @@ pub use super::{
     delivery::{Delivery, Guarantee},
     engine::{Core, Engine, Idle, Scheduling},
     retry::Retry,
+    state::State,
     steps::{
         Alias, Each, HashAlgorithm, JsonType, OnMiss, Operator, Otherwise, Require, Route, Rules,
         Step,
@@ -44,6 +45,8 @@ pub struct Settings {
     pub tables: Vec<Table>,
     /// `[[steps]]`, in order.
     pub steps: Vec<Step>,
+    /// `[state]`.
+    pub state: State,
     /// `[latency]`.
     pub latency: Latency,
     /// `[engine]`.

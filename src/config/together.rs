@@ -17,6 +17,7 @@ impl Builder<'_> {
     pub(crate) fn check_together(&mut self, settings: &Settings) {
         self.check_limits(settings);
         self.check_topics(settings);
+        self.check_state(settings);
         self.check_retry(settings);
         self.check_cores(settings);
         self.check_breaker(settings);

@@ -32,7 +32,6 @@ const fn some(
 /// Stands for every value that `keys` does not name.
 const ANY: &str = "*";
 
-const OMIT: &str = "leave it out";
 const STEPS: &str = "the steps that keep no state are there";
 
 const UNBUILT: &[Unbuilt] = &[
@@ -46,7 +45,6 @@ const UNBUILT: &[Unbuilt] = &[
     ),
     whole("steps[].dedup", "the step dedup", STEPS),
     whole("steps[].window", "the step window", STEPS),
-    whole("state", "a topic for the state of steps", OMIT),
 ];
 
 /// A refusal: what to say and what to do instead.

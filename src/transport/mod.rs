@@ -17,6 +17,7 @@ use crate::{
 
 pub mod kafka;
 pub mod memory;
+pub mod restore;
 pub mod split;
 pub mod wait;
 
@@ -236,7 +237,7 @@ pub enum SendError {
 /// An error of a peer, not of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// Who: `source`, `sink`, `dead_letters`.
+    /// Who: `source`, `sink`, `dead_letters`, `state`.
     pub peer: &'static str,
     /// The error's name, such as `_ALL_BROKERS_DOWN`.
     pub code: &'static str,

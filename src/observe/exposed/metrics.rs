@@ -57,6 +57,7 @@ impl Exposed {
         tables_text(&mut text, &tables, counters);
         peers(&mut text, &state, &tables);
         lag_text(&mut text, &state);
+        state.kept.iter().for_each(|kept| kept().write(&mut text));
         // Of the system; nobody waits for that.
         drop(state);
         process::write(&mut text);

@@ -14,6 +14,9 @@ use serde_json::Value;
 
 mod metrics;
 mod standing;
+mod state;
+
+pub use state::{StateFigures, StateSource, StatefulStepFigures};
 
 use crate::{
     clock::Clock,
@@ -91,6 +94,8 @@ pub struct Exposed {
 struct State {
     tables: Vec<TableSource>,
     lag: Option<LagSource>,
+    /// How state of steps is found out, if they keep any.
+    kept: Option<StateSource>,
     is_started: bool,
     counters: Counters,
     /// Seconds in each regime, in the order of `Regime::ALL`.
@@ -117,6 +122,7 @@ impl Exposed {
         let state = State {
             tables: Vec::new(),
             lag: None,
+            kept: None,
             is_started: false,
             counters: Counters::ZERO,
             regimes: [0.0; Regime::COUNT],
@@ -149,6 +155,11 @@ impl Exposed {
     /// How the lag is found out from now on.
     pub fn read_lag_by(&self, source: LagSource) {
         self.state().lag = Some(source);
+    }
+
+    /// How state of steps is found out from now on.
+    pub fn read_state_by(&self, source: StateSource) {
+        self.state().kept = Some(source);
     }
 
     /// What does not change.
@@ -243,7 +254,9 @@ impl Exposed {
         if !state.is_started {
             return vec!["starting: the tables are being loaded".to_owned()];
         }
-        let mut reasons = state.readiness.reasons();
+        let restoring = state.kept.as_ref().and_then(|kept| kept().reason());
+        let mut reasons = state.readiness.reasons(restoring.is_some());
+        reasons.extend(restoring);
         reasons.extend(self.switch.causes().map(|cause| state.readiness.why_paused(cause)));
         reasons.extend(state.tables.iter().filter_map(|table| stale(&table())));
         reasons

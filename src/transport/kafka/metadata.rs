@@ -135,6 +135,25 @@ pub(super) fn describe(
     topic: &Topic,
     timeout: Duration,
 ) -> Result<i32, Code> {
+    ask(client, topic, timeout, |it| it.partition_cnt)
+}
+
+/// How many copies there are of the topic's first partition; `None` if that is not known.
+pub(super) fn replication(client: &Arc<Client>, topic: &Topic, timeout: Duration) -> Option<u16> {
+    let copies = |it: &rd::rd_kafka_metadata_topic| {
+        // SAFETY: so many partitions are there, and live as long as the topic.
+        (it.partition_cnt > 0).then(|| unsafe { (*it.partitions).replica_cnt })
+    };
+    let copies = ask(client, topic, timeout, copies).ok().flatten()?;
+    u16::try_from(copies).ok().filter(|it| *it > 0)
+}
+
+fn ask<T>(
+    client: &Arc<Client>,
+    topic: &Topic,
+    timeout: Duration,
+    read: impl FnOnce(&rd::rd_kafka_metadata_topic) -> T,
+) -> Result<T, Code> {
     let mut metadata = ptr::null();
     // SAFETY: client and topic are live; on success the metadata is ours to read and destroy, and
     // holds the one topic that was asked for.
@@ -147,7 +166,7 @@ pub(super) fn describe(
         let result = match (*metadata).topic_cnt {
             1.. => {
                 let topic = &*(*metadata).topics;
-                if topic.err == OK { Ok(topic.partition_cnt) } else { Err(topic.err) }
+                if topic.err == OK { Ok(read(topic)) } else { Err(topic.err) }
             }
             _ => Err(Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART),
         };

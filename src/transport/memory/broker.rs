@@ -4,13 +4,15 @@
 //! and connect another: logs, commits and results outlive it, answers on their way do not. One with
 //! transactions shows results only once a commit is confirmed, in the order they were handed over.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
 
+use super::state::{Gate, TOPIC};
 use crate::{
     clock::Ticks,
     record::{Destination, Headers, Output, PartitionId, Record},
     transport::{
         Ack, Begin, Note, Refusal, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet,
+        restore::Restoration,
     },
     verdict::Sentence,
 };
@@ -31,6 +33,8 @@ pub struct Stored {
 pub struct Written {
     /// Where it was written.
     pub destination: Destination,
+    /// The partition, where the result named one.
+    pub partition_number: Option<i32>,
     /// The key.
     pub key: Option<Vec<u8>>,
     /// The value.
@@ -129,7 +133,8 @@ impl Broker {
         let notes = vec![Note::default(); fetch.len()];
         let begins = vec![Begin::default(); fetch.len()];
         state.session = Session { fetch, begins, notes, room: sink_room, ..Session::default() };
-        let source = BrokerSource { state: Rc::clone(&self.state), told: [PartitionId(0)] };
+        let source =
+            BrokerSource { state: Rc::clone(&self.state), told: [PartitionId(0)], gate: None };
         (source, BrokerSink { state: Rc::clone(&self.state) })
     }
 
@@ -293,6 +298,43 @@ const WITHDRAWN: Refusal = Refusal {
 pub struct BrokerSource {
     state: Rc<RefCell<State>>,
     told: [PartitionId; 1],
+    /// Where partitions wait for their state, if steps keep any.
+    gate: Option<Gate>,
+}
+
+impl BrokerSource {
+    /// Each partition waits from now on until its state was taken.
+    pub fn restore_by(&mut self, restoration: Arc<Restoration>) {
+        self.gate = Some(Gate::new(restoration));
+    }
+
+    /// What of the news is for whoever asks; a partition is none before its state is there.
+    fn gated(&mut self, news: News) -> Option<News> {
+        let Some(gate) = &mut self.gate else { return Some(news) };
+        match news {
+            News::Assigned(partition) => {
+                gate.close(partition);
+                None
+            }
+            News::Revoked(partition) | News::Lost(partition) if gate.forget(partition) => {
+                self.state.borrow_mut().session.owned.retain(|it| *it != partition);
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    fn next_news(&mut self) -> Option<News> {
+        loop {
+            if let Some(partition) = self.gate.as_mut().and_then(Gate::next_open) {
+                return Some(News::Assigned(partition));
+            }
+            let news = self.state.borrow_mut().session.news.pop_front()?;
+            if let Some(news) = self.gated(news) {
+                return Some(news);
+            }
+        }
+    }
 }
 
 impl Source for BrokerSource {
@@ -301,7 +343,7 @@ impl Source for BrokerSource {
     }
 
     fn next_event(&mut self) -> Option<SourceEvent<'_>> {
-        let news = self.state.borrow_mut().session.news.pop_front()?;
+        let news = self.next_news()?;
         Some(match news {
             News::Assigned(partition) => {
                 self.told = [partition];
@@ -337,7 +379,9 @@ impl Source for BrokerSource {
             return 0;
         }
         let mut taken = 0;
-        for partition in &state.session.owned {
+        let is_open =
+            |it: &&PartitionId| self.gate.as_ref().is_none_or(|gate| !gate.is_closed(**it));
+        for partition in state.session.owned.iter().filter(is_open) {
             let at = usize::from(partition.0);
             let end = state.ends.as_ref().map_or(i64::MAX, |ends| ends[at]);
             while taken < records_max && state.session.fetch[at] < end {
@@ -345,7 +389,7 @@ impl Source for BrokerSource {
                 let Some(stored) = state.logs[at].get(offset as usize) else { break };
                 let record = Record {
                     partition: *partition,
-                    topic: "memory",
+                    topic: TOPIC,
                     partition_number: i32::from(partition.0),
                     offset,
                     timestamp_ms: Some(offset),
@@ -409,7 +453,7 @@ impl Source for BrokerSource {
     }
 
     fn partition(&self, partition: PartitionId) -> (&str, i32) {
-        ("memory", i32::from(partition.0))
+        (TOPIC, i32::from(partition.0))
     }
 
     fn wait_on(&mut self, _set: &mut WaitSet) {}
@@ -434,6 +478,7 @@ impl Sink for BrokerSink {
         }
         let written = Written {
             destination: output.destination,
+            partition_number: output.partition_number,
             key: output.key.map(<[u8]>::to_vec),
             value: output.value.map(<[u8]>::to_vec),
             headers: output.headers.as_bytes().to_vec(),
