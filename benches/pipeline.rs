@@ -1,5 +1,5 @@
-//! What steps cost a record, beyond its parse, in one run. Prints Markdown; exit status 1 if a promise
-//! is not kept. `-- --quick` does a tenth of it.
+//! What steps cost a record, beyond its parse, in one run. Prints Markdown; exit status 1 if a
+//! promise is not kept. `-- --quick` does a tenth of it.
 
 #[path = "rig/circumstances.rs"]
 mod circumstances;

@@ -19,7 +19,7 @@ use crate::{
     config::{
         Problem, Settings,
         problem::ConnectionReport,
-        settings::{self, KafkaClient, TablePlace},
+        settings::{self, KafkaClient, Operator, Route, TablePlace},
     },
     transport::{
         Trouble,
@@ -66,6 +66,11 @@ pub fn check_connections(
     let dead = &settings.dead_letters;
     for (key, topic) in settings.result_topics() {
         check.topics("sink", &key, &sink.client, &[topic]);
+    }
+    for step in &settings.steps {
+        if let Operator::Route(Route::Prefix(_, prefix)) = &step.operator {
+            check.prefix(&format!("{}.route.prefix", step.place), &sink.client, prefix);
+        }
     }
     let topic = std::slice::from_ref(&dead.topic);
     check.topics("dead_letters", "dead_letters.topic", &dead.client, topic);
@@ -138,6 +143,23 @@ impl Check {
             }
         }
         Some(usable)
+    }
+
+    /// Topics that a record may name are there.
+    fn prefix(&mut self, key: &str, client: &KafkaClient, prefix: &str) {
+        let index = self.reach("sink", client);
+        let Some(admin) = &self.reached[index].1 else { return };
+        match admin.topics(self.patience) {
+            Ok(topics) => match topics.iter().filter(|it| it.starts_with(prefix)).count() {
+                0 => {
+                    let message = format!("no topic on {} begins with {prefix:?}", client.brokers);
+                    let problem = Problem::error(key, message).hint("make those it is to name");
+                    self.report.problems.push(problem);
+                }
+                count => self.say(format!("sink: topics {prefix}… found, {count}")),
+            },
+            Err(trouble) => self.problem(key, &trouble),
+        }
     }
 
     /// The place in `reached` of a client like that. Its trouble is told once.

@@ -79,6 +79,8 @@ fn each_result_is_once_in_the_topic_of_its_route() {
     let value = r#"{"id":"bad","items":[{"size":11},{"size":1,"country":"it"},{"size":6}]}"#;
     messages.push(Message::new(value).key("bad"));
     kafka.produce(&pipeline.input, &messages);
+    let checked = pipeline.start(&["check", "--connect"]).wait();
+    assert!(checked.output.contains(&format!("sink: topics {prefix}.… found, 2")), "{checked:?}");
     let counts = pipeline.run_to_end(kafka).stop().counts();
     let empty = 2_000_u64.div_ceil(6);
     assert_eq!((counts.emitted, counts.skipped, counts.rejected), (2_000 - empty, empty, 1));
