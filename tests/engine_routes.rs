@@ -11,7 +11,7 @@ mod small_engine;
 use hotspur::{
     clock::{Clock, ManualClock, Ticks, WallOffset},
     config::settings::{Each, Operator, Otherwise, Route},
-    engine::{Chance, Engine, Options, Process, control::Control},
+    engine::{Chance, Engine, Options, Process, Stores, control::Control},
     observe::HotSide,
     pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
     record::{Destination, PartitionId, Record},
@@ -44,6 +44,8 @@ impl Lookup for NoTables {
         0
     }
 }
+
+impl Stores for Piped {}
 
 impl Process for Piped {
     fn begin_turn(&mut self, _now: Ticks) {}

@@ -16,7 +16,7 @@ const _: () = assert!(block_bytes(SIZES - 1) == STATE_ENTRY_BYTES_MAX);
 
 const fn block_bytes(size: usize) -> usize {
     let power = BLOCK_BYTES_MIN << (size / 2);
-    if size % 2 == 0 { power } else { power + power / 2 }
+    if size.is_multiple_of(2) { power } else { power + power / 2 }
 }
 
 /// The least size that holds so many bytes.

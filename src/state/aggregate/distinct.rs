@@ -40,7 +40,8 @@ fn registers(part: &[u8]) -> impl Iterator<Item = (usize, u8)> {
 }
 
 pub(super) fn is_sound(part: &[u8]) -> bool {
-    let is_list = part.len() % LISTED_BYTES == 0 && part.len() <= LISTED_MAX * LISTED_BYTES;
+    let is_list =
+        part.len().is_multiple_of(LISTED_BYTES) && part.len() <= LISTED_MAX * LISTED_BYTES;
     part.len() == REGISTERS || is_list && registers(part).all(|(it, _)| it < REGISTERS)
 }
 

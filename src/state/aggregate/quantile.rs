@@ -54,7 +54,7 @@ fn bin_of(bin: &[u8; BIN_BYTES]) -> (i32, u64) {
 }
 
 pub(super) fn is_sound(part: &[u8]) -> bool {
-    part.len() % BIN_BYTES == 0 && bins(part).is_sorted_by(|one, other| one.0 < other.0)
+    part.len().is_multiple_of(BIN_BYTES) && bins(part).is_sorted_by(|one, other| one.0 < other.0)
 }
 
 pub(super) fn add(mut part: Part<'_>, number: Number) {

@@ -49,8 +49,8 @@ const EVENTS_PER_TURN_MAX: usize = 64;
 /// Delivery reports that are looked at together.
 const REPORTS_MAX: usize = 1024;
 
-/// How often brokers are sought in an outage while nothing is to be sent.
-const KNOCK_EVERY_NS: u64 = 500_000_000;
+/// How often a broker is asked something in an outage while nothing is to be sent.
+const KNOCK_EVERY_NS: u64 = 1_000_000_000;
 
 /// Trouble that waits for `next_trouble`; past it none is told again.
 const TROUBLES_MAX: usize = 64;
@@ -386,7 +386,7 @@ impl Sink for KafkaSink {
                     }
                 },
                 rd::RD_KAFKA_EVENT_ERROR => {
-                    self.outage.hear(event.code(), self.times.connections());
+                    self.outage.hear(event.code(), self.times.answers());
                     let mut trouble = self.client.trouble_of(&event);
                     if self.exchange.is_some() && event.is_fatal() {
                         trouble.heals = faults::is_mended_by_abort(self.client.fatal_code());
@@ -412,7 +412,7 @@ impl Sink for KafkaSink {
     }
 
     fn next_recovery(&mut self) -> Option<&'static str> {
-        self.outage.is_over(self.times.connections()).then_some(self.client.peer())
+        self.outage.is_over(self.times.answers()).then_some(self.client.peer())
     }
 
     fn in_flight(&self) -> usize {
