@@ -29,6 +29,8 @@ pub(super) struct Sights {
     /// What the steps have written so far.
     pub(super) written: Vec<Written>,
     pub(super) others: Vec<Other>,
+    /// Tables that expressions ask.
+    pub(super) asked: Vec<usize>,
     /// False where no table can be asked.
     pub(super) has_tables: bool,
 }
@@ -133,6 +135,7 @@ impl Names for Sights {
             return Err("no table can be asked here".to_owned());
         }
         let found = self.tables.iter().position(|table| table == name);
+        self.asked.extend(found);
         found.ok_or_else(|| {
             let (wrong, hint) = no_table(&self.tables, name);
             format!("{wrong}; {hint}")

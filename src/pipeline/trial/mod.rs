@@ -137,7 +137,7 @@ pub fn run(
 ) -> Result<TrialSummary, TrialError> {
     let mut pipeline = Pipeline::compile(settings).map_err(TrialError::Problems)?;
     let mut tables = FileTables::read(settings, &options.tables).map_err(TrialError::Table)?;
-    for name in tables.not_given(settings) {
+    for name in tables.not_given(settings, &pipeline) {
         writeln!(notes, "table {name} is not given: its lookups miss (--table {name}=FILE)")?;
     }
     let mut results = Results::default();
