@@ -11,13 +11,14 @@ mod memory;
 mod records;
 
 use hotspur::{
+    cache::{Value, ValueKind},
     clock::{Clock, Ticks, TscClock, WallOffset},
     delivery::Order,
     engine::{Chance, Engine, Options, Process, Retry, Stores, control::Control},
     host::jitter::{Detector, Second},
     measure::Counters,
     observe::HotSide,
-    pipeline::{Mark, Processed, Results},
+    pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
     record::{Destination, PartitionId, Record},
     transport::{
         memory::{Discard, Replay},
@@ -172,6 +173,74 @@ fn records_that_are_tried_again_cost_no_allocation() {
     assert_eq!(counters.polled, 2 * RECORDS);
     assert_eq!(counters.rejected.total() + counters.skipped.total(), 2 * RECORDS);
     assert!(counters.rejected.total() > 0 && counters.skipped.total() > 0);
+}
+
+/// Holds every key.
+struct Full;
+
+impl Lookup for Full {
+    fn lookup(&mut self, _table: usize, _key: &[u8]) -> Found<'_> {
+        let bytes = br#"{"tier":"g\u00f6ld","limits":[1,2.50]}"#;
+        Found::Hit(Value { kind: ValueKind::Json, bytes })
+    }
+
+    fn now_ns(&self) -> i64 {
+        1_795_239_420_123_456_789
+    }
+}
+
+/// One of each kind: conditions, loops, lists and maps that are made, text, time, digests, tables.
+const EXPRESSIONS: [&str; 16] = [
+    r#"event.value > 100 && event.key != "order""#,
+    "event.value * 1.5 + 2",
+    "event.key + '/' + event.id + '/' + string(event.value)",
+    "[event.key, event.value, {'a': [event.id]}]",
+    "event.map(k, k + '!').filter(k, k.size() > 3)",
+    "event.exists(k, k == 'gone') || event.all(k, k != '')",
+    "event.transformMap(k, v, type(v) == int, [v, v + 1])",
+    "'%s has %d, %.2f'.format([event.key, event.value, double(event.value)])",
+    "event.key.replace('user', '').split('').map(c, c.upperAscii()).join('-')",
+    "event.key.matches('^user[0-9]+$') && event.key.startsWith('user')",
+    "timestamp('2026-11-21T05:37:00Z') + duration('1s') < now()",
+    "string(now().getHours('Europe/Vienna')) + string(now()) + string(now() - now())",
+    "hash.md5(event.key) + hash.sha256(event.key) + base64.encode(record.value)",
+    "lookup('users', event.key).tier + string(lookup('users', event.key).limits[1])",
+    "event.?gone.?there.orValue(has(event.key) ? event.key : 'x')",
+    "event.gone == 1 || event.value / 0 == 1",
+];
+
+#[test]
+fn expressions_cost_no_allocation_whether_they_have_a_value_or_not() {
+    let case = Case::orders_spliced(KEYS);
+    let records = case.records(500);
+    for expression in EXPRESSIONS {
+        let mut settings = case.settings();
+        settings.sink.value = expression.to_owned();
+        let mut pipeline = Pipeline::compile(&settings).expect(expression);
+        let mut results = Results::with_capacity(1 << 20, 1);
+        let mut all = || {
+            for (number, (key, value)) in records.iter().enumerate() {
+                results.clear();
+                let record = Record {
+                    partition: hotspur::record::PartitionId(0),
+                    topic: "in",
+                    partition_number: 0,
+                    offset: number as i64,
+                    timestamp_ms: Some(0),
+                    key: Some(key),
+                    value: Some(value),
+                    headers: hotspur::record::Headers::NONE,
+                    arrived: Ticks(0),
+                };
+                let processed = pipeline.process(&record, &mut Full, &mut |_| {}, &mut results);
+                let is_rejected = matches!(processed.verdict, Verdict::Reject(_));
+                assert_eq!(is_rejected, expression.contains("gone == 1"), "{expression}");
+            }
+            allocations::calls()
+        };
+        let before = all();
+        assert_eq!(all() - before, 0, "{expression}");
+    }
 }
 
 #[test]

@@ -214,6 +214,15 @@ fn envelopes_carry_what_travels_beside_the_value() {
 }
 
 #[test]
+fn a_table_that_an_expression_asks_is_missed_as_well() {
+    let mut settings = settings(vec![], &["users", "unused"]);
+    settings.sink.value = "lookup('users', 'a') == null".to_owned();
+    let (_, answers, notes) = try_lines(&settings, b"{}\n", &TrialOptions::default());
+    assert!(answers[0].contains(r#""value":"true""#), "{answers:?}");
+    assert_eq!(notes, ["table users is not given: its lookups miss (--table users=FILE)"]);
+}
+
+#[test]
 fn wrong_use_is_told_in_sentences() {
     let options = |name: &str, path: &std::path::Path| TrialOptions {
         tables: vec![(name.to_owned(), path.to_owned())],

@@ -30,6 +30,8 @@ pub(super) struct Plan {
     pub(super) tables: Vec<String>,
     /// What programs name beside paths that no step has written.
     pub(super) others: Vec<Other>,
+    /// Tables that expressions ask.
+    pub(super) asked: Vec<usize>,
     pub(super) origin: Expression,
     pub(super) unit_nanos: u64,
     pub(super) key: Expression,
@@ -114,7 +116,7 @@ pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem
         return Err(compiler.problems);
     }
     let steps: Vec<_> = steps.into_iter().flatten().collect();
-    let Sights { tree, tables, others, .. } = compiler.names;
+    let Sights { tree, tables, others, asked, .. } = compiler.names;
     let plan = Plan {
         foresight: steps.iter().find_map(|step| Foresight::of(&step.operator, &tree)),
         tree,
@@ -122,6 +124,7 @@ pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem
         writes: usize::from(compiler.writes),
         tables,
         others,
+        asked,
         origin: origin.unwrap_or(Expression::Record(Field::Timestamp)),
         unit_nanos: settings.latency.unit_nanos,
         key: key.unwrap_or(Expression::Record(Field::Key)),

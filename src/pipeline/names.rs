@@ -31,6 +31,8 @@ pub(super) struct Sights {
     pub(super) others: Vec<Other>,
     /// A step has removed what it did not name.
     pub(super) is_thinned: bool,
+    /// Tables that expressions ask.
+    pub(super) asked: Vec<usize>,
     /// False where no table can be asked.
     pub(super) has_tables: bool,
 }
@@ -154,6 +156,7 @@ impl Names for Sights {
             return Err("no table can be asked here".to_owned());
         }
         let found = self.tables.iter().position(|table| table == name);
+        self.asked.extend(found);
         found.ok_or_else(|| {
             let (wrong, hint) = no_table(&self.tables, name);
             format!("{wrong}; {hint}")

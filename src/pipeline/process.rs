@@ -134,6 +134,11 @@ impl Pipeline {
         &self.plan.tables[table]
     }
 
+    /// True if an expression asks that table by `lookup`.
+    pub(super) fn asks(&self, table: usize) -> bool {
+        self.plan.asked.contains(&table)
+    }
+
     /// Names of the steps, in order.
     pub fn step_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.plan.steps.iter().map(|step| step.name.as_str())

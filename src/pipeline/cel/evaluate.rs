@@ -7,7 +7,7 @@
 use std::cell::Cell;
 
 use crate::pipeline::cel::{
-    Arena, Kind, Value, World, arithmetic, call, equal,
+    Arena, Kind, Value, World, arithmetic, call, convert, equal,
     fault::{Fault, Why, prefer},
     format,
     list::List,
@@ -296,13 +296,12 @@ impl<'a, W: World<'a>> Run<'a, '_, W> {
     fn lookup(&mut self, node: &'a Node, table: usize, key: &'a Node) -> Result<Value<'a>> {
         let value = self.value(key)?;
         let bytes = match value {
-            Value::Text(text) => text.as_bytes(),
             Value::Bytes(bytes) => bytes,
-            Value::Int(..) | Value::Uint(..) | Value::Double(..) | Value::Bool(_) => {
-                let text = crate::pipeline::cel::convert::to_text(value, self.arena);
+            _ if !value.is_key() => return Err(Why::NotKey(value.kind()).at(key.at)),
+            _ => {
+                let text = convert::to_text(value, self.arena);
                 text.map_err(|why| why.at(key.at))?.as_bytes()
             }
-            other => return Err(Why::Takes(other.kind()).at(key.at)),
         };
         self.world.lookup(table, bytes, self.arena).map_err(|why| why.at(node.at))
     }

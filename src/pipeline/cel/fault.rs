@@ -38,6 +38,8 @@ pub enum Why {
     TakesBoth(Kind, Kind),
     /// The condition is of this kind.
     NoBool(Kind),
+    /// A table or a topic cannot have a key of this kind.
+    NotKey(Kind),
     /// A map cannot have a key of this kind.
     NoKey(Kind),
     /// A key stands twice in a map that was made.
@@ -91,9 +93,11 @@ impl Why {
     pub fn class(&self) -> RejectClass {
         match self {
             Why::Absent | Why::NoItem(_) => RejectClass::MissingField,
-            Why::InsideOf(..) | Why::NoParts(_) | Why::TableValueUnfit | Why::NotJson => {
-                RejectClass::WrongType
-            }
+            Why::InsideOf(..)
+            | Why::NoParts(_)
+            | Why::TableValueUnfit
+            | Why::NotJson
+            | Why::NotKey(_) => RejectClass::WrongType,
             Why::Stale(_) => RejectClass::StaleTable,
             Why::Late(_) | Why::Wait(_) => RejectClass::LookupTimeout,
             _ => RejectClass::Expression,
@@ -120,6 +124,7 @@ impl fmt::Display for Why {
                 write!(f, "does not take {} and {}", one.name(), other.name())
             }
             Why::NoBool(kind) => write!(f, "wants a boolean, not {}", kind.name()),
+            Why::NotKey(kind) => write!(f, "is {}, which cannot be a key", kind.name()),
             Why::NoKey(kind) => write!(f, "cannot have {} as a key", kind.name()),
             Why::KeyTwice => f.write_str("has one key twice"),
             Why::Overflow(kind) => write!(f, "is past the range of {}", kind.name()),

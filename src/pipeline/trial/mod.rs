@@ -87,12 +87,12 @@ pub fn run(
     options: &TrialOptions,
 ) -> Result<TrialSummary, TrialError> {
     let tables = TrialTables::read(settings, &options.tables).map_err(TrialError::Table)?;
-    for name in tables.not_given(settings) {
-        writeln!(notes, "table {name} is not given: its lookups miss (--table {name}=FILE)")?;
-    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut trial =
         Trial::new(settings, tables, now.as_millis() as i64).map_err(TrialError::Problems)?;
+    for name in trial.tables_not_given() {
+        writeln!(notes, "table {name} is not given: its lookups miss (--table {name}=FILE)")?;
+    }
     let mut summary = TrialSummary::default();
     let mut text = Vec::new();
     while read_line(&mut input, &mut text)? {

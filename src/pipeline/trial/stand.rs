@@ -60,6 +60,11 @@ impl<'s> Trial<'s> {
         })
     }
 
+    /// Names of the tables that a step or an expression uses and nobody gave.
+    pub(super) fn tables_not_given(&self) -> Vec<&'s str> {
+        self.tables.not_given(self.settings, &self.pipeline)
+    }
+
     /// The trial's present, in milliseconds since the epoch.
     pub fn now_ms(&self) -> i64 {
         self.began_ms + (self.clock.now().0 / 1_000_000) as i64

@@ -8,7 +8,7 @@ use crate::{
         Settings, hints,
         settings::{Operator, RedisKind, TablePlace},
     },
-    pipeline::{Found, Lookup},
+    pipeline::{Found, Lookup, Pipeline},
 };
 
 /// By their index in `Settings::tables`; `None` was not given.
@@ -61,16 +61,21 @@ impl TrialTables {
         self.tables[index] = Some(entries);
     }
 
-    /// Names of the tables that a step uses and nobody gave.
-    pub(super) fn not_given<'a>(&self, settings: &'a Settings) -> Vec<&'a str> {
+    /// Names of the tables that a step or an expression uses and nobody gave.
+    pub(super) fn not_given<'a>(
+        &self,
+        settings: &'a Settings,
+        pipeline: &Pipeline,
+    ) -> Vec<&'a str> {
         let used = |name: &str| {
             settings.steps.iter().any(
                 |step| matches!(&step.operator, Operator::Lookup { table, .. } if table == name),
             )
         };
-        let names = settings.tables.iter().map(|table| table.name.as_str());
-        let missing = names.zip(&self.tables).filter(|(name, it)| it.is_none() && used(name));
-        missing.map(|(name, _)| name).collect()
+        let names = settings.tables.iter().map(|table| table.name.as_str()).enumerate();
+        let names = names.filter(|(index, name)| used(name) || pipeline.asks(*index));
+        let missing = names.filter(|(index, _)| self.tables[*index].is_none());
+        missing.map(|(_, name)| name).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use crate::pipeline::cel::{
     constant::Constant,
     evaluate::Run,
     fault::Why,
+    functions::Function,
     node::{Node, Op},
 };
 
@@ -57,6 +58,8 @@ fn is_constant(node: &Node) -> bool {
         }
         Op::Compare(_, nodes) | Op::Arithmetic(_, nodes) => all(&nodes[..]),
         Op::If(nodes) => all(&nodes[..]),
+        // `dyn` asks that the type be forgotten.
+        Op::Call(Function::Dyn, _) => false,
         Op::And(nodes) | Op::Or(nodes) | Op::Call(_, nodes) => all(nodes),
         Op::Not(operand) | Op::Negate(operand) => one(operand),
         Op::List(items) => items.iter().all(|item| one(&item.node) && !item.is_optional),

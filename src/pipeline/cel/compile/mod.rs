@@ -121,7 +121,11 @@ impl Compiler<'_> {
     }
 
     fn error<T>(&self, expression: &IdedExpr, message: impl Into<String>) -> Compiled<T> {
-        Err(CompileError { at: self.at(expression) as usize, message: message.into() })
+        let at = match &expression.expr {
+            Expr::Select(_) => self.start(expression),
+            _ => self.at(expression),
+        };
+        Err(CompileError { at: at as usize, message: message.into() })
     }
 
     /// A problem of types or names: told, unless the expression is not to be checked.
