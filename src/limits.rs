@@ -6,6 +6,12 @@ pub const PARTITIONS_MAX: usize = 4096;
 /// Topics a pipeline can write to, its dead letters included.
 pub const DESTINATIONS_MAX: usize = 64;
 
+/// Results of one record, which `each` makes of a list.
+pub const RESULTS_PER_RECORD_MAX: usize = 4096;
+
+/// Bytes of one record's results, together.
+pub const RESULTS_BYTES_MAX: usize = 64 << 20;
+
 /// Tables in one pipeline.
 pub const TABLES_MAX: usize = 32;
 
@@ -63,6 +69,12 @@ pub const RESTORE_BATCH_BYTES: usize = 64 << 10;
 
 /// Partitions of the state topic that are read at the same time.
 pub const RESTORE_PARTITIONS_AT_ONCE: usize = 8;
+
+/// Bytes that the expressions of one record may make; what stands in the record is not made.
+pub const EXPRESSION_BYTES_MAX: usize = 64 << 20;
+
+/// Turns of loops that the expressions of one record may take.
+pub const EXPRESSION_TURNS_MAX: usize = 1_000_000;
 
 /// Bytes of a sentence that travels by value (reject reasons, trouble).
 pub const SENTENCE_BYTES: usize = 240;
@@ -154,5 +166,7 @@ pub const REPORT_CELLS_MAX: usize = 60;
 /// Slow records that a report shows.
 pub const REPORT_SLOW_MAX: usize = 50;
 
+const _: () = assert!(RESULTS_PER_RECORD_MAX <= u16::MAX as usize);
+const _: () = assert!(DESTINATIONS_MAX <= u8::MAX as usize);
 const _: () = assert!(IN_FLIGHT_MAX.is_power_of_two());
 const _: () = assert!(SENTENCE_BYTES <= u8::MAX as usize);

@@ -67,6 +67,27 @@ fn emitted_records_cost_no_allocation() {
 }
 
 #[test]
+fn ten_steps_of_mixed_kinds_cost_no_allocation() {
+    let file = "../../benches/rig/ten-steps.toml";
+    let case = Case { name: "ten steps", file, ..Case::orders_spliced(KEYS) };
+    let steps = case.settings().steps;
+    let kinds: std::collections::BTreeSet<_> = steps.iter().map(|it| it.operator.name()).collect();
+    assert_eq!((steps.len(), kinds.len()), (10, 10));
+    let (calls, counters) = calls(case.engine(case.records(5_000)));
+    assert_eq!((calls, counters.emitted), (0, WARM_UP + RECORDS));
+}
+
+#[test]
+fn several_results_of_a_record_cost_no_allocation() {
+    let file = "../../benches/rig/each-item.toml";
+    let case = Case { name: "each item", file, ..Case::orders_spliced(KEYS) };
+    let (calls, counters) = calls(case.engine(case.records(5_000)));
+    assert_eq!((calls, counters.emitted + counters.skipped.total()), (0, WARM_UP + RECORDS));
+    let results = counters.results.iter().sum::<u64>();
+    assert!(results > 2 * (WARM_UP + RECORDS), "{results} results");
+}
+
+#[test]
 fn skipped_records_cost_no_allocation() {
     let case = Case::orders_spliced(KEYS);
     let absent = br#"{"id":"1","key":"nobody","value":7,"timestamp_sent":1}"#;

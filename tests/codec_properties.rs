@@ -163,6 +163,10 @@ impl Lookup for NoTables {
     fn lookup(&mut self, _table: usize, _key: &[u8]) -> Found<'_> {
         Found::Miss
     }
+
+    fn now_ns(&self) -> i64 {
+        0
+    }
 }
 
 /// The input with `hash` and `a` written, if it was accepted.

@@ -102,9 +102,10 @@ fn engine(tables: Tables, records: Vec<(Vec<u8>, Vec<u8>)>, control: Control) ->
         drain_timeout_ns: hour_ns,
     };
     let hot = HotSide::detached(clock.now());
-    let steps = Steps::new(Pipeline::compile(&settings).unwrap(), tables);
-    let parts = (Replay::new(records, 0), Discard::new(1024));
     let wall = WallOffset::fixed(0);
+    let time = (clock.clone(), wall.clone());
+    let steps = Steps::new(Pipeline::compile(&settings).unwrap(), tables, time);
+    let parts = (Replay::new(records, 0), Discard::new(1024));
     Engine::new((clock, wall), parts, steps, hot, control, options)
 }
 

@@ -11,7 +11,10 @@ use hotspur::{
     clock::Ticks,
     config::{
         Settings,
-        settings::{HashAlgorithm, OnMiss, Operator, SinkPartition, Tombstones},
+        settings::{
+            HashAlgorithm, OnMiss, Operator, Otherwise, Require, Route, Rules, SinkPartition,
+            Tombstones,
+        },
     },
     pipeline::{Found, Lookup, Mark, Pipeline, Results},
     record::{Headers, PartitionId, Record},
@@ -106,7 +109,7 @@ fn all_problems_are_told_with_their_keys() {
     };
     let mut settings = settings(
         vec![
-            lookup("user", "event.a + 1", "1x"),
+            lookup("user", "event.a + size(1)", "1x"),
             Operator::Text(vec![text("x", "{event.a"), text("y", "ok"), text("a.b", "{key}")]),
             Operator::Hash {
                 algorithm: HashAlgorithm::Md5,
@@ -117,28 +120,66 @@ fn all_problems_are_told_with_their_keys() {
         &["users"],
     );
     settings.sink.key = "record".to_owned();
-    settings.sink.value = "size(event)".to_owned();
+    settings.sink.value = "sice(event)".to_owned();
     settings.latency.origin = "'now'".to_owned();
     let problems = Pipeline::compile(&settings).unwrap_err();
     let shown: Vec<_> = problems.iter().map(ToString::to_string).collect();
     let expected = [
         ("latency.origin", "neither a timestamp nor a number"),
         ("steps[0].lookup.table", "no table named \"user\" (did you mean \"users\"?)"),
-        ("steps[0].lookup.key", "only paths"),
+        ("steps[0].lookup.key", "character 11: `size` does not take an int"),
         ("steps[0].lookup.on_miss", "is no JSON"),
         ("steps[0].lookup.into", "is no path"),
-        ("steps[1].text.x", "end with `}`"),
+        ("steps[1].text.x", "this hole does not end"),
         ("steps[1].text.\"a.b\"", "did you mean `event.key`?"),
         ("steps[2].hash.of", "steps[1] makes `y` a text"),
         ("steps[2].hash.into", "steps[1] makes `y` a text"),
         ("sink.kafka.key", "no value by itself"),
-        ("sink.kafka.value", "the function `size` is not built yet"),
+        ("sink.kafka.value", "there is no function `sice`; did you mean `size`?"),
     ];
     assert_eq!(problems.len(), expected.len(), "{shown:#?}");
     for ((problem, shown), (key, part)) in problems.iter().zip(&shown).zip(expected) {
         assert_eq!(problem.key, key, "{shown}");
         assert!(shown.contains(part), "{shown}");
     }
+}
+
+#[test]
+fn steps_that_no_record_could_pass_are_refused() {
+    let pairs = |name: &str, text: &str| vec![(name.to_owned(), text.to_owned())];
+    let rules = Rules { pattern: Some("(".to_owned()), ..Rules::default() };
+    let many = (0..70).map(|it| ("event.a".to_owned(), format!("t{it}"))).collect();
+    let mut settings = settings(
+        vec![
+            Operator::Text(pairs("text", "x")),
+            Operator::Set(pairs("text.a", "1")),
+            Operator::Filter("size(event.a)".to_owned()),
+            Operator::Remove(vec!["a..b".to_owned()]),
+            Operator::Headers(pairs("hotspur.class", "'x'")),
+            Operator::Require(Require::Fields(vec![("a".to_owned(), rules)])),
+            Operator::Require(Require::Schema("absent.json".into())),
+            Operator::Set(pairs("b", "event.a")),
+            Operator::Route(Route::To(many, Otherwise::Skip)),
+        ],
+        &[],
+    );
+    settings.steps[7].when = Some("size(event.b)".to_owned());
+    let problems = Pipeline::compile(&settings).unwrap_err();
+    let expected = [
+        ("steps[1].set.\"text.a\"", "steps[0] makes `text` a text"),
+        ("steps[2].filter", "true or false is wanted"),
+        ("steps[3].remove", "is no path"),
+        ("steps[4].headers.\"hotspur.class\"", "are Hotspur's own"),
+        ("steps[5].require", "the pattern \"(\" is none"),
+        ("steps[6].require", "absent.json cannot be read"),
+        ("steps[7].when", "true or false is wanted"),
+        ("steps[8].route.to[62]", "more topics than 63"),
+    ];
+    for (problem, (key, part)) in problems.iter().zip(expected) {
+        assert_eq!(problem.key, key, "{problem}");
+        assert!(problem.to_string().contains(part), "{problem}");
+    }
+    assert!(problems.len() > expected.len(), "each topic past the bound is told");
 }
 
 #[test]
@@ -172,6 +213,10 @@ impl Lookup for Always<'_> {
     fn lookup(&mut self, _table: usize, _key: &[u8]) -> Found<'_> {
         self.0
     }
+
+    fn now_ns(&self) -> i64 {
+        0
+    }
 }
 
 /// Tables of a data file, in order of their names.
@@ -180,6 +225,10 @@ struct Tables(Vec<Entries>);
 impl Lookup for Tables {
     fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_> {
         self.0[table].get(key).map(OwnedValue::as_value).map_or(Found::Miss, Found::Hit)
+    }
+
+    fn now_ns(&self) -> i64 {
+        0
     }
 
     fn age_ns(&self, table: usize) -> Option<u64> {

@@ -94,9 +94,10 @@ impl Case {
         let settings = self.settings();
         let clock = TscClock::new();
         let pipeline = assemble::compile(&settings).expect("a shipped pipeline compiles");
-        let steps = Steps::new(pipeline, self.tables(&settings));
-        let parts = (Replay::new(records, 0), Discard::new(2 * settings.limits.batch));
         let (wall, hot) = (since_start(&clock), HotSide::detached(clock.now()));
+        let time = (clock.clone(), wall.clone());
+        let steps = Steps::new(pipeline, self.tables(&settings), time);
+        let parts = (Replay::new(records, 0), Discard::new(2 * settings.limits.batch));
         Engine::new(
             (clock, wall),
             parts,

@@ -9,14 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{LoadedTables, StartError, Steps, compile};
+use super::{LoadedTables, StartError, Steps, compile, learn_topics};
 use crate::{
     cache::{self, TableHandle},
-    clock::{Clock, TscClock},
+    clock::{Clock, TscClock, WallOffset},
     config::Settings,
     engine::{Chance, Process},
     pipeline::Results,
-    record::Record,
+    record::{Destination, Record},
     verdict::{Step, Verdict},
 };
 
@@ -38,10 +38,13 @@ impl StepsAlone {
     ///
     /// As a run's start.
     pub fn open(settings: &Settings, stop: &AtomicBool) -> Result<StepsAlone, StartError> {
-        let pipeline = compile(settings)?;
+        let mut pipeline = compile(settings)?;
+        learn_topics(settings, &mut pipeline, stop)?;
         let LoadedTables { tables, handles } = LoadedTables::open(&settings.tables, stop, |_| {})?;
-        let steps = Steps::new(pipeline, tables);
-        Ok(StepsAlone { steps, clock: TscClock::new(), tables: Some(handles) })
+        let clock = TscClock::new();
+        let wall = WallOffset::new(&clock);
+        let steps = Steps::new(pipeline, tables, (clock.clone(), wall));
+        Ok(StepsAlone { steps, clock, tables: Some(handles) })
     }
 
     /// What becomes of the record; its results are pushed to `results`. `None` if `stop` became
@@ -79,6 +82,11 @@ impl StepsAlone {
             }
             look_again(stop)?;
         }
+    }
+
+    /// The topic that results of that number go to.
+    pub fn topic(&self, destination: Destination) -> &str {
+        self.steps.topic(destination)
     }
 
     /// What a step is called in dead letters.

@@ -64,8 +64,9 @@ pub fn check_connections(
     let readable = check.topics("source", key, &source.client, &source.topics);
     let sink = &settings.sink;
     let dead = &settings.dead_letters;
-    let topic = std::slice::from_ref(&sink.topic);
-    check.topics("sink", "sink.kafka.topic", &sink.client, topic);
+    for (key, topic) in settings.result_topics() {
+        check.topics("sink", &key, &sink.client, &[topic]);
+    }
     let topic = std::slice::from_ref(&dead.topic);
     check.topics("dead_letters", "dead_letters.topic", &dead.client, topic);
     if !steps.is_empty() {

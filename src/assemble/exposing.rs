@@ -92,9 +92,10 @@ impl Exposing {
     }
 
     /// What the observer needs to know.
-    pub(super) fn setup(&self, settings: &Settings) -> Setup {
+    pub(super) fn setup(&self, settings: &Settings, destinations: Vec<String>) -> Setup {
         let clock = TscClock::new().describe();
-        Setup::new(settings, destinations(settings), clock, self.exposed.clone())
+        self.exposed.name_destinations(destinations.clone());
+        Setup::new(settings, destinations, clock, self.exposed.clone())
     }
 
     /// The tables are loaded, and the hot thread begins.
@@ -128,9 +129,10 @@ impl Exposing {
     }
 }
 
-/// Topics by the number of their destination.
+/// Topics by the number of their destination, before it is known which ones begin with a prefix.
 fn destinations(settings: &Settings) -> Vec<String> {
-    vec![settings.sink.topic.clone(), settings.dead_letters.topic.clone()]
+    let results = settings.result_topics().into_iter().map(|(_, topic)| topic);
+    results.chain([settings.dead_letters.topic.clone()]).collect()
 }
 
 fn lag_figures(it: Behind) -> LagFigures {

@@ -25,7 +25,21 @@ const COMPACT: &str = "compact";
 /// The steps that keep state, each with the hash of its configuration.
 pub fn stateful_steps(settings: &Settings) -> Vec<StatefulStep> {
     let stateful = |step: &Step| match &step.operator {
-        Operator::Lookup { .. } | Operator::Hash { .. } | Operator::Text(_) => None,
+        Operator::Lookup { .. }
+        | Operator::Hash { .. }
+        | Operator::Text(_)
+        | Operator::Set(_)
+        | Operator::Remove(_)
+        | Operator::Keep(_)
+        | Operator::Rename(_)
+        | Operator::Alias(_)
+        | Operator::Require(_)
+        | Operator::Filter(_)
+        | Operator::Each(_)
+        | Operator::Route(_)
+        | Operator::Key(_)
+        | Operator::Headers(_)
+        | Operator::Sample { .. } => None,
     };
     settings.steps.iter().filter_map(stateful).collect()
 }

@@ -2,11 +2,11 @@
 
 use crate::{
     cache::{KeyHash, Lookups, Sought, Tables},
-    clock::Ticks,
+    clock::{Ticks, TscClock, WallOffset},
     engine::{Chance, Process},
     measure::Counters,
     pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
-    record::Record,
+    record::{Destination, Record},
     verdict::{Awaited, Sentence, Step},
 };
 
@@ -15,6 +15,10 @@ use crate::{
 pub struct Steps {
     pipeline: Pipeline,
     tables: Tables,
+    clock: TscClock,
+    wall: WallOffset,
+    /// When the turn began.
+    now: Ticks,
     /// The likely lookups of records that this turn took.
     foreseen: Vec<(usize, KeyHash)>,
 }
@@ -23,9 +27,15 @@ pub struct Steps {
 const FORESEEN_MAX: usize = 1024;
 
 impl Steps {
-    /// Joins both; tables stand in the order of the settings.
-    pub fn new(pipeline: Pipeline, tables: Tables) -> Steps {
-        Steps { pipeline, tables, foreseen: Vec::with_capacity(FORESEEN_MAX) }
+    /// Joins both; tables stand in the order of the settings. The clock is the engine's.
+    pub fn new(pipeline: Pipeline, tables: Tables, (clock, wall): (TscClock, WallOffset)) -> Steps {
+        let foreseen = Vec::with_capacity(FORESEEN_MAX);
+        Steps { pipeline, tables, clock, wall, now: Ticks(0), foreseen }
+    }
+
+    /// The topic that results of that number go to.
+    pub fn topic(&self, destination: Destination) -> &str {
+        &self.pipeline.topics()[usize::from(destination.0)]
     }
 }
 
@@ -33,6 +43,7 @@ impl Steps {
 struct InTables<'a> {
     tables: &'a Tables,
     chance: Chance,
+    time: (&'a TscClock, &'a WallOffset, Ticks),
 }
 
 impl Lookup for InTables<'_> {
@@ -54,6 +65,11 @@ impl Lookup for InTables<'_> {
         }
     }
 
+    fn now_ns(&self) -> i64 {
+        let (clock, wall, now) = self.time;
+        wall.epoch_nanos(clock, now)
+    }
+
     fn age_ns(&self, table: usize) -> Option<u64> {
         self.tables.age_ns(table, self.chance.now)
     }
@@ -62,6 +78,7 @@ impl Lookup for InTables<'_> {
 impl Process for Steps {
     #[inline]
     fn begin_turn(&mut self, now: Ticks) {
+        self.now = now;
         self.tables.begin_turn(now);
     }
 
@@ -107,7 +124,8 @@ impl Process for Steps {
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed {
-        let mut tables = InTables { tables: &self.tables, chance };
+        let time = (&self.clock, &self.wall, self.now);
+        let mut tables = InTables { tables: &self.tables, chance, time };
         self.pipeline.process(record, &mut tables, mark, results)
     }
 
@@ -137,6 +155,10 @@ impl Process for Steps {
             let Lookups { hits, misses, stale } = lookups;
             counted.iter_mut().zip([hits, misses, stale]).for_each(|(it, more)| *it += more);
         }
+    }
+
+    fn results_max(&self) -> usize {
+        self.pipeline.results_max()
     }
 
     fn step_name(&self, step: Step) -> &str {

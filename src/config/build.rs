@@ -101,9 +101,13 @@ impl Builder<'_> {
 
     /// A path of the file, relative to the folder of the layer that says it.
     pub(crate) fn path(&self, key: &str) -> PathBuf {
+        self.folder(key).join(self.text(key))
+    }
+
+    /// Where the file is in which a key stands.
+    pub(crate) fn folder(&self, key: &str) -> &Path {
         let place = self.walked.places.get(key);
-        let folder = place.map_or(Path::new(""), |place| &self.layers[place.layer].folder);
-        folder.join(self.text(key))
+        place.map_or(Path::new(""), |place| &self.layers[place.layer].folder)
     }
 
     /// All of it.

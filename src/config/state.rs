@@ -24,7 +24,21 @@ impl Operator {
     /// Whether what it does with a record depends on earlier ones.
     pub fn keeps_state(&self) -> bool {
         match self {
-            Operator::Lookup { .. } | Operator::Hash { .. } | Operator::Text(_) => false,
+            Operator::Lookup { .. }
+            | Operator::Hash { .. }
+            | Operator::Text(_)
+            | Operator::Set(_)
+            | Operator::Remove(_)
+            | Operator::Keep(_)
+            | Operator::Rename(_)
+            | Operator::Alias(_)
+            | Operator::Require(_)
+            | Operator::Filter(_)
+            | Operator::Each(_)
+            | Operator::Route(_)
+            | Operator::Key(_)
+            | Operator::Headers(_)
+            | Operator::Sample { .. } => false,
         }
     }
 }

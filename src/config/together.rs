@@ -90,6 +90,12 @@ impl Builder<'_> {
             let message = format!("\"{}\" is read as well: results would come again", sink.topic);
             self.error("sink.kafka.topic", message, "write to another topic");
         }
+        for (key, topic) in settings.result_topics().iter().skip(1) {
+            if reads(&sink.client, topic) {
+                let message = format!("\"{topic}\" is read as well: results would come again");
+                self.error(key, message, "write to another topic");
+            }
+        }
         if reads(&dead.client, &dead.topic) {
             let message = format!("\"{}\" is read as well: dead letters never end", dead.topic);
             self.error("dead_letters.topic", message, "write them to another topic");

@@ -76,6 +76,11 @@ pub trait Process {
         results: &mut Results,
     ) -> Processed;
 
+    /// Results that one record may come to.
+    fn results_max(&self) -> usize {
+        1
+    }
+
     /// Adds what was counted since the last call.
     fn count(&mut self, _counters: &mut Counters) {}
 

@@ -89,11 +89,17 @@ pub(super) struct Marks {
 impl Marks {
     #[inline]
     fn note(&mut self, mark: Mark, now: Ticks) {
-        match mark {
-            Mark::Parsed => self.parsed = now,
-            Mark::Operated => self.operated = now,
-        }
-        self.reached += 1;
+        self.reached = match mark {
+            Mark::Parsed => {
+                self.parsed = now;
+                1
+            }
+            // Of a record with several results the last counts.
+            Mark::Operated => {
+                self.operated = now;
+                2
+            }
+        };
         self.last = now;
     }
 }
@@ -154,7 +160,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         Engine {
             delivery: Delivery::new(options.order, options.in_flight, options.in_flight_bytes),
             waiting: Waiting::new(options.waiting.min(options.in_flight)),
-            outbox: Outbox::with_capacity(2 * OUTBOX_BYTES, entries),
+            outbox: Outbox::with_capacity(2 * OUTBOX_BYTES, entries, process.results_max()),
             meter: Meter::new((hot, now), wall, &options),
             pulse: Pulse::new(&clock),
             transaction: Transaction::new(options.order),

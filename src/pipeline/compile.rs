@@ -4,8 +4,6 @@
 //! of `Pipeline`. Refused here is what no record could ever satisfy, such as reading a field of
 //! something that an earlier step made text.
 
-use std::iter;
-
 use crate::{
     codec::{Path, PathId, PathTree},
     config::{
@@ -13,8 +11,12 @@ use crate::{
         settings::{self, HashAlgorithm, RedisKind, SinkPartition, TablePlace, Tombstones},
     },
     pipeline::{
-        expression::{self, Expression, Field, Inside, Piece},
+        cel::{CompileError, Kind},
+        expression::{self, Expression, Field, Other, Piece},
         foresight::Foresight,
+        names::{self, A_TEXT, Sights, Written},
+        steps::{Stateless, outgoing::Topics},
+        template,
     },
 };
 
@@ -26,6 +28,8 @@ pub(super) struct Plan {
     /// Writes of all steps; each has a buffer.
     pub(super) writes: usize,
     pub(super) tables: Vec<String>,
+    /// What programs name beside paths that no step has written.
+    pub(super) others: Vec<Other>,
     pub(super) origin: Expression,
     pub(super) unit_nanos: u64,
     pub(super) key: Expression,
@@ -34,12 +38,20 @@ pub(super) struct Plan {
     pub(super) tombstones: Tombstones,
     pub(super) record_bytes_max: usize,
     pub(super) foresight: Option<Foresight>,
+    /// Names of headers that steps replace.
+    pub(super) headers: Vec<Box<[u8]>>,
+    /// How often edits are saved for a record: steps that make several results of it.
+    pub(super) eaches: usize,
+    /// What topics may begin with that a record names.
+    pub(super) prefixes: Vec<String>,
 }
 
 #[derive(Debug)]
 pub(super) struct Step {
     /// The step's name, else its number from 1.
     pub(super) name: String,
+    /// Unless it is true, the step is passed over.
+    pub(super) when: Option<Expression>,
     pub(super) operator: Operator,
 }
 
@@ -58,6 +70,7 @@ pub(super) enum Operator {
         into: Target,
     },
     Text(Vec<(Vec<Piece>, Target)>),
+    Stateless(Stateless),
 }
 
 /// Where a step writes, and the number of its buffer.
@@ -76,17 +89,24 @@ pub(super) enum OnMiss {
     Json(Box<str>),
 }
 
-/// Compiles what the settings say.
-pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
+/// Compiles what the settings say; with the topics that results can go to.
+pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem>> {
     let mut compiler = Compiler {
-        tree: PathTree::new(),
-        tables: settings.tables.iter().map(|table| table.name.clone()).collect(),
+        names: Sights {
+            tables: settings.tables.iter().map(|table| table.name.clone()).collect(),
+            ..Sights::default()
+        },
         has_parts: settings.tables.iter().map(|table| has_parts(&table.place)).collect(),
-        whole: Vec::new(),
         writes: 0,
+        headers: Vec::new(),
+        eaches: 0,
+        topics: Topics { names: vec![settings.sink.topic.clone()], are_unknown: false },
+        prefixes: Vec::new(),
         problems: Vec::new(),
     };
+    // Read before the steps, which may be what asks for an answer.
     let origin = compiler.origin(&settings.latency.origin);
+    compiler.names.has_tables = true;
     let steps: Vec<_> = settings.steps.iter().zip(1..).map(|it| compiler.step(it)).collect();
     let key = compiler.expression("sink.kafka.key", &settings.sink.key);
     let value = compiler.expression("sink.kafka.value", &settings.sink.value);
@@ -94,12 +114,14 @@ pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
         return Err(compiler.problems);
     }
     let steps: Vec<_> = steps.into_iter().flatten().collect();
-    Ok(Plan {
-        foresight: steps.iter().find_map(|step| Foresight::of(&step.operator, &compiler.tree)),
-        tree: compiler.tree,
+    let Sights { tree, tables, others, .. } = compiler.names;
+    let plan = Plan {
+        foresight: steps.iter().find_map(|step| Foresight::of(&step.operator, &tree)),
+        tree,
         steps,
         writes: usize::from(compiler.writes),
-        tables: compiler.tables,
+        tables,
+        others,
         origin: origin.unwrap_or(Expression::Record(Field::Timestamp)),
         unit_nanos: settings.latency.unit_nanos,
         key: key.unwrap_or(Expression::Record(Field::Key)),
@@ -107,39 +129,39 @@ pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
         keep_partition: settings.sink.partition == SinkPartition::Source,
         tombstones: settings.source.tombstones,
         record_bytes_max: settings.limits.record,
-    })
+        headers: compiler.headers,
+        eaches: compiler.eaches,
+        prefixes: compiler.prefixes,
+    };
+    Ok((plan, compiler.topics))
 }
 
-/// A path that a step writes.
-struct Whole {
-    path: PathId,
-    /// Where the step stands.
-    place: String,
-    has_parts: bool,
-}
-
-struct Compiler {
-    tree: PathTree,
-    tables: Vec<String>,
+pub(super) struct Compiler {
+    pub(super) names: Sights,
     /// Whether a table's values may be JSON.
     has_parts: Vec<bool>,
-    /// What the steps have written so far.
-    whole: Vec<Whole>,
-    writes: u16,
+    pub(super) writes: u16,
+    pub(super) headers: Vec<Box<[u8]>>,
+    /// Steps so far that make several results of a record.
+    pub(super) eaches: usize,
+    pub(super) topics: Topics,
+    pub(super) prefixes: Vec<String>,
     problems: Vec<Problem>,
 }
 
 impl Compiler {
     fn step(&mut self, (step, number): (&settings::Step, usize)) -> Option<Step> {
         let place = &step.place;
+        let when = step.when.as_ref().map(|when| self.condition(&format!("{place}.when"), when));
+        let known = self.names.written.len();
         let operator = match &step.operator {
             settings::Operator::Lookup { table, key, into, on_miss, into_age } => {
                 let table = self.table(&format!("{place}.lookup.table"), table);
                 let key = self.expression(&format!("{place}.lookup.key"), key);
                 let on_miss = self.on_miss(&format!("{place}.lookup.on_miss"), on_miss);
                 let into = self.target(&format!("{place}.lookup.into"), into, place);
-                if let (Some(table), Some(whole)) = (table, self.whole.last_mut()) {
-                    whole.has_parts = self.has_parts[table];
+                if let (Some(table), Some(written)) = (table, self.names.written.last_mut()) {
+                    written.has_parts = self.has_parts[table];
                 }
                 let age_key = format!("{place}.lookup.into_age");
                 let into_age = into_age.as_ref().map(|path| self.target(&age_key, path, place));
@@ -156,106 +178,95 @@ impl Compiler {
                 let texts: Vec<_> = texts.collect();
                 Operator::Text(texts.into_iter().collect::<Option<_>>()?)
             }
+            other => Operator::Stateless(self.stateless(place, other)?),
         };
+        if when.is_some() {
+            // Perhaps it is passed over, and what stands there has parts.
+            self.names.written[known..].iter_mut().for_each(|it| it.has_parts = true);
+        }
+        let when = when.map_or(Some(None), |when| when.map(Some))?;
         let name = step.name.clone().unwrap_or_else(|| number.to_string());
-        Some(Step { name, operator })
+        Some(Step { name, when, operator })
     }
 
     fn text(&mut self, place: &str, path: &str, template: &str) -> Option<(Vec<Piece>, Target)> {
         let key = format!("{place}.text.{}", toml_key(path));
-        let mut pieces = match expression::parse_template(template, &mut self.tree) {
+        let pieces = match template::parse(template, &mut self.names) {
             Ok(pieces) => Some(pieces),
-            Err(sentence) => self.problem(&key, format!("{template:?}: {sentence}")),
+            Err(error) => self.problem(&key, sentence(template, &error)),
         };
-        for piece in pieces.iter_mut().flatten() {
-            if let Piece::Hole(hole) = piece {
-                self.settle(&key, hole);
-            }
-        }
         let target = self.target(&key, path, place);
         Some((pieces?, target?))
     }
 
     fn origin(&mut self, text: &str) -> Option<Expression> {
         let expression = self.expression("latency.origin", text)?;
-        if let Expression::Text(_) | Expression::Joined(_) = expression {
-            let wrong = format!("{text:?} is text, neither a timestamp nor a number");
+        let is_time = match &expression {
+            Expression::Text(_) => false,
+            Expression::Program(program) => {
+                let number = [Kind::Int, Kind::Uint, Kind::Double, Kind::Timestamp];
+                program.kind().is_none_or(|kind| number.contains(&kind))
+            }
+            _ => true,
+        };
+        if !is_time {
+            let wrong = format!("{text:?} is neither a timestamp nor a number");
             return self.problem("latency.origin", wrong);
         }
         Some(expression)
     }
 
-    fn expression(&mut self, key: &str, text: &str) -> Option<Expression> {
-        match expression::parse(text, &mut self.tree) {
-            Ok(mut expression) => {
-                self.settle(key, &mut expression);
-                Some(expression)
+    /// An expression that is true or false.
+    pub(super) fn condition(&mut self, key: &str, text: &str) -> Option<Expression> {
+        let expression = self.expression(key, text)?;
+        let kind = match &expression {
+            Expression::Program(program) => program.kind(),
+            Expression::Text(_) => Some(Kind::Text),
+            _ => None,
+        };
+        match kind.filter(|kind| *kind != Kind::Bool) {
+            None => Some(expression),
+            Some(kind) => {
+                let wrong = format!("{text:?} is {}, and true or false is wanted", kind.name());
+                self.problem(key, wrong)
             }
-            Err(sentence) => self.problem(key, format!("{text:?}: {sentence}")),
         }
     }
 
-    fn target(&mut self, key: &str, path: &str, place: &str) -> Option<Target> {
+    pub(super) fn expression(&mut self, key: &str, text: &str) -> Option<Expression> {
+        match expression::compile(text, &mut self.names) {
+            Ok(expression) => Some(expression),
+            Err(error) => self.problem(key, sentence(text, &error)),
+        }
+    }
+
+    pub(super) fn target(&mut self, key: &str, path: &str, place: &str) -> Option<Target> {
         match Path::parse(path) {
             Ok(path) => {
-                let path = self.tree.add(&path);
-                if let Some(above) = self.whole_above(path) {
-                    let what = match above.has_parts {
-                        true => "what was looked up, and parts of that cannot be written yet",
-                        false => A_TEXT,
-                    };
-                    self.refuse_below(key, path, what);
+                let path = self.names.tree.add(&path);
+                if self.names.written_above(path).is_some_and(|above| !above.has_parts) {
+                    let wrong = self.names.cannot_be(path, A_TEXT);
+                    self.problems.push(Problem::error(key, wrong));
                 }
-                self.whole.push(Whole { path, place: place.to_owned(), has_parts: false });
-                self.writes += 1;
-                Some(Target { path, write: self.writes - 1 })
+                let written = Written { path, place: place.to_owned(), has_parts: false };
+                self.names.written.push(written);
+                Some(Target { path, write: self.next_write() })
             }
             Err(sentence) => self.problem(key, format!("{path:?} is no path: {sentence}")),
         }
     }
 
-    /// Paths below what a step writes lead into that, not into the event that arrived. Below a
-    /// text there is nothing.
-    fn settle(&mut self, key: &str, expression: &mut Expression) {
-        for part in expression.parts_mut() {
-            let Expression::Event(path) = *part else { continue };
-            let Some(Whole { path: written, has_parts, .. }) = self.whole_above(path) else {
-                continue;
-            };
-            if !has_parts {
-                self.refuse_below(key, path, A_TEXT);
-                continue;
-            }
-            let taken = self.tree.path(*written).segments.len();
-            let way = self.tree.path(path).segments[taken..].into();
-            *part = Expression::Inside(Inside { path, written: *written, way });
-        }
-    }
-
-    /// The nearest path above that a step has written.
-    fn whole_above(&self, path: PathId) -> Option<&Whole> {
-        let above = iter::successors(self.tree.parent(path), |at| self.tree.parent(*at));
-        above.into_iter().find_map(|at| self.whole.iter().rev().find(|it| it.path == at))
-    }
-
-    fn refuse_below(&mut self, key: &str, path: PathId, what: &str) {
-        let Some(Whole { path: at, place, .. }) = self.whole_above(path) else { return };
-        let (path, at) = (self.tree.path(path), self.tree.path(*at));
-        let wrong = format!("`{path}` cannot be: {place} makes `{at}` {what}");
-        self.problems.push(Problem::error(key, wrong));
+    /// A buffer of its own for one write.
+    pub(super) fn next_write(&mut self) -> u16 {
+        self.writes += 1;
+        self.writes - 1
     }
 
     fn table(&mut self, key: &str, name: &str) -> Option<usize> {
-        let found = self.tables.iter().position(|table| table == name);
+        let found = self.names.tables.iter().position(|table| table == name);
         if found.is_none() {
-            let distance = |table: &&String| strsim::levenshtein(table, name);
-            let near = self.tables.iter().min_by_key(distance).filter(|it| distance(it) < 4);
-            let hint = match near {
-                Some(near) => format!("did you mean {near:?}?"),
-                None => format!("a table is made by `[tables.{name}]`"),
-            };
-            let problem = Problem::error(key, format!("there is no table named {name:?}"));
-            self.problems.push(problem.hint(hint));
+            let (wrong, hint) = names::no_table(&self.names.tables, name);
+            self.problems.push(Problem::error(key, wrong).hint(hint));
         }
         found
     }
@@ -275,14 +286,17 @@ impl Compiler {
         })
     }
 
-    fn problem<T>(&mut self, key: &str, message: String) -> Option<T> {
+    pub(super) fn problem<T>(&mut self, key: &str, message: String) -> Option<T> {
         self.problems.push(Problem::error(key, message));
         None
     }
 }
 
-/// What most steps make of a path.
-const A_TEXT: &str = "a text, which has no fields";
+/// What is wrong about an expression or a template, and where.
+fn sentence(text: &str, error: &CompileError) -> String {
+    let character = text.get(..error.at).unwrap_or(text).chars().count() + 1;
+    format!("{text:?}, character {character}: {}", error.message)
+}
 
 fn has_parts(place: &TablePlace) -> bool {
     match place {
@@ -292,7 +306,7 @@ fn has_parts(place: &TablePlace) -> bool {
 }
 
 /// A key as TOML writes it.
-fn toml_key(key: &str) -> String {
+pub(super) fn toml_key(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
 }

@@ -1,16 +1,20 @@
 //! What expressions come to: bytes and a kind.
 //!
 //! A value is never rebuilt: text comes unescaped from the tape, a number and JSON by the bytes
-//! that arrived, what a step wrote from that step's buffer. So evaluating copies nothing, unless
-//! an object that was itself changed has to be put together, or texts are joined.
+//! that arrived, what a step wrote from that step's buffer. So evaluating a name copies nothing,
+//! unless an object that was itself changed has to be put together. What is more than a name is a
+//! program, whose value becomes bytes here.
 
 use std::io::Write;
 
 use crate::{
     codec::{self, Edits, Event, PathId, PathTree, Segment, Value, Written, splice},
     pipeline::{
-        expression::{Expression, Field, Inside},
+        Lookup,
+        cel::{self, Arena, Program},
+        expression::{Expression, Field, Other},
         failure::{Failure, Why},
+        sight::Sight,
     },
     record::Record,
 };
@@ -18,13 +22,19 @@ use crate::{
 /// Memory for bytes that stand nowhere else, kept from record to record.
 #[derive(Debug)]
 pub(super) struct Made {
-    joined: Vec<u8>,
-    part: Vec<u8>,
+    bytes: Vec<u8>,
+    arena: Arena,
 }
 
 impl Made {
     pub(super) fn with_capacity(bytes: usize) -> Made {
-        Made { joined: Vec::with_capacity(bytes), part: Vec::with_capacity(bytes) }
+        Made { bytes: Vec::with_capacity(bytes), arena: Arena::with_capacity(4 * bytes) }
+    }
+
+    /// Forgets what the record before made.
+    #[inline]
+    pub(super) fn begin(&mut self) {
+        self.arena.reset();
     }
 }
 
@@ -40,6 +50,8 @@ pub(super) enum Kind {
     Object,
     List,
     Timestamp,
+    Duration,
+    Type,
 }
 
 impl Kind {
@@ -54,6 +66,21 @@ impl Kind {
         }
     }
 
+    fn of_value(value: &cel::Value<'_>) -> Kind {
+        match value.kind() {
+            cel::Kind::Null | cel::Kind::Optional => Kind::Null,
+            cel::Kind::Bool => Kind::Bool,
+            cel::Kind::Int | cel::Kind::Uint | cel::Kind::Double => Kind::Number,
+            cel::Kind::Text => Kind::Text,
+            cel::Kind::Bytes => Kind::Bytes,
+            cel::Kind::Timestamp => Kind::Timestamp,
+            cel::Kind::Duration => Kind::Duration,
+            cel::Kind::Type => Kind::Type,
+            cel::Kind::List => Kind::List,
+            cel::Kind::Map => Kind::Object,
+        }
+    }
+
     /// As a sentence names it.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -65,6 +92,8 @@ impl Kind {
             Kind::Object => "an object",
             Kind::List => "a list",
             Kind::Timestamp => "a timestamp",
+            Kind::Duration => "a duration",
+            Kind::Type => "a type",
         }
     }
 }
@@ -83,66 +112,164 @@ pub(super) struct Scope<'a> {
     pub(super) event: &'a Event<'a>,
     pub(super) edits: &'a Edits,
     pub(super) record: &'a Record<'a>,
+    /// What `cel::Leaf::Other` numbers.
+    pub(super) others: &'a [Other],
 }
 
 impl<'a> Scope<'a> {
     /// The value of an expression. `made` is used where its bytes stand nowhere yet.
     #[inline(always)]
-    pub(super) fn evaluate<'m>(
+    pub(super) fn evaluate<'m, T: Lookup>(
         &self,
         expression: &'m Expression,
         made: &'m mut Made,
+        tables: &mut T,
     ) -> Result<Operand<'m>, Failure>
     where
         'a: 'm,
     {
         match expression {
-            Expression::Joined(parts) => self.join(parts, made),
-            part => self.evaluate_part(part, &mut made.part),
-        }
-    }
-
-    #[inline(always)]
-    fn evaluate_part<'m>(
-        &self,
-        expression: &'m Expression,
-        made: &'m mut Vec<u8>,
-    ) -> Result<Operand<'m>, Failure>
-    where
-        'a: 'm,
-    {
-        match expression {
-            Expression::Event(path) => self.evaluate_path(*path, made),
-            Expression::Record(field) => evaluate_field(field, self.record, made),
+            Expression::Event(path) => self.evaluate_path(*path, &mut made.bytes),
+            Expression::Record(field) => evaluate_field(field, self.record, &mut made.bytes),
             Expression::Text(text) => Ok(Operand { kind: Kind::Text, bytes: text.as_bytes() }),
-            Expression::Inside(inside) => self.evaluate_inside(inside, made),
-            Expression::Joined(_) => unreachable!("what is joined is no sum itself"),
+            Expression::Inside(path) => self.evaluate_inside(*path, &mut made.bytes),
+            Expression::Program(program) => self.evaluate_program(program, made, tables),
         }
     }
 
-    /// As in CEL, only text (and bytes) can be joined: nothing is made text for it.
     #[inline(never)]
-    fn join<'m>(
+    fn evaluate_program<'m>(
         &self,
-        parts: &'m [Expression],
+        program: &'m Program,
         made: &'m mut Made,
-    ) -> Result<Operand<'m>, Failure> {
-        let Made { joined, part: scratch } = made;
-        joined.clear();
-        let mut kind = Kind::Text;
-        for (part, number) in parts.iter().zip(1..) {
-            let operand = self.evaluate_part(part, scratch);
-            let operand = operand.map_err(|failure| Failure { part: number, ..failure })?;
-            match operand.kind {
-                Kind::Text => {}
-                Kind::Bytes => kind = Kind::Bytes,
-                other => {
-                    return Err(Failure { part: number, ..Why::NotJoined(other).wrong_type() });
+        tables: &mut dyn Lookup,
+    ) -> Result<Operand<'m>, Failure>
+    where
+        'a: 'm,
+    {
+        let Made { bytes, arena } = made;
+        let arena: &'m Arena = arena;
+        let value = self.value(program, arena, bytes, tables)?;
+        let kind = match value {
+            cel::Value::Text(text) => {
+                return Ok(Operand { kind: Kind::Text, bytes: text.as_bytes() });
+            }
+            cel::Value::Bytes(bytes) => return Ok(Operand { kind: Kind::Bytes, bytes }),
+            other => Kind::of_value(&other),
+        };
+        bytes.clear();
+        value.push_as_text(bytes, arena).map_err(Failure::of_whole)?;
+        Ok(Operand { kind, bytes })
+    }
+
+    /// The value of a program.
+    pub(super) fn value<'m>(
+        &self,
+        program: &'m Program,
+        arena: &'m Arena,
+        scratch: &mut Vec<u8>,
+        tables: &mut dyn Lookup,
+    ) -> Result<cel::Value<'m>, Failure>
+    where
+        'a: 'm,
+    {
+        let scope: Scope<'m> = *self;
+        let mut sight = Sight { scope, tables, scratch };
+        program.evaluate(&mut sight, arena).map_err(Failure::of_program)
+    }
+
+    /// Appends the value of a program as a result's: text and bytes as they are, all else as JSON.
+    #[inline(never)]
+    pub(super) fn push_result(
+        &self,
+        program: &Program,
+        made: &mut Made,
+        tables: &mut dyn Lookup,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failure> {
+        let Made { bytes, arena } = made;
+        let arena: &Arena = arena;
+        match self.value(program, arena, bytes, tables)? {
+            cel::Value::Text(text) => out.extend_from_slice(text.as_bytes()),
+            cel::Value::Bytes(bytes) => out.extend_from_slice(bytes),
+            other => other.push_json(out, arena).map_err(Failure::of_whole)?,
+        }
+        Ok(())
+    }
+
+    /// Appends the value of an expression as a field's: what stands in the event by its bytes, text
+    /// and bytes as they are, all else as JSON. Says which it is.
+    pub(super) fn push_field<T: Lookup>(
+        &self,
+        expression: &Expression,
+        made: &mut Made,
+        tables: &mut T,
+        out: &mut Vec<u8>,
+    ) -> Result<fn(u16) -> Written, Failure> {
+        let kind = match expression {
+            Expression::Event(path) | Expression::Inside(path)
+                if splice::push_present(out, self.tree, self.event, self.edits, *path) =>
+            {
+                return Ok(Written::Json);
+            }
+            Expression::Program(program) => {
+                let Made { bytes, arena } = made;
+                let arena: &Arena = arena;
+                match self.value(program, arena, bytes, tables)? {
+                    cel::Value::Text(text) => {
+                        out.extend_from_slice(text.as_bytes());
+                        Kind::Text
+                    }
+                    other => {
+                        other.push_json(out, arena).map_err(Failure::of_whole)?;
+                        Kind::Object
+                    }
                 }
             }
-            joined.extend_from_slice(operand.bytes);
+            other => {
+                let operand = self.evaluate(other, made, tables)?;
+                out.extend_from_slice(operand.bytes);
+                operand.kind
+            }
+        };
+        match kind {
+            Kind::Bytes if std::str::from_utf8(out).is_err() => Err(Why::NotText.wrong_type()),
+            Kind::Text | Kind::Bytes | Kind::Timestamp => Ok(Written::Text),
+            _ => Ok(Written::Json),
         }
-        Ok(Operand { kind, bytes: joined })
+    }
+
+    /// The truth of an expression.
+    #[inline]
+    pub(super) fn is_true<T: Lookup>(
+        &self,
+        expression: &Expression,
+        made: &mut Made,
+        tables: &mut T,
+    ) -> Result<bool, Failure> {
+        if let Expression::Program(program) = expression {
+            let Made { bytes, arena } = made;
+            let mut sight = Sight { scope: *self, tables, scratch: bytes };
+            return program.is_true(&mut sight, arena).map_err(Failure::of_program);
+        }
+        let operand = self.evaluate(expression, made, tables)?;
+        match operand.kind {
+            Kind::Bool => Ok(operand.bytes == b"true"),
+            other => Err(Why::NoTruth(other).wrong_type()),
+        }
+    }
+
+    /// The value of a program as it is; for what is no text in the end.
+    pub(super) fn with_value<R>(
+        &self,
+        program: &Program,
+        made: &mut Made,
+        tables: &mut dyn Lookup,
+        use_it: impl FnOnce(cel::Value<'_>) -> R,
+    ) -> Result<R, Failure> {
+        let Made { bytes, arena } = made;
+        let arena: &Arena = arena;
+        self.value(program, arena, bytes, tables).map(use_it)
     }
 
     #[inline]
@@ -151,7 +278,7 @@ impl<'a> Scope<'a> {
         'a: 'm,
     {
         let edits = self.edits;
-        if edits.is_touched(path) {
+        if edits.is_touched(path) && edits.is_present(path) {
             return Ok(self.evaluate_touched(path, made));
         }
         let Some(node) = edits.found(path) else { return Err(self.why_absent(path)) };
@@ -174,8 +301,8 @@ impl<'a> Scope<'a> {
         let edits = self.edits;
         let (kind, bytes) = match edits.written(path) {
             Written::Text(write) | Written::Plain(write) => (Kind::Text, edits.buffer(write)),
-            Written::Json(write) => (Kind::of_json(edits.buffer(write)), edits.buffer(write)),
-            Written::Nothing => {
+            Written::Json(write) => return of_json(edits.buffer(write), made),
+            Written::Nothing | Written::Made => {
                 made.clear();
                 splice::push_value(made, self.tree, self.event, edits, path);
                 (Kind::of_json(made), made.as_slice())
@@ -184,24 +311,31 @@ impl<'a> Scope<'a> {
         Operand { kind, bytes }
     }
 
-    /// A part of what a step wrote: that is JSON which was checked, or a text without parts.
+    /// A part of what a step wrote.
     #[inline(never)]
     fn evaluate_inside<'m>(
         &self,
-        inside: &Inside,
+        path: PathId,
         made: &'m mut Vec<u8>,
     ) -> Result<Operand<'m>, Failure>
     where
         'a: 'm,
     {
-        let Inside { path, written, way } = inside;
-        let json = match self.edits.written(*written) {
-            Written::Json(write) => self.edits.buffer(write),
-            Written::Nothing => return self.evaluate_path(*path, made),
-            Written::Text(_) | Written::Plain(_) => {
-                return Err(Why::InsideOf(*written, Kind::Text).wrong_type());
-            }
+        match self.find_inside(path)? {
+            Some(value) => Ok(of_json(value, made)),
+            None => self.evaluate_path(path, made),
+        }
+    }
+
+    /// A part of what a step wrote, as it is spelled: that is JSON which was checked, or a text
+    /// without parts. Nothing if it was not written after all.
+    pub(super) fn find_inside(&self, path: PathId) -> Result<Option<&'a [u8]>, Failure> {
+        let Some(written) = self.edits.written_above(self.tree, path) else { return Ok(None) };
+        let Written::Json(write) = self.edits.written(written) else {
+            return Err(Why::InsideOf(written, Kind::Text).wrong_type());
         };
+        let json = self.edits.buffer(write);
+        let way = &self.tree.path(path).segments[self.tree.path(written).segments.len()..];
         let value = codec::inside::find(json, way).map_err(|astray| {
             let kind = Kind::of_json(astray.value);
             let fits = match way[astray.steps] {
@@ -209,20 +343,14 @@ impl<'a> Scope<'a> {
                 Segment::Index(_) => kind == Kind::List,
             };
             let above = (astray.steps..way.len())
-                .fold(*path, |at, _| self.tree.parent(at).unwrap_or(PathId::ROOT));
+                .fold(path, |at, _| self.tree.parent(at).unwrap_or(PathId::ROOT));
             if fits { Why::Absent.missing() } else { Why::InsideOf(above, kind).wrong_type() }
-        })?;
-        let kind = Kind::of_json(value);
-        if kind != Kind::Text {
-            return Ok(Operand { kind, bytes: value });
-        }
-        made.clear();
-        codec::inside::push_unescaped(made, value);
-        Ok(Operand { kind, bytes: made })
+        });
+        value.map(Some)
     }
 
     #[cold]
-    fn why_absent(&self, path: PathId) -> Failure {
+    pub(super) fn why_absent(&self, path: PathId) -> Failure {
         let mut at = path;
         while let Some(parent) = self.tree.parent(at) {
             if let Some(node) = self.edits.found(parent) {
@@ -239,6 +367,20 @@ impl<'a> Scope<'a> {
         }
         Why::Absent.missing()
     }
+}
+
+/// A value that is spelled so.
+fn of_json<'m>(json: &'m [u8], made: &'m mut Vec<u8>) -> Operand<'m> {
+    let kind = Kind::of_json(json);
+    if kind != Kind::Text {
+        return Operand { kind, bytes: json };
+    }
+    if memchr::memchr(b'\\', json).is_none() {
+        return Operand { kind, bytes: &json[1..json.len() - 1] };
+    }
+    made.clear();
+    codec::inside::push_unescaped(made, json);
+    Operand { kind, bytes: made }
 }
 
 /// The value of a field of the record, which needs no event.

@@ -8,8 +8,9 @@ use std::fmt;
 use crate::{
     codec::{PathId, PathTree},
     pipeline::{
+        cel::{self, Fault},
         evaluate::Kind,
-        expression::{Expression, FIELDS, Field, Inside},
+        expression::{Expression, FIELDS, Field},
     },
     verdict::RejectClass,
 };
@@ -19,8 +20,18 @@ use crate::{
 pub(super) struct Failure {
     pub(super) class: RejectClass,
     pub(super) why: Why,
-    /// Which of the joined parts it is about, from 1; 0 is the whole expression.
-    pub(super) part: u16,
+}
+
+impl Failure {
+    /// Of a program, at a place in it.
+    pub(super) fn of_program(fault: Fault) -> Failure {
+        Failure { class: fault.why.class(), why: Why::Program(fault) }
+    }
+
+    /// About the value of a program as a whole.
+    pub(super) fn of_whole(why: cel::Why) -> Failure {
+        Failure { class: why.class(), why: Why::Whole(why) }
+    }
 }
 
 /// What is the matter.
@@ -32,8 +43,14 @@ pub(super) enum Why {
     InsideOf(PathId, Kind),
     /// It is of a kind that cannot be used here.
     Unusable(Kind),
-    /// It is of a kind that cannot be joined with `+`.
-    NotJoined(Kind),
+    /// It is neither true nor false.
+    NoTruth(Kind),
+    /// It is no list.
+    NoList(Kind),
+    /// A program has no value.
+    Program(Fault),
+    /// The value of a program cannot be used.
+    Whole(cel::Why),
     /// These bytes must be text and are not UTF-8.
     NotText,
     /// A table's value is not what the table should hold.
@@ -46,11 +63,11 @@ pub(super) enum Why {
 
 impl Why {
     pub(super) fn wrong_type(self) -> Failure {
-        Failure { class: RejectClass::WrongType, why: self, part: 0 }
+        Failure { class: RejectClass::WrongType, why: self }
     }
 
     pub(super) fn missing(self) -> Failure {
-        Failure { class: RejectClass::MissingField, why: self, part: 0 }
+        Failure { class: RejectClass::MissingField, why: self }
     }
 }
 
@@ -61,14 +78,6 @@ pub(super) struct Shown<'a, T> {
 }
 
 impl Expression {
-    /// The part that a failure is about.
-    pub(super) fn part(&self, failure: &Failure) -> &Expression {
-        match self {
-            Expression::Joined(parts) if failure.part > 0 => &parts[usize::from(failure.part) - 1],
-            whole => whole,
-        }
-    }
-
     pub(super) fn shown<'a>(&'a self, tree: &'a PathTree) -> Shown<'a, Expression> {
         Shown { what: self, tree }
     }
@@ -83,22 +92,14 @@ impl Why {
 impl fmt::Display for Shown<'_, Expression> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.what {
-            Expression::Event(path) | Expression::Inside(Inside { path, .. }) => {
-                show_path(f, self.tree, *path)
-            }
+            Expression::Event(path) | Expression::Inside(path) => show_path(f, self.tree, *path),
             Expression::Record(Field::Header(name)) => write!(f, "record.headers[{name:?}]"),
             Expression::Record(field) => {
                 let name = FIELDS.iter().find(|(_, it)| it == field).map_or("", |(name, _)| name);
                 write!(f, "record.{name}")
             }
             Expression::Text(text) => write!(f, "{text:?}"),
-            Expression::Joined(parts) => {
-                for (index, part) in parts.iter().enumerate() {
-                    let plus = if index == 0 { "" } else { " + " };
-                    write!(f, "{plus}{}", part.shown(self.tree))?;
-                }
-                Ok(())
-            }
+            Expression::Program(program) => f.write_str(program.text()),
         }
     }
 }
@@ -113,9 +114,12 @@ impl fmt::Display for Shown<'_, Why> {
                 write!(f, "` is {}", kind.name())
             }
             Why::Unusable(kind) => write!(f, "is {}, which cannot be a key", kind.name()),
-            Why::NotJoined(kind) => {
-                write!(f, "is {}, and only text is joined with `+`", kind.name())
+            Why::NoTruth(kind) => {
+                write!(f, "is {}, and true or false is wanted", kind.name())
             }
+            Why::NoList(kind) => write!(f, "is {}, and a list is wanted", kind.name()),
+            Why::Program(fault) => show_program_fault(f, self.tree, fault.why),
+            Why::Whole(why) => show_program_fault(f, self.tree, why),
             Why::NotText => f.write_str("is not UTF-8, and text is wanted"),
             Why::TableValueUnfit => f.write_str(
                 "leads to a value that is not of its table's kind (no UTF-8, or no JSON)",
@@ -131,6 +135,34 @@ impl fmt::Display for Shown<'_, Why> {
                 f.write_str("`, and a list is not extended")
             }
         }
+    }
+}
+
+/// What is wrong about a program and where, for a rejection's reason.
+pub(super) struct Placed<'a> {
+    pub(super) program: &'a cel::Program,
+    pub(super) fault: Fault,
+    pub(super) tree: &'a PathTree,
+}
+
+impl fmt::Display for Placed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Placed { program, fault, tree } = *self;
+        write!(f, "`{}` ", program.label(&fault))?;
+        show_program_fault(f, tree, fault.why)?;
+        let character = program.text()[..fault.at as usize].chars().count() + 1;
+        write!(f, " (at character {character} of `{}`)", program.text())
+    }
+}
+
+fn show_program_fault(f: &mut fmt::Formatter<'_>, tree: &PathTree, why: cel::Why) -> fmt::Result {
+    match why {
+        cel::Why::InsideOf(parent, kind) => {
+            f.write_str("cannot be: `")?;
+            show_path(f, tree, parent)?;
+            write!(f, "` is {}", kind.name())
+        }
+        other => write!(f, "{other}"),
     }
 }
 

@@ -16,6 +16,19 @@ pub(super) fn push_digest(out: &mut Vec<u8>, algorithm: HashAlgorithm, bytes: &[
     }
 }
 
+/// Hands the digest of `bytes` in hex to `use_it`.
+pub(super) fn with_digest<T>(
+    algorithm: HashAlgorithm,
+    bytes: &[u8],
+    use_it: impl FnOnce(&[u8]) -> T,
+) -> T {
+    match algorithm {
+        HashAlgorithm::Md5 => use_it(&hex::<16, 32>(md5(bytes))),
+        HashAlgorithm::Sha256 => use_it(&hex::<32, 64>(Sha256::digest(bytes).into())),
+        HashAlgorithm::Xxh3 => use_it(&hex::<8, 16>(xxh3_64(bytes).to_be_bytes())),
+    }
+}
+
 const MD5_BLOCK_BYTES: usize = 64;
 const MD5_LENGTH_BYTES: usize = 8;
 const MD5_START: [u32; 4] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
@@ -47,11 +60,16 @@ fn md5(bytes: &[u8]) -> [u8; 16] {
 
 #[inline]
 fn push_hex<const BYTES: usize, const LENGTH: usize>(out: &mut Vec<u8>, digest: [u8; BYTES]) {
+    out.extend_from_slice(&hex::<BYTES, LENGTH>(digest));
+}
+
+#[inline]
+fn hex<const BYTES: usize, const LENGTH: usize>(digest: [u8; BYTES]) -> [u8; LENGTH] {
     let mut hex = [0; LENGTH];
     for (pair, byte) in hex.as_chunks_mut::<2>().0.iter_mut().zip(digest) {
         *pair = [digit(byte >> 4), digit(byte & 15)];
     }
-    out.extend_from_slice(&hex);
+    hex
 }
 
 /// Arithmetic and not a table, so that the compiler can do all digits at once.

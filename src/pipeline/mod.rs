@@ -7,17 +7,27 @@
 //! What this does not do: know where tables come from (`Lookup` is all it sees), send anything, or
 //! remember a record.
 
+pub mod cases;
+pub mod cel;
 pub mod results;
 pub mod trial;
 
 mod compile;
+mod compile_steps;
+mod encode;
 mod evaluate;
 mod expression;
 mod failure;
 mod foresight;
 mod hash;
+mod names;
 mod origin;
 mod process;
+mod sight;
+mod steps;
+mod stop;
+mod template;
+mod work;
 
 pub use process::{Pipeline, SINK};
 pub use results::Results;
@@ -49,6 +59,9 @@ pub struct Processed {
 pub trait Lookup {
     /// Looks a key up in the table of that index in `Settings::tables`.
     fn lookup(&mut self, table: usize, key: &[u8]) -> Found<'_>;
+
+    /// The turn's time, in nanoseconds since the epoch.
+    fn now_ns(&self) -> i64;
 
     /// How old an answer of that table may be by now, in nanoseconds; `None` if nobody knows.
     fn age_ns(&self, _table: usize) -> Option<u64> {

@@ -7,7 +7,8 @@
 use crate::{
     codec::{Edits, Event, Value},
     pipeline::{
-        evaluate,
+        Lookup, cel,
+        evaluate::{self, Made, Scope},
         expression::{Expression, Field},
     },
     record::Record,
@@ -26,10 +27,7 @@ pub(super) fn of_record(origin: &Expression, unit_nanos: u64, record: &Record<'_
             let operand = evaluate::evaluate_field(field, record, &mut made).ok()?.bytes;
             decimal(operand, unit_nanos)
         }
-        Expression::Event(_)
-        | Expression::Inside(_)
-        | Expression::Text(_)
-        | Expression::Joined(_) => None,
+        _ => None,
     }
 }
 
@@ -51,6 +49,28 @@ pub(super) fn of_event(
     }
 }
 
+/// Nanoseconds since the epoch, from a program's value: a timestamp, or a number in the unit.
+#[inline(never)]
+pub(super) fn of_program(
+    program: &cel::Program,
+    unit_nanos: u64,
+    scope: &Scope<'_>,
+    made: &mut Made,
+    tables: &mut dyn Lookup,
+) -> Option<i64> {
+    let nanos = scope.with_value(program, made, tables, |value| match value {
+        cel::Value::Timestamp(at) => i64::try_from(at.nanos()).ok(),
+        cel::Value::Int(number, _) => scale(number.into(), unit_nanos),
+        cel::Value::Uint(number, _) => scale(number.into(), unit_nanos),
+        cel::Value::Double(number, origin) => match origin.spelling() {
+            Some(spelling) => decimal(spelling, unit_nanos),
+            None => double(number, unit_nanos),
+        },
+        _ => None,
+    });
+    nanos.ok().flatten()
+}
+
 #[inline]
 fn scale(number: i128, unit_nanos: u64) -> Option<i64> {
     i64::try_from(number.checked_mul(i128::from(unit_nanos))?).ok()
@@ -68,9 +88,7 @@ fn decimal(text: &[u8], unit_nanos: u64) -> Option<i64> {
     let plain = |part: &[u8]| part.len() <= 19 && part.iter().all(u8::is_ascii_digit);
     if whole.is_empty() || !plain(whole) || !plain(fraction) {
         let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-        let nanos = number * unit_nanos as f64;
-        let fits = nanos.is_finite() && nanos.abs() < i64::MAX as f64;
-        return fits.then_some(nanos as i64);
+        return double(number, unit_nanos);
     }
     let number = |part: &[u8]| {
         part.iter().fold(0_i128, |number, digit| number * 10 + i128::from(digit - b'0'))
@@ -78,6 +96,12 @@ fn decimal(text: &[u8], unit_nanos: u64) -> Option<i64> {
     let unit = i128::from(unit_nanos);
     let nanos = number(whole) * unit + number(fraction) * unit / 10_i128.pow(fraction.len() as u32);
     i64::try_from(if negative { -nanos } else { nanos }).ok()
+}
+
+fn double(number: f64, unit_nanos: u64) -> Option<i64> {
+    let nanos = number * unit_nanos as f64;
+    let fits = nanos.is_finite() && nanos.abs() < i64::MAX as f64;
+    fits.then_some(nanos as i64)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
     let second = Duration::from_secs(1);
     let step = |(index, operator)| {
         let place = format!("steps[{index}]");
-        Step { name: None, operator, place }
+        Step { name: None, when: None, operator, place }
     };
     Settings {
         name: "test".to_owned(),

@@ -116,7 +116,8 @@ impl Exposed {
         }
         let help = "Results and dead letters handed over.";
         let results = text.family(Kind::Counter, "hotspur_results", help);
-        for (topic, count) in labels.destinations.iter().zip(counters.results) {
+        let destinations = self.destinations.get().unwrap_or(&labels.destinations);
+        for (topic, count) in destinations.iter().zip(counters.results) {
             results.sample(&[("topic", topic)], count);
         }
     }

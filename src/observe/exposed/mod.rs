@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -84,6 +84,8 @@ pub type TableSource = Box<dyn Fn() -> TableFigures + Send + Sync>;
 /// The facts of one run.
 pub struct Exposed {
     facts: Facts,
+    /// Topics by `Destination`, once all are known.
+    destinations: OnceLock<Vec<String>>,
     switch: Arc<Switch>,
     live: Live,
     state: Mutex<State>,
@@ -134,7 +136,14 @@ impl Exposed {
             readiness: Readiness::default(),
             errors: BTreeMap::new(),
         };
-        Exposed { facts, switch: Arc::default(), live: Live::default(), state: Mutex::new(state) }
+        let (switch, live) = (Arc::default(), Live::default());
+        Exposed { facts, destinations: OnceLock::new(), switch, live, state: Mutex::new(state) }
+    }
+
+    /// The topics that results go to are known, with those that were asked for at the start.
+    pub fn name_destinations(&self, destinations: Vec<String>) {
+        // Once: a run begins once.
+        let _ = self.destinations.set(destinations);
     }
 
     /// The tables are loaded, and the hot thread begins.

@@ -6,7 +6,7 @@
 //! below `limits::IN_FLIGHT_MAX`. Results that share an index share the last of their times.
 
 use std::{
-    ffi::{c_char, c_int, c_void},
+    ffi::{c_char, c_void},
     mem::ManuallyDrop,
     sync::{
         Arc,
@@ -16,7 +16,7 @@ use std::{
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
-use super::{interceptor::Watch, native::OK, outage::Answers, spinning::Spinning};
+use super::{interceptor::Watch, native::OK, outage::Connections, spinning::Spinning};
 use crate::{
     clock::{Clock, Ticks, TscClock},
     limits::IN_FLIGHT_MAX,
@@ -26,20 +26,24 @@ use crate::{
 /// One word of ticks for each possible index.
 pub(super) struct AckTimes {
     clock: TscClock,
-    answers: Answers,
+    connections: Connections,
     spinning: Option<Arc<Spinning>>,
     ticks: Box<[AtomicU64]>,
 }
 
 impl AckTimes {
     pub(super) fn new(clock: TscClock) -> Arc<AckTimes> {
-        let (answers, ticks) = (Answers::default(), zeroes(IN_FLIGHT_MAX));
-        Arc::new(AckTimes { clock, answers, spinning: Spinning::current(), ticks })
+        let (connections, ticks) = (Connections::default(), zeroes(IN_FLIGHT_MAX));
+        Arc::new(AckTimes { clock, connections, spinning: Spinning::current(), ticks })
     }
 
-    /// What brokers answered, acknowledgements or else.
-    pub(super) fn answers(&self) -> &Answers {
-        &self.answers
+    pub(super) fn clock(&self) -> &TscClock {
+        &self.clock
+    }
+
+    /// The client's connections.
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// When the result's acknowledgement arrived; `now` if that was not seen.
@@ -75,10 +79,9 @@ const _: () = assert!(align_of::<AtomicU64>() == align_of::<u64>());
 
 impl Watch for AckTimes {
     unsafe fn add(client: *mut rd::rd_kafka_t, name: *const c_char, state: *mut c_void) -> Code {
-        // SAFETY: the caller's.
+        // SAFETY: the caller's; the connections are a part of the state.
         unsafe {
-            let seen = Some(on_response as _);
-            rd::rd_kafka_interceptor_add_on_response_received(client, name, seen, state);
+            (*state.cast::<AckTimes>()).connections.add(client, name);
             rd::rd_kafka_interceptor_add_on_acknowledgement(
                 client,
                 name,
@@ -91,24 +94,6 @@ impl Watch for AckTimes {
     fn spinning(&self) -> Option<&Spinning> {
         self.spinning.as_deref()
     }
-}
-
-unsafe extern "C" fn on_response(
-    _client: *mut rd::rd_kafka_t,
-    _socket: c_int,
-    _broker: *const c_char,
-    _broker_id: i32,
-    _api_key: i16,
-    _api_version: i16,
-    _correlation: i32,
-    _len_bytes: usize,
-    _round_trip: i64,
-    code: Code,
-    state: *mut c_void,
-) -> Code {
-    // SAFETY: `state` is the `AckTimes` of `add`, which outlives the client.
-    unsafe { &*state.cast::<AckTimes>() }.answers.count(code);
-    OK
 }
 
 unsafe extern "C" fn on_acknowledgement(

@@ -26,7 +26,7 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 use super::{
     interceptor::Watch,
     native::{OK, Queue, text_at},
-    outage::Answers,
+    outage::Connections,
     spinning::Spinning,
 };
 use crate::{
@@ -72,7 +72,7 @@ const _: () = assert!(size_of::<OwnLine<Polls>>() == APART_BYTES);
 /// What broker threads write and the hot thread reads.
 pub(super) struct Arrivals {
     clock: TscClock,
-    answers: Answers,
+    connections: Connections,
     spinning: Option<Arc<Spinning>>,
     polls: OwnLine<Polls>,
     responses: ArrayQueue<Response>,
@@ -87,7 +87,7 @@ impl Arrivals {
     pub(super) fn new(clock: TscClock) -> Arc<Arrivals> {
         Arc::new(Arrivals {
             clock,
-            answers: Answers::default(),
+            connections: Connections::default(),
             spinning: Spinning::current(),
             polls: OwnLine::default(),
             responses: ArrayQueue::new(RESPONSES_MAX),
@@ -96,9 +96,9 @@ impl Arrivals {
         })
     }
 
-    /// What brokers answered, fetches or else.
-    pub(super) fn answers(&self) -> &Answers {
-        &self.answers
+    /// The client's connections.
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// The next error that a poll of the data queue came across.
@@ -147,8 +147,11 @@ impl Arrivals {
 impl Watch for Arrivals {
     unsafe fn add(client: *mut rd::rd_kafka_t, name: *const c_char, state: *mut c_void) -> Code {
         let seen = Some(on_response as _);
-        // SAFETY: the caller's.
-        unsafe { rd::rd_kafka_interceptor_add_on_response_received(client, name, seen, state) }
+        // SAFETY: the caller's; the connections are a part of the state.
+        unsafe {
+            (*state.cast::<Arrivals>()).connections.add(client, name);
+            rd::rd_kafka_interceptor_add_on_response_received(client, name, seen, state)
+        }
     }
 
     fn spinning(&self) -> Option<&Spinning> {
@@ -193,12 +196,11 @@ unsafe extern "C" fn on_response(
     _correlation: i32,
     len_bytes: usize,
     _round_trip: i64,
-    code: Code,
+    _code: Code,
     state: *mut c_void,
 ) -> Code {
     // SAFETY: `state` is the `Arrivals` of `add`, which outlives the client.
     let arrivals = unsafe { &*state.cast::<Arrivals>() };
-    arrivals.answers.count(code);
     if api_key == FETCH {
         arrivals.note(len_bytes);
     }

@@ -2,6 +2,7 @@
 //! hot thread.
 
 use std::{
+    ffi::CStr,
     ptr,
     sync::{
         Arc,
@@ -80,6 +81,18 @@ pub(super) fn has_controller(client: &Client, timeout: Duration) -> bool {
     brokers(client, timeout).is_some_and(|(_, all)| all.contains(&controller))
 }
 
+/// Has a client connect to some broker, if it is connected to none. It would not by itself while it
+/// has nothing to send. Does not wait.
+pub(super) fn knock(client: &Client) {
+    let mut metadata = ptr::null();
+    // SAFETY: the client is live; an answer, for which there is no time, would be ours to destroy.
+    unsafe {
+        if rd::rd_kafka_metadata(client.handle(), 0, ptr::null_mut(), &mut metadata, 0) == OK {
+            rd::rd_kafka_metadata_destroy(metadata);
+        }
+    }
+}
+
 /// The broker that answers, and all of them.
 fn brokers(client: &Client, timeout: Duration) -> Option<(i32, Vec<i32>)> {
     let mut metadata = ptr::null();
@@ -94,6 +107,25 @@ fn brokers(client: &Client, timeout: Duration) -> Option<(i32, Vec<i32>)> {
         let answering = (*metadata).orig_broker_id;
         rd::rd_kafka_metadata_destroy(metadata);
         Some((answering, all))
+    }
+}
+
+/// Names of all topics that the client may see.
+pub(super) fn topics(client: &Client, timeout: Duration) -> Result<Vec<String>, Code> {
+    let mut metadata = ptr::null();
+    // SAFETY: the client is live; on success the answer is ours to read and destroy, and each of
+    // its topics has a name that ends with a zero.
+    unsafe {
+        let (client, wait) = (client.handle(), millis(timeout));
+        match rd::rd_kafka_metadata(client, 1, ptr::null_mut(), &mut metadata, wait) {
+            OK => {}
+            code => return Err(code),
+        }
+        let (start, len) = ((*metadata).topics, (*metadata).topic_cnt.max(0) as usize);
+        let name = |at: usize| CStr::from_ptr((*start.add(at)).topic);
+        let names = (0..len).map(|at| name(at).to_string_lossy().into_owned()).collect();
+        rd::rd_kafka_metadata_destroy(metadata);
+        Ok(names)
     }
 }
 

@@ -183,7 +183,7 @@ impl KafkaSource {
                 self.on_rebalance(event);
             }
             rd::RD_KAFKA_EVENT_ERROR => {
-                self.outage.hear(event.code(), self.lent.arrivals().answers());
+                self.outage.hear(event.code(), self.lent.arrivals().connections());
                 self.tell_trouble(self.client.trouble_of(&event));
             }
             rd::RD_KAFKA_EVENT_STATS => {
@@ -377,7 +377,7 @@ impl Source for KafkaSource {
     }
 
     fn next_recovery(&mut self) -> Option<&'static str> {
-        let is_over = self.outage.is_over(self.lent.arrivals().answers());
+        let is_over = self.outage.is_over(self.lent.arrivals().connections());
         is_over.then_some(PEER).or_else(|| self.restoring.as_ref()?.next_recovery())
     }
 
