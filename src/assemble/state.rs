@@ -21,10 +21,24 @@ const COMPACT: &str = "compact";
 
 /// The steps that keep state, each with the hash of its configuration.
 pub fn stateful_steps(settings: &Settings) -> Vec<StatefulStep> {
-    // No operator of this version keeps state.
-    let keeps = |step: &&Step| step.operator.keeps_state();
-    let hashed = |step: &Step| unreachable!("{} has no configuration to hash", step.place);
-    settings.steps.iter().filter(keeps).map(hashed).collect()
+    let stateful = |step: &Step| match &step.operator {
+        Operator::Lookup { .. }
+        | Operator::Hash { .. }
+        | Operator::Text(_)
+        | Operator::Set(_)
+        | Operator::Remove(_)
+        | Operator::Keep(_)
+        | Operator::Rename(_)
+        | Operator::Alias(_)
+        | Operator::Require(_)
+        | Operator::Filter(_)
+        | Operator::Each(_)
+        | Operator::Route(_)
+        | Operator::Key(_)
+        | Operator::Headers(_)
+        | Operator::Sample { .. } => None,
+    };
+    settings.steps.iter().filter_map(stateful).collect()
 }
 
 /// State that comes back during a run.
