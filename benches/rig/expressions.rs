@@ -57,7 +57,7 @@ struct EventWorld<'a> {
 }
 
 impl<'a> World<'a> for EventWorld<'a> {
-    #[inline]
+    #[inline(always)]
     fn leaf(&mut self, leaf: Leaf, _arena: &'a Arena) -> Result<Value<'a>, Why> {
         let Leaf::Event(path) = leaf else { return Err(Why::Unknown) };
         let node = self.edits.found(path).ok_or(Why::Absent)?;
@@ -115,7 +115,8 @@ impl Parsed {
 pub(crate) struct Ours {
     program: Program,
     tree: PathTree,
-    edits: Edits,
+    /// Where the paths stand, for each event: found at the end of its parse.
+    edits: Vec<Edits>,
     arena: Arena,
 }
 
@@ -123,17 +124,25 @@ impl Ours {
     pub(crate) fn new(expression: &str) -> Ours {
         let mut names = EventNames::default();
         let program = compile(expression, &mut names).expect("an expression");
-        let edits = Edits::new(&names.tree, 0, 0, 0);
-        Ours { program, tree: names.tree, edits, arena: Arena::with_capacity(1 << 16) }
+        let arena = Arena::with_capacity(1 << 16);
+        Ours { program, tree: names.tree, edits: Vec::new(), arena }
     }
 
-    /// Finds the paths and decides, for each event; how many it holds for.
+    /// Finds the paths in all events, as the parse of a pipeline ends.
+    pub(crate) fn find_paths(&mut self, events: &[Event<'_>]) {
+        let Ours { tree, edits, .. } = self;
+        edits.resize_with(events.len(), || Edits::new(tree, 0, 0, 0));
+        for (edits, event) in edits.iter_mut().zip(events) {
+            edits.begin(tree, event);
+        }
+    }
+
+    /// Decides for each event; how many it holds for.
     pub(crate) fn count(&mut self, events: &[Event<'_>]) -> usize {
         let mut count = 0;
-        for event in events {
-            self.edits.begin(&self.tree, event);
+        for (event, edits) in events.iter().zip(&self.edits) {
             self.arena.reset();
-            let mut world = EventWorld { event, edits: &self.edits };
+            let mut world = EventWorld { event, edits };
             let holds = self.program.is_true(&mut world, &self.arena);
             count += usize::from(black_box(holds) == Ok(true));
         }

@@ -8,7 +8,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{StartError, broker_error};
 use crate::{
-    config::{Settings, settings::Step},
+    config::{
+        Settings,
+        settings::{Operator, Step},
+    },
     transport::{
         Trouble,
         kafka::{KafkaAdmin, NewTopic, StatePlan, StateRestorer},

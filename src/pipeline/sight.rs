@@ -22,7 +22,7 @@ pub(super) struct Sight<'a, 't> {
 }
 
 impl<'a> World<'a> for Sight<'a, '_> {
-    #[inline]
+    #[inline(always)]
     fn leaf(&mut self, leaf: Leaf, arena: &'a Arena) -> Result<Value<'a>, Why> {
         match leaf {
             Leaf::Event(path) => match self.scope.edits.found(path) {

@@ -7,13 +7,15 @@
 use std::cell::Cell;
 
 use crate::pipeline::cel::{
-    Arena, Kind, Value, World, arithmetic, call, convert, equal,
+    Arena, Kind, Value, World, arithmetic, call,
+    constant::Constant,
+    convert, equal,
     fault::{Fault, Why, prefer},
     format,
     list::List,
     loops,
     map::Map,
-    node::{Comparison, Entry, Item, Node, Op},
+    node::{Entry, How, Item, Node, Op, Test},
     time,
 };
 
@@ -34,7 +36,8 @@ impl<'a, W: World<'a>> Run<'a, '_, W> {
             Op::Constant(constant) => Ok(constant.value()),
             Op::Leaf(leaf) => self.world.leaf(*leaf, self.arena).map_err(|why| why.at(node.at)),
             Op::Local(local) => Ok(self.locals[usize::from(*local)].get()),
-            Op::Compare(..)
+            Op::Test(_)
+            | Op::Compare(..)
             | Op::Equal(_)
             | Op::NotEqual(_)
             | Op::And(_)
@@ -58,16 +61,12 @@ impl<'a, W: World<'a>> Run<'a, '_, W> {
     #[inline]
     pub(super) fn truth(&mut self, node: &'a Node) -> Result<bool> {
         match &node.op {
+            Op::Test(test) => self.test(node.at, test),
             Op::Compare(comparison, operands) => {
                 let left = self.value(&operands[0])?;
                 let right = self.value(&operands[1])?;
                 let order = equal::order(&left, &right).map_err(|why| why.at(node.at))?;
-                Ok(order.is_some_and(|order| match comparison {
-                    Comparison::Less => order.is_lt(),
-                    Comparison::LessEqual => order.is_le(),
-                    Comparison::Greater => order.is_gt(),
-                    Comparison::GreaterEqual => order.is_ge(),
-                }))
+                Ok(order.is_some_and(|order| comparison.holds(order)))
             }
             Op::Equal(operands) => self.equal(node, operands),
             Op::NotEqual(operands) => self.equal(node, operands).map(|equal| !equal),
@@ -84,6 +83,37 @@ impl<'a, W: World<'a>> Run<'a, '_, W> {
     /// Never a condition, so that the two functions do not call one another for ever.
     fn value_of_no_condition(&mut self, node: &'a Node) -> Result<Value<'a>> {
         self.value(node)
+    }
+
+    /// A number against a number and a text against a text are decided where they stand.
+    #[inline]
+    fn test(&mut self, at: u32, test: &'a Test) -> Result<bool> {
+        let value = self.world.leaf(test.leaf, self.arena).map_err(|why| why.at(test.leaf_at))?;
+        let order = match (value, &test.constant, test.how) {
+            (Value::Text(left), Constant::Text(right), How::Equal) => return Ok(*left == **right),
+            (Value::Text(left), Constant::Text(right), How::NotEqual) => {
+                return Ok(*left != **right);
+            }
+            (Value::Int(left, _), Constant::Int(right), _) => left.cmp(right),
+            (value, _, _) => return self.test_any(at, value, test),
+        };
+        Ok(match test.how {
+            How::Equal => order.is_eq(),
+            How::NotEqual => order.is_ne(),
+            How::Order(comparison) => comparison.holds(order),
+        })
+    }
+
+    #[inline(never)]
+    fn test_any(&self, at: u32, value: Value<'a>, test: &'a Test) -> Result<bool> {
+        let right = test.constant.value();
+        let decided = match test.how {
+            How::Equal => equal::equal(&value, &right, self.arena),
+            How::NotEqual => equal::equal(&value, &right, self.arena).map(|equal| !equal),
+            How::Order(comparison) => equal::order(&value, &right)
+                .map(|order| order.is_some_and(|order| comparison.holds(order))),
+        };
+        decided.map_err(|why| why.at(at))
     }
 
     fn equal(&mut self, node: &'a Node, operands: &'a [Node; 2]) -> Result<bool> {

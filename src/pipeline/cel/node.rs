@@ -3,6 +3,8 @@
 //! Names are numbers here, constants are computed, patterns and time zones are read. A condition
 //! that compares a field of the record with a constant is one node.
 
+use std::cmp::Ordering;
+
 use jiff::tz::TimeZone;
 use regex::Regex;
 
@@ -36,6 +38,19 @@ pub(super) enum Comparison {
     GreaterEqual,
 }
 
+impl Comparison {
+    /// True if two values that are ordered so compare so.
+    #[inline]
+    pub(super) fn holds(self, order: Ordering) -> bool {
+        match self {
+            Comparison::Less => order.is_lt(),
+            Comparison::LessEqual => order.is_le(),
+            Comparison::Greater => order.is_gt(),
+            Comparison::GreaterEqual => order.is_ge(),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Op {
     Constant(Constant),
@@ -56,6 +71,8 @@ pub(super) enum Op {
     Equal(Box<[Node; 2]>),
     NotEqual(Box<[Node; 2]>),
     Compare(Comparison, Box<[Node; 2]>),
+    /// What stands on the left of a comparison is a leaf, and on the right a constant.
+    Test(Box<Test>),
     In(Box<[Node; 2]>),
     Arithmetic(Sign, Box<[Node; 2]>),
     List(Box<[Item]>),
@@ -73,6 +90,24 @@ pub(super) enum Op {
     OptionalMap(u16, bool, Box<[Node; 2]>),
     /// Something that was not to be checked and is not known.
     Unknown,
+}
+
+/// A leaf against a constant: what most conditions consist of.
+#[derive(Debug)]
+pub(super) struct Test {
+    pub(super) leaf: Leaf,
+    /// Where the leaf stands.
+    pub(super) leaf_at: u32,
+    pub(super) how: How,
+    pub(super) constant: Constant,
+}
+
+/// What a test asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    Equal,
+    NotEqual,
+    Order(Comparison),
 }
 
 /// An item of a list that is made.

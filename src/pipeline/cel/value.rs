@@ -178,7 +178,7 @@ impl<'a> Value<'a> {
     }
 
     /// What stands at a node of the tape.
-    #[inline]
+    #[inline(always)]
     pub fn of_node(event: &'a Event<'a>, node: Node) -> Value<'a> {
         let origin = Origin::Tape(event, node);
         match event.value(node) {

@@ -1,7 +1,7 @@
 //! How many different values: HyperLogLog with 4096 registers, 1.6 % standard error.
 //!
-//! The crate `hyperloglockless` turns registers into an estimate, and says how a hash becomes one of
-//! them. The registers are kept here, flat, because they are copied, written to a topic and read
+//! The crate `hyperloglockless` turns registers into an estimate, and says how a hash becomes one
+//! of them. The registers are kept here, flat, because they are copied, written to a topic and read
 //! back: first as a sorted list of those that are not zero, and once 512 are, all of them. Either
 //! way they say the same, so the order of values, restarts and joined parts change nothing. An
 //! estimate allocates its 4 KiB once, for the crate: once a result, never for a record.

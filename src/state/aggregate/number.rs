@@ -1,7 +1,7 @@
 //! Sums, extremes and means, in cells of a fixed number of bytes.
 //!
-//! Integers are added exactly in 128 bits: two to the 63 of the largest would fit, more records than
-//! a partition has offsets, so a sum of integers cannot overflow. Doubles are added with
+//! Integers are added exactly in 128 bits: two to the 63 of the largest would fit, more records
+//! than a partition has offsets, so a sum of integers cannot overflow. Doubles are added with
 //! Neumaier's compensation, which keeps what each addition rounds away. A sum of both is a double.
 //! A double sum beyond all doubles is null.
 

@@ -7,7 +7,7 @@ use crate::pipeline::cel::{
     Kind,
     arithmetic::Sign,
     constant::Constant,
-    node::{Comparison, Node, Op},
+    node::{Comparison, How, Node, Op, Test},
 };
 
 impl Compiler<'_> {
@@ -137,7 +137,30 @@ impl Compiler<'_> {
                 (name, Op::Arithmetic(sign, nodes), kind)
             }
         };
-        Ok(self.unary(expression, name, op, kind))
+        Ok(self.unary(expression, name, tested(op), kind))
+    }
+}
+
+/// A comparison of a leaf with a constant is one node.
+fn tested(op: Op) -> Op {
+    let how = match &op {
+        Op::Equal(_) => How::Equal,
+        Op::NotEqual(_) => How::NotEqual,
+        Op::Compare(comparison, _) => How::Order(*comparison),
+        _ => return op,
+    };
+    match op {
+        Op::Equal(nodes) | Op::NotEqual(nodes) | Op::Compare(_, nodes)
+            if matches!((&nodes[0].op, &nodes[1].op), (Op::Leaf(_), Op::Constant(_))) =>
+        {
+            let [Node { at: leaf_at, op: Op::Leaf(leaf) }, Node { op: Op::Constant(constant), .. }] =
+                *nodes
+            else {
+                unreachable!("that was looked at")
+            };
+            Op::Test(Box::new(Test { leaf, leaf_at, how, constant }))
+        }
+        other => other,
     }
 }
 
