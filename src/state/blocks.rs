@@ -1,4 +1,4 @@
-//! Memory for entries of any length: blocks of a few sizes, cut from slabs that are never given back.
+//! Memory for entries of any length: blocks of a few sizes, cut from slabs that stay.
 //!
 //! Sizes go up by halves (64, 96, 128, 192 … bytes), so that a block is at least two thirds full
 //! unless its entry shrank. A slab is a quarter of a MiB, or one block if that is larger. `stock`,
@@ -16,7 +16,7 @@ const _: () = assert!(block_bytes(SIZES - 1) == STATE_ENTRY_BYTES_MAX);
 
 const fn block_bytes(size: usize) -> usize {
     let power = BLOCK_BYTES_MIN << (size / 2);
-    if size % 2 == 0 { power } else { power + power / 2 }
+    if size.is_multiple_of(2) { power } else { power + power / 2 }
 }
 
 /// The least size that holds so many bytes.

@@ -1,7 +1,7 @@
 //! How many different values: HyperLogLog with 4096 registers, 1.6 % standard error.
 //!
-//! The crate `hyperloglockless` turns registers into an estimate, and says how a hash becomes one of
-//! them. The registers are kept here, flat, because they are copied, written to a topic and read
+//! The crate `hyperloglockless` turns registers into an estimate, and says how a hash becomes one
+//! of them. The registers are kept here, flat, because they are copied, written to a topic and read
 //! back: first as a sorted list of those that are not zero, and once 512 are, all of them. Either
 //! way they say the same, so the order of values, restarts and joined parts change nothing. An
 //! estimate allocates its 4 KiB once, for the crate: once a result, never for a record.
@@ -40,7 +40,8 @@ fn registers(part: &[u8]) -> impl Iterator<Item = (usize, u8)> {
 }
 
 pub(super) fn is_sound(part: &[u8]) -> bool {
-    let is_list = part.len() % LISTED_BYTES == 0 && part.len() <= LISTED_MAX * LISTED_BYTES;
+    let is_list =
+        part.len().is_multiple_of(LISTED_BYTES) && part.len() <= LISTED_MAX * LISTED_BYTES;
     part.len() == REGISTERS || is_list && registers(part).all(|(it, _)| it < REGISTERS)
 }
 

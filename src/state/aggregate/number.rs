@@ -1,7 +1,7 @@
 //! Sums, extremes and means, in cells of a fixed number of bytes.
 //!
-//! Integers are added exactly in 128 bits: two to the 63 of the largest would fit, more records than
-//! a partition has offsets, so a sum of integers cannot overflow. Doubles are added with
+//! Integers are added exactly in 128 bits: two to the 63 of the largest would fit, more records
+//! than a partition has offsets, so a sum of integers cannot overflow. Doubles are added with
 //! Neumaier's compensation, which keeps what each addition rounds away. A sum of both is a double.
 //! A double sum beyond all doubles is null.
 
@@ -278,8 +278,8 @@ mod tests {
     #[test]
     fn parts_of_a_sum_make_the_whole() {
         let (mut one, mut other) = ([0; mean::BYTES], [0; mean::BYTES]);
-        [1.0, 1e100].map(|it| mean::add(&mut one, Number::Double(it)));
-        [1.0, -1e100].map(|it| mean::add(&mut other, Number::Double(it)));
+        [1.0, 1e100].iter().for_each(|it| mean::add(&mut one, Number::Double(*it)));
+        [1.0, -1e100].iter().for_each(|it| mean::add(&mut other, Number::Double(*it)));
         mean::add(&mut other, Number::Int(2));
         mean::merge(&mut one, &other);
         assert_eq!(text(|json| sum::write(&one, json)), "4.0");

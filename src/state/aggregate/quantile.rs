@@ -1,7 +1,7 @@
 //! A quantile within one percent of its value: the bins of DDSketch.
 //!
-//! The crate `sketches-ddsketch` says which bin a value belongs to, and which value a bin stands for.
-//! The bins are kept here, flat and sorted, for the reasons that `distinct` has: twelve bytes for
+//! The crate `sketches-ddsketch` says which bin a value belongs to, and which value a bin stands
+//! for. The bins are kept here, flat and sorted, for the reasons that `distinct` has: twelve bytes for
 //! each that is not empty. Past `QUANTILE_BINS_MAX` of them the two of the least values become one,
 //! so that high quantiles stay exact to the promise.
 
@@ -54,7 +54,7 @@ fn bin_of(bin: &[u8; BIN_BYTES]) -> (i32, u64) {
 }
 
 pub(super) fn is_sound(part: &[u8]) -> bool {
-    part.len() % BIN_BYTES == 0 && bins(part).is_sorted_by(|one, other| one.0 < other.0)
+    part.len().is_multiple_of(BIN_BYTES) && bins(part).is_sorted_by(|one, other| one.0 < other.0)
 }
 
 pub(super) fn add(mut part: Part<'_>, number: Number) {

@@ -9,8 +9,8 @@
 //! confirmed; until then no record is taken. And it never happens while older records are read
 //! again, which would find another end.
 //!
-//! **Kinds.** Tumbling and hopping windows begin at multiples of their `size` or `advance` since the
-//! epoch and do not contain their end. A session contains records of which each is less than `gap`
+//! **Kinds.** Tumbling and hopping windows begin at multiples of their `size` or `advance` since
+//! the epoch and do not contain their end. A session contains records of which each is less than `gap`
 //! after another; it ends `gap` after its last, and two sessions become one where a record lies
 //! between them. A count window has `size` records; its bounds are the earliest and the latest of
 //! their times, and neither lateness nor the watermark matter to it.
@@ -25,8 +25,8 @@
 //! old, by the watermark, is closed with what it has. A record that is refused changes nothing, in
 //! none of its windows.
 //!
-//! **Memory.** At start: the index, and the list of entries, for twice `max_keys`: keys whose windows
-//! are closed stay until their deletion is committed. Entries live in blocks (`blocks`); `stock`
+//! **Memory.** At start: the index, and the list of entries, for twice `max_keys`: keys whose
+//! windows are closed stay until their deletion is committed. Entries live in blocks (`blocks`); `stock`
 //! takes more of them between turns. What was changed since the last commit is kept in a buffer,
 //! which doubles until it has seen the largest commit. After that nothing allocates.
 //!
