@@ -1,5 +1,4 @@
-//! Memory for entries of any length: blocks of a few sizes, cut from slabs that are never given
-//! back.
+//! Memory for entries of any length: blocks of a few sizes, cut from slabs that stay.
 //!
 //! Sizes go up by halves (64, 96, 128, 192 … bytes), so that a block is at least two thirds full
 //! unless its entry shrank. A slab is a quarter of a MiB, or one block if that is larger. `stock`,

@@ -278,8 +278,8 @@ mod tests {
     #[test]
     fn parts_of_a_sum_make_the_whole() {
         let (mut one, mut other) = ([0; mean::BYTES], [0; mean::BYTES]);
-        [1.0, 1e100].into_iter().for_each(|it| mean::add(&mut one, Number::Double(it)));
-        [1.0, -1e100].into_iter().for_each(|it| mean::add(&mut other, Number::Double(it)));
+        [1.0, 1e100].iter().for_each(|it| mean::add(&mut one, Number::Double(*it)));
+        [1.0, -1e100].iter().for_each(|it| mean::add(&mut other, Number::Double(*it)));
         mean::add(&mut other, Number::Int(2));
         mean::merge(&mut one, &other);
         assert_eq!(text(|json| sum::write(&one, json)), "4.0");

@@ -81,8 +81,8 @@ pub(super) fn has_controller(client: &Client, timeout: Duration) -> bool {
     brokers(client, timeout).is_some_and(|(_, all)| all.contains(&controller))
 }
 
-/// Has a client connect to some broker, if it is connected to none, else asks one of those that it is
-/// connected to. Waits for neither: the answer is counted where all are (see `outage`).
+/// Has a client connect to some broker, if it is connected to none, else asks one of those that
+/// are there. Waits for neither: the answer is counted where all are (see `outage`).
 pub(super) fn knock(client: &Client) {
     let mut metadata = ptr::null();
     // SAFETY: the client is live; an answer, for which there is no time, would be ours to destroy.

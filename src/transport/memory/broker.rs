@@ -4,14 +4,18 @@
 //! and connect another: logs, commits and results outlive it, answers on their way do not. One with
 //! transactions shows results only once a commit is confirmed, in the order they were handed over.
 
+mod sink;
+
 use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
+
+pub use sink::BrokerSink;
 
 use super::state::{Gate, TOPIC};
 use crate::{
     clock::Ticks,
-    record::{Destination, Headers, Output, PartitionId, Record},
+    record::{Destination, Headers, PartitionId, Record},
     transport::{
-        Ack, Begin, Note, Refusal, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet,
+        Ack, Begin, Note, Refusal, Source, SourceEvent, Token, Trouble, WaitSet,
         restore::Restoration,
     },
     verdict::Sentence,
@@ -135,7 +139,7 @@ impl Broker {
         state.session = Session { fetch, begins, notes, room: sink_room, ..Session::default() };
         let source =
             BrokerSource { state: Rc::clone(&self.state), told: [PartitionId(0)], gate: None };
-        (source, BrokerSink { state: Rc::clone(&self.state) })
+        (source, BrokerSink::new(&self.state))
     }
 
     /// From now on a source ends at these offsets.
@@ -459,52 +463,4 @@ impl Source for BrokerSource {
     fn wait_on(&mut self, _set: &mut WaitSet) {}
 
     fn close(&mut self) {}
-}
-
-/// The sink of one session.
-#[derive(Debug)]
-pub struct BrokerSink {
-    state: Rc<RefCell<State>>,
-}
-
-impl Sink for BrokerSink {
-    fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {
-        let session = &mut self.state.borrow_mut().session;
-        if session.is_spoilt || session.aborting.is_some() {
-            return Err(SendError::Refused(WITHDRAWN));
-        }
-        if session.unanswered.len() >= session.room {
-            return Err(SendError::Full);
-        }
-        let written = Written {
-            destination: output.destination,
-            partition_number: output.partition_number,
-            key: output.key.map(<[u8]>::to_vec),
-            value: output.value.map(<[u8]>::to_vec),
-            headers: output.headers.as_bytes().to_vec(),
-        };
-        session.handed_over += 1;
-        session.unanswered.push((token, written, session.handed_over));
-        Ok(())
-    }
-
-    fn poll_acks(&mut self, now: Ticks, visit: &mut impl FnMut(Ack)) -> usize {
-        let answers = std::mem::take(&mut self.state.borrow_mut().session.answers);
-        let count = answers.len();
-        for answer in answers {
-            visit(Ack { at: now, ..answer });
-        }
-        count
-    }
-
-    fn next_trouble(&mut self) -> Option<Trouble> {
-        None
-    }
-
-    fn in_flight(&self) -> usize {
-        let session = &self.state.borrow().session;
-        session.unanswered.len() + session.answers.len()
-    }
-
-    fn wait_on(&mut self, _set: &mut WaitSet) {}
 }

@@ -153,11 +153,11 @@ fn tested(op: Op) -> Op {
         Op::Equal(nodes) | Op::NotEqual(nodes) | Op::Compare(_, nodes)
             if matches!((&nodes[0].op, &nodes[1].op), (Op::Leaf(_), Op::Constant(_))) =>
         {
-            let [Node { at: leaf_at, op: Op::Leaf(leaf) }, Node { op: Op::Constant(constant), .. }] =
-                *nodes
-            else {
+            let [leaf, constant] = *nodes;
+            let Node { at: leaf_at, op: Op::Leaf(leaf) } = leaf else {
                 unreachable!("that was looked at")
             };
+            let Op::Constant(constant) = constant.op else { unreachable!("that was looked at") };
             Op::Test(Box::new(Test { leaf, leaf_at, how, constant }))
         }
         other => other,
