@@ -275,13 +275,25 @@ impl Builder<'_> {
             .filter(|(key, _)| is_table(key))
             .filter_map(|(key, _)| self.text_at(key))
             .collect();
+        let is_asked = |name: &str| self.layers.iter().any(|layer| asks(&layer.text, name));
         for (name, key) in &self.walked.tables {
-            if !used.contains(name) && !self.walked.broken.contains(key) {
+            if !used.contains(name) && !self.walked.broken.contains(key) && !is_asked(name) {
                 let message = "no step looks this table up; it is loaded for nothing";
                 self.problems.push(Problem::warning(key, message).hint("take it out"));
             }
         }
     }
+}
+
+/// Whether a text has an expression that asks a table by `lookup("…", …)`. Expressions are read
+/// later; one that only stands in a comment costs no more than a warning that is not given.
+fn asks(text: &str, table: &str) -> bool {
+    let quoted = |rest: &str| {
+        let rest = rest.trim_start().trim_start_matches('\\');
+        let name = rest.strip_prefix(['"', '\'']).and_then(|rest| rest.strip_prefix(table));
+        name.is_some_and(|rest| rest.trim_start_matches('\\').starts_with(['"', '\'']))
+    };
+    text.split("lookup(").skip(1).any(quoted)
 }
 
 /// What is wrong with the address of a Redis; the URL itself is never repeated.
@@ -315,6 +327,19 @@ fn redis_problem(url: &str) -> Option<(&'static str, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_that_expressions_ask() {
+        for text in [
+            "set.a = \"lookup('users', event.key)\"",
+            "set.a = 'lookup( \"users\", event.key).tier'",
+            "set.a = \"has(event.a) ? lookup(\\\"users\\\", 'k') : 1\"",
+        ] {
+            assert!(asks(text, "users"), "{text}");
+            assert!(!asks(text, "user") && !asks(text, "others"), "{text}");
+        }
+        assert!(!asks("lookup = { table = 'users' }", "users"));
+    }
 
     #[test]
     fn addresses_of_redis() {

@@ -163,6 +163,11 @@ impl Walker<'_> {
         if let Some(typed) = self.typed(key, path, node) {
             self.walked.values.insert(path.to_owned(), typed);
         }
+        // What is wrong with a part is told at its own place.
+        for (name, part) in node.children().unwrap_or_default() {
+            let part_path = tree::join_key(path, name);
+            self.walked.places.insert(part_path, part.place.clone());
+        }
     }
 
     /// The value, or `None` where it was told what is wrong with it.

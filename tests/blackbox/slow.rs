@@ -164,13 +164,15 @@ fn a_broker_five_milliseconds_away_is_named_with_the_time_that_it_took() {
     let mut producer = ClientConfig::new();
     let producer: BaseProducer =
         producer.set("bootstrap.servers", far.bootstrap_servers()).create().expect("a producer");
-    for message in names(50) {
-        let value = message.value.expect("a value");
-        let record = BaseRecord::<(), _>::to("names").payload(&value);
-        producer.send(record).map_err(|(error, _)| error).expect("room");
-    }
-    producer.flush(PATIENCE).expect("all are taken");
-    let line = await_cause(&pipeline, "broker", || {});
+    // On a machine with more to do the thread may be held off just then, and that is the cause told.
+    let line = await_cause(&pipeline, "broker", || {
+        for message in names(50) {
+            let value = message.value.expect("a value");
+            let record = BaseRecord::<(), _>::to("names").payload(&value);
+            producer.send(record).map_err(|(error, _)| error).expect("room");
+        }
+        producer.flush(PATIENCE).expect("all are taken");
+    });
     assert_eq!(line["slowest_stage"], "ack", "{line}");
     assert!(line["stages"]["ack"].as_u64().unwrap() >= 5_000_000, "{line}");
     assert!(line["verdict"].as_str().unwrap().contains("the broker took "), "{line}");
