@@ -8,8 +8,12 @@
 mod circumstances;
 #[path = "rig/expressions.rs"]
 mod expressions;
+#[path = "rig/records.rs"]
+mod records;
 #[path = "rig/statistics.rs"]
 mod statistics;
+#[path = "rig/steps.rs"]
+mod steps;
 
 use std::{process::ExitCode, time::Instant};
 
@@ -50,6 +54,8 @@ struct Figures {
 const ROWS: &[Row] = &[
     Row { name: "condition", nanos_max: Some(60.0), ratio_min: Some(10.0), measure: condition },
     Row { name: "condition and paths", nanos_max: None, ratio_min: None, measure: with_paths },
+    Row { name: "text with three holes", nanos_max: Some(80.0), ratio_min: None, measure: text },
+    Row { name: "ten steps", nanos_max: Some(1_000.0), ratio_min: None, measure: ten_steps },
 ];
 
 fn main() -> ExitCode {
@@ -137,6 +143,14 @@ fn beside_crate(plan: Plan, work: fn(&mut Ours, &[Event<'_>]) -> usize) -> Figur
         let other = median(rounds.iter().map(|(_, crates)| *crates));
         Figures { nanos, other: Some((other, median(rounds.iter().map(|(a, b)| b / a)))) }
     })
+}
+
+fn text(plan: Plan) -> Figures {
+    Figures { nanos: steps::text_nanos(plan.rounds, plan.repeats.div_ceil(5)), other: None }
+}
+
+fn ten_steps(plan: Plan) -> Figures {
+    Figures { nanos: steps::ten_steps_nanos(plan.rounds, plan.repeats.div_ceil(5)), other: None }
 }
 
 /// Nanoseconds for each of `count`.

@@ -18,7 +18,7 @@
 //! 5  assemble
 //! 4  engine
 //! 3  pipeline delivery loadgen
-//! 2  codec cache transport host observe
+//! 2  codec cache state transport host observe
 //! 1  config measure record verdict
 //! 0  clock limits
 //! ```
@@ -32,6 +32,7 @@
 //! - `record`, `verdict`: borrowed or `Copy`; they own no heap memory.
 //! - `codec`: only `codec::tape` knows simd-json; the bytes that arrived are never altered.
 //! - `cache`: a reader never waits for a writer. Only `cache` reads tables over the network.
+//! - `state`: pure, one partition a store; it says what is to be written, and never writes it.
 //! - `transport`: only `transport::kafka` knows librdkafka; nothing above sees its types.
 //! - `host`: asks the system about cores and memory, and places threads; it never touches records.
 //! - `observe`: what was measured becomes files, lines and pages; never on the hot thread.
@@ -54,6 +55,7 @@ pub mod cache;
 pub mod codec;
 pub mod host;
 pub mod observe;
+pub mod state;
 pub mod transport;
 
 pub mod delivery;

@@ -6,6 +6,12 @@ pub const PARTITIONS_MAX: usize = 4096;
 /// Topics a pipeline can write to, its dead letters included.
 pub const DESTINATIONS_MAX: usize = 64;
 
+/// Results of one record, which `each` makes of a list.
+pub const RESULTS_PER_RECORD_MAX: usize = 4096;
+
+/// Bytes of one record's results, together.
+pub const RESULTS_BYTES_MAX: usize = 64 << 20;
+
 /// Tables in one pipeline.
 pub const TABLES_MAX: usize = 32;
 
@@ -60,6 +66,14 @@ pub const EXPRESSION_BYTES_MAX: usize = 64 << 20;
 
 /// Turns of loops that the expressions of one record may take.
 pub const EXPRESSION_TURNS_MAX: usize = 1_000_000;
+/// Buffers in which entries of the state topic go from the side thread to the hot thread.
+pub const RESTORE_BATCHES: usize = 32;
+
+/// Bytes of entries in one of them, about: one entry may be larger.
+pub const RESTORE_BATCH_BYTES: usize = 64 << 10;
+
+/// Partitions of the state topic that are read at the same time.
+pub const RESTORE_PARTITIONS_AT_ONCE: usize = 8;
 
 /// Bytes of a sentence that travels by value (reject reasons, trouble).
 pub const SENTENCE_BYTES: usize = 240;
@@ -139,6 +153,15 @@ pub const CLASSES_MAX: usize = 32;
 /// Steps of a pipeline that are counted apart; later ones share the last place.
 pub const STEPS_COUNTED_MAX: usize = 64;
 
+/// Steps of a pipeline that keep state, at most.
+pub const STATEFUL_STEPS_MAX: usize = 8;
+
+/// Results of state that one turn takes in at most.
+pub const GIVEN_OFF_PER_TURN_MAX: usize = 256;
+
+/// Changes of state that one turn hands over at most.
+pub const CHANGES_PER_TURN_MAX: usize = 1024;
+
 /// Notices from the hot thread that wait for the observer; further ones are counted, not kept.
 pub const NOTICES_MAX: usize = 256;
 
@@ -151,5 +174,19 @@ pub const REPORT_CELLS_MAX: usize = 60;
 /// Slow records that a report shows.
 pub const REPORT_SLOW_MAX: usize = 50;
 
+/// Entries of state that one commit deletes at most; the rest is the next one's.
+pub const STATE_DELETIONS_MAX: usize = 1 << 18;
+
+/// Bytes of one key's windows, the key included: an entry of the state's topic is one record.
+pub const STATE_ENTRY_BYTES_MAX: usize = 512 << 10;
+
+/// Bins of a quantile: values from one to some eight hundred million apart each keep their own.
+pub const QUANTILE_BINS_MAX: usize = 1024;
+
+/// Values that a window collects at most.
+pub const COLLECTED_MAX: u32 = 1000;
+
+const _: () = assert!(RESULTS_PER_RECORD_MAX <= u16::MAX as usize);
+const _: () = assert!(DESTINATIONS_MAX <= u8::MAX as usize);
 const _: () = assert!(IN_FLIGHT_MAX.is_power_of_two());
 const _: () = assert!(SENTENCE_BYTES <= u8::MAX as usize);

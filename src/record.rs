@@ -11,6 +11,9 @@ use crate::clock::Ticks;
 /// of a record, and whoever reads a result can tell by it which record that was, and how old.
 pub const DUE_HEADER: &[u8] = b"hotspur.due";
 
+/// Headers of this prefix are Hotspur's own and do not travel on, except `DUE_HEADER`.
+pub const OWN_HEADERS: &[u8] = b"hotspur.";
+
 /// A partition of some topic, as a small number that the source hands out; dense, below
 /// `limits::PARTITIONS_MAX`, and given to another partition only after the source let go of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

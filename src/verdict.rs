@@ -18,8 +18,8 @@ pub enum Verdict {
     Skip(Skip),
     /// It could not be processed and goes to the dead letters.
     Reject(Rejection),
-    /// It lives on in state.
-    Hold,
+    /// It lives on in the state of that step.
+    Hold(Step),
     /// A table on demand has been asked and did not answer yet: to be processed again later.
     Wait(Awaited),
 }

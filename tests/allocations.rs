@@ -14,13 +14,16 @@ use hotspur::{
     cache::{Value, ValueKind},
     clock::{Clock, Ticks, TscClock, WallOffset},
     delivery::Order,
-    engine::{Chance, Engine, Options, Process, Retry, control::Control},
+    engine::{Chance, Engine, Options, Process, Retry, Stores, control::Control},
     host::jitter::{Detector, Second},
     measure::Counters,
     observe::HotSide,
     pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
-    record::{Destination, Record},
-    transport::memory::{Discard, Replay},
+    record::{Destination, PartitionId, Record},
+    transport::{
+        memory::{Discard, Replay},
+        restore::{Handed, StateKind, StatefulStep, restoration},
+    },
     verdict::{RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
 };
 
@@ -65,6 +68,27 @@ fn emitted_records_cost_no_allocation() {
 }
 
 #[test]
+fn ten_steps_of_mixed_kinds_cost_no_allocation() {
+    let file = "../../benches/rig/ten-steps.toml";
+    let case = Case { name: "ten steps", file, ..Case::orders_spliced(KEYS) };
+    let steps = case.settings().steps;
+    let kinds: std::collections::BTreeSet<_> = steps.iter().map(|it| it.operator.name()).collect();
+    assert_eq!((steps.len(), kinds.len()), (10, 10));
+    let (calls, counters) = calls(case.engine(case.records(5_000)));
+    assert_eq!((calls, counters.emitted), (0, WARM_UP + RECORDS));
+}
+
+#[test]
+fn several_results_of_a_record_cost_no_allocation() {
+    let file = "../../benches/rig/each-item.toml";
+    let case = Case { name: "each item", file, ..Case::orders_spliced(KEYS) };
+    let (calls, counters) = calls(case.engine(case.records(5_000)));
+    assert_eq!((calls, counters.emitted + counters.skipped.total()), (0, WARM_UP + RECORDS));
+    let results = counters.results.iter().sum::<u64>();
+    assert!(results > 2 * (WARM_UP + RECORDS), "{results} results");
+}
+
+#[test]
 fn skipped_records_cost_no_allocation() {
     let case = Case::orders_spliced(KEYS);
     let absent = br#"{"id":"1","key":"nobody","value":7,"timestamp_sent":1}"#;
@@ -85,6 +109,8 @@ fn dead_lettered_records_cost_no_allocation() {
 
 /// Fails over a stale table, but for each seventh time.
 struct Stale(u64);
+
+impl Stores for Stale {}
 
 impl Process for Stale {
     fn begin_turn(&mut self, _now: Ticks) {}
@@ -215,6 +241,35 @@ fn expressions_cost_no_allocation_whether_they_have_a_value_or_not() {
         let before = all();
         assert_eq!(all() - before, 0, "{expression}");
     }
+}
+
+#[test]
+fn state_that_comes_back_costs_no_allocation() {
+    let (number, name, operator, hash) = (0, "1".to_owned(), "dedup", 1);
+    let step = StatefulStep { number, name, operator, hash };
+    let (shared, mut entries, mut filler) = restoration(std::slice::from_ref(&step));
+    let (mut wants, mut taken, mut calls) = (Vec::new(), 0, 0);
+    for number in 0..10 {
+        let partition = PartitionId(number);
+        let before = allocations::calls();
+        shared.want(partition, 0, i32::from(number));
+        calls += allocations::calls() - before;
+        filler.hear(&mut wants);
+        let want = wants.pop().expect("one is wanted");
+        let large = vec![7; if number == 3 { 1 << 20 } else { 32 }];
+        while filler.has_room() {
+            filler.entry(&want, (StateKind::Entry, &step), b"a key of some length", Some(&large));
+        }
+        filler.flush();
+        let before = allocations::calls();
+        while entries.take(100, &mut |_, handed| taken += u64::from(handed != Handed::Begin)) > 0 {}
+        shared.cancel(partition);
+        assert_eq!(entries.take(1, &mut |_, handed| assert_eq!(handed, Handed::Cancelled)), 1);
+        assert!(shared.is_complete(partition) && shared.next_trouble().is_none());
+        calls += allocations::calls() - before;
+    }
+    assert!(taken > 100_000, "{taken}");
+    assert_eq!(calls, 0);
 }
 
 #[test]

@@ -59,10 +59,15 @@ fn pair<'a>(values: &'a BTreeMap<String, (String, String)>, key: &str) -> (&'a s
 
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> =
-        paths.filter(|path| path.extension().is_some_and(|it| it == extension)).collect();
+    let mut files: Vec<PathBuf> = paths.filter(|path| is_configuration(path, extension)).collect();
     files.sort();
     files
+}
+
+/// Cases of a pipeline lie beside it.
+fn is_configuration(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|it| it == extension)
+        && !path.to_string_lossy().ends_with(".cases.toml")
 }
 
 #[test]
@@ -82,6 +87,18 @@ fn every_kind_of_error_is_told_at_its_place() {
         assert_eq!(status, if is_right { 0 } else { 2 }, "{name}");
         assert!(!output.contains("hush"), "{name} shows a secret");
     }
+}
+
+#[test]
+fn a_topic_for_state_that_no_step_keeps_is_doubtful_and_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(format!("{TUNING}/pipelines/names.toml")).unwrap();
+    let text = format!("{text}\n[state]\ntopic = \"names.state\"\n");
+    fs::write(folder.path().join("hotspur.toml"), text).unwrap();
+    let (status, output, _) = hotspur_in(folder.path(), &["check"], &[]);
+    assert_eq!(status, 0, "{output}");
+    assert!(output.contains("warning: state.topic: no step keeps state"), "{output}");
+    assert_eq!(hotspur_in(folder.path(), &["check", "--deny-warnings"], &[]).0, 2);
 }
 
 #[test]
@@ -387,6 +404,7 @@ fn the_schema_takes_what_the_loader_takes_and_refuses_what_it_refuses() {
     let mut right = files(&format!("{TUNING}/pipelines"), "toml");
     right.push(format!("{TUNING}/default.toml").into());
     right.push(format!("{CASES}/accepted-defaults.toml").into());
+    right.push(format!("{CASES}/accepted-steps.toml").into());
     for path in right {
         assert_eq!(problems_by_schema(&path), Vec::<String>::new(), "{}", path.display());
     }
@@ -414,13 +432,14 @@ proptest::proptest! {
     /// Whatever a file, a variable or an argument holds, problems are told and nothing panics.
     #[test]
     fn no_text_makes_the_loader_panic(
-        case in 0_usize..3,
+        case in 0_usize..4,
         at in 0.0_f64..1.0,
         length in 0_usize..6,
         inserted in "[\\[\\]{}=.,\"'$#:\n äé€😀a-z0-9]{0,6}",
         argument in "[a-z.]{0,12}=?[^\u{0}]{0,12}",
     ) {
-        let names = ["unknown-keys.toml", "wrong-values.toml", "accepted-defaults.toml"];
+        let right = ["accepted-defaults.toml", "accepted-steps.toml"];
+        let names = ["unknown-keys.toml", "wrong-values.toml", right[0], right[1]];
         let text = fs::read_to_string(Path::new(CASES).join(names[case])).unwrap();
         let mut characters: Vec<char> = text.chars().collect();
         let start = (at * characters.len() as f64) as usize;

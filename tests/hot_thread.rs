@@ -9,7 +9,8 @@ use std::{env, process::Command};
 use hotspur::{
     clock::{Clock, Ticks, TscClock, WallOffset},
     engine::{
-        Chance, Engine, Process, control::Control, idle::IdleStrategy, runner, runner::Manner,
+        Chance, Engine, Process, Stores, control::Control, idle::IdleStrategy, runner,
+        runner::Manner,
     },
     observe::HotSide,
     pipeline::{Mark, Processed, Results},
@@ -22,6 +23,8 @@ use hotspur::{
 const VICTIM: &str = "HOTSPUR_HOT_THREAD_VICTIM";
 
 struct Faulty;
+
+impl Stores for Faulty {}
 
 impl Process for Faulty {
     fn begin_turn(&mut self, _now: Ticks) {}

@@ -2,6 +2,8 @@
 
 #[path = "kafka_transport/gaps.rs"]
 mod gaps;
+#[path = "kafka_transport/gates.rs"]
+mod gates;
 #[path = "kafka_transport/member.rs"]
 mod member;
 #[path = "kafka_transport/rebalances.rs"]

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use hotspur::{
     clock::{Clock, ManualClock, Ticks, WallOffset},
     delivery::Order,
-    engine::{Chance, Engine, Options, Process, control::Control},
+    engine::{Chance, Engine, Options, Process, Stores, control::Control},
     limits::SAMPLED_ONE_IN,
     measure::{Age, Interval, Regime, Span, Stage, Stages},
     observe::HotSide,
@@ -152,6 +152,8 @@ struct LateProcess {
     delays: Delays,
     waits: Cell<bool>,
 }
+
+impl Stores for LateProcess {}
 
 impl Process for LateProcess {
     fn begin_turn(&mut self, _now: Ticks) {}

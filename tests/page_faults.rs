@@ -11,7 +11,7 @@ use std::{fs, path::Path, time::Duration};
 use hotspur::{
     clock::{Ticks, TscClock, WallOffset},
     config::settings::KeyDisplay,
-    engine::{Chance, Engine, Options, Process, control::Control},
+    engine::{Chance, Engine, Options, Process, Stores, control::Control},
     observe::{Exposed, Facts, Labels, Observer, Setup},
     pipeline::{Mark, Processed, Results},
     record::Record,
@@ -31,6 +31,8 @@ const ONE_IN: u64 = 200;
 struct Greedy {
     records: u64,
 }
+
+impl Stores for Greedy {}
 
 impl Process for Greedy {
     fn begin_turn(&mut self, _now: Ticks) {}

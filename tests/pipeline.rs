@@ -11,7 +11,10 @@ use hotspur::{
     clock::Ticks,
     config::{
         Settings,
-        settings::{HashAlgorithm, OnMiss, Operator, SinkPartition, Tombstones},
+        settings::{
+            HashAlgorithm, OnMiss, Operator, Otherwise, Require, Route, Rules, SinkPartition,
+            Tombstones,
+        },
     },
     pipeline::{Found, Lookup, Mark, Pipeline, Results},
     record::{Headers, PartitionId, Record},
@@ -142,6 +145,44 @@ fn all_problems_are_told_with_their_keys() {
 }
 
 #[test]
+fn steps_that_no_record_could_pass_are_refused() {
+    let pairs = |name: &str, text: &str| vec![(name.to_owned(), text.to_owned())];
+    let rules = Rules { pattern: Some("(".to_owned()), ..Rules::default() };
+    let many = (0..70).map(|it| ("event.a".to_owned(), format!("t{it}"))).collect();
+    let mut settings = settings(
+        vec![
+            Operator::Text(pairs("text", "x")),
+            Operator::Set(pairs("text.a", "1")),
+            Operator::Filter("size(event.a)".to_owned()),
+            Operator::Remove(vec!["a..b".to_owned()]),
+            Operator::Headers(pairs("hotspur.class", "'x'")),
+            Operator::Require(Require::Fields(vec![("a".to_owned(), rules)])),
+            Operator::Require(Require::Schema("absent.json".into())),
+            Operator::Set(pairs("b", "event.a")),
+            Operator::Route(Route::To(many, Otherwise::Skip)),
+        ],
+        &[],
+    );
+    settings.steps[7].when = Some("size(event.b)".to_owned());
+    let problems = Pipeline::compile(&settings).unwrap_err();
+    let expected = [
+        ("steps[1].set.\"text.a\"", "steps[0] makes `text` a text"),
+        ("steps[2].filter", "true or false is wanted"),
+        ("steps[3].remove", "is no path"),
+        ("steps[4].headers.\"hotspur.class\"", "are Hotspur's own"),
+        ("steps[5].require", "the pattern \"(\" is none"),
+        ("steps[6].require", "absent.json cannot be read"),
+        ("steps[7].when", "true or false is wanted"),
+        ("steps[8].route.to[62]", "more topics than 63"),
+    ];
+    for (problem, (key, part)) in problems.iter().zip(expected) {
+        assert_eq!(problem.key, key, "{problem}");
+        assert!(problem.to_string().contains(part), "{problem}");
+    }
+    assert!(problems.len() > expected.len(), "each topic past the bound is told");
+}
+
+#[test]
 fn results_of_a_turn_stand_one_after_another() {
     let hash = Operator::Hash {
         algorithm: HashAlgorithm::Sha256,
@@ -255,7 +296,7 @@ fn run_case(pipeline: &mut Pipeline, tables: &mut Tables, case: &dyn TableLike) 
         Verdict::Reject(it) => {
             (format!("rejected:{}", it.class), Some(it.step), Some(it.reason.to_string()))
         }
-        Verdict::Hold => ("held".to_owned(), None, None),
+        Verdict::Hold(_) => ("held".to_owned(), None, None),
         Verdict::Wait(_) => panic!("{name}: no table here is on demand"),
     };
     let wanted = |kind: &str| text(case, kind).map(|class| format!("{kind}:{class}"));

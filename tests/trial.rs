@@ -8,7 +8,10 @@ use std::{fs, io::Write};
 use hotspur::{
     config::{
         Settings,
-        settings::{HashAlgorithm, OnMiss, Operator},
+        settings::{
+            Alias, Each, HashAlgorithm, JsonType, OnMiss, Operator, Otherwise, Require, Route,
+            Rules,
+        },
     },
     pipeline::trial::{Outcome, TrialError, TrialOptions, TrialSummary, run},
 };
@@ -108,14 +111,80 @@ fn steps_are_explained() {
         explain: true,
         ..TrialOptions::default()
     };
-    let (_, answers, _) = try_lines(&orders(), b"{\"key\":\"a\"}", &options);
+    let (_, answers, _) = try_lines(&orders(), b"{\"key\":\"a\"}\n{\"key\":\"c\"}\n", &options);
     let answer: serde_json::Value = serde_json::from_str(&answers[0]).unwrap();
     let steps = serde_json::json!([
-        {"step": "find", "table": "users", "key": "a", "found": "hit"},
-        {"step": "find", "wrote": "cached", "value": "gold"},
-        {"step": "2", "wrote": "result", "value": "a_gold"},
+        {
+            "step": "find", "operator": "lookup", "did": "ran", "read": {"event.key": "a"},
+            "lookups": [{"table": "users", "key": "a", "found": "hit"}],
+            "wrote": {"cached": "gold"},
+        },
+        {
+            "step": "2", "operator": "text", "did": "ran",
+            "read": {"event.key": "a", "event.cached": "gold"}, "wrote": {"result": "a_gold"},
+        },
     ]);
     assert_eq!(answer["steps"], steps);
+    let answer: serde_json::Value = serde_json::from_str(&answers[1]).unwrap();
+    let steps = serde_json::json!([
+        {
+            "step": "find", "operator": "lookup", "did": "skipped", "read": {"event.key": "c"},
+            "lookups": [{"table": "users", "key": "c", "found": "miss"}],
+        },
+        {"step": "2", "operator": "text", "did": "not_reached"},
+    ]);
+    assert_eq!(answer["steps"], steps);
+}
+
+#[test]
+fn each_step_says_what_it_did() {
+    let text = str::to_owned;
+    let pairs = |name: &str, it: &str| vec![(text(name), text(it))];
+    let rules = Rules { types: vec![JsonType::Array], ..Rules::default() };
+    let operators = vec![
+        Operator::Require(Require::Fields(vec![(text("items"), rules)])),
+        Operator::Set(pairs("a", "{'b': 1}")),
+        Operator::Set(pairs("a.c", "'x'")),
+        Operator::Alias(vec![Alias { path: text("id"), spellings: vec![text("ID")] }]),
+        Operator::Rename(pairs("number", "id")),
+        Operator::Remove(vec![text("number"), text("absent")]),
+        Operator::Keep(vec![text("items")]),
+        Operator::Each(Each { of: text("event.items"), into: text("item"), at: None }),
+        Operator::Filter(text("event.item > 1")),
+        Operator::Route(Route::To(vec![(text("event.item > 2"), text("large"))], Otherwise::Sink)),
+        Operator::Key(text("event.item")),
+        Operator::Headers(pairs("h", "event.item + 1")),
+        Operator::Sample { share: 1.0, by: None },
+    ];
+    let mut settings = settings(operators, &[]);
+    settings.steps[4].when = Some(text("event.id == 8"));
+    let options = TrialOptions { explain: true, ..TrialOptions::default() };
+    let (_, answers, _) = try_lines(&settings, b"{\"ID\":7,\"items\":[1,3]}\n", &options);
+    let answer: serde_json::Value = serde_json::from_str(&answers[0]).unwrap();
+    let steps = answer["steps"].as_array().unwrap();
+    let of = |step: &str, part: &str| -> Vec<&serde_json::Value> {
+        let of_step = steps.iter().filter(|it| it["step"] == step);
+        of_step.map(|it| &it[part]).filter(|it| !it.is_null()).collect()
+    };
+    use serde_json::json;
+    assert_eq!(of("1", "decided"), [&json!(["all rules hold"])]);
+    assert_eq!(of("2", "wrote"), [&json!({"a": {"b": 1}})]);
+    assert_eq!(of("3", "wrote"), [&json!({"a.c": "x"})]);
+    assert_eq!(of("4", "decided"), [&json!(["`ID` wins"])]);
+    assert_eq!(of("4", "wrote"), [&json!({"id": 7})]);
+    assert_eq!(of("5", "did"), [&json!("passed_over")]);
+    assert_eq!(of("5", "read"), [&json!({"event.id == 8": "false"})]);
+    assert_eq!(of("7", "decided"), [&json!(["everything that is not named goes"])]);
+    assert_eq!(of("8", "decided"), [&json!(["the list has 2 elements"])]);
+    assert_eq!(of("9", "read").len(), 2, "once an element");
+    assert_eq!(of("9", "decided"), [&json!(["the condition is not true"])]);
+    assert_eq!(of("10", "decided"), [&json!(["it goes to large"])]);
+    assert_eq!(of("11", "read"), [&json!({"event.item": "3"})]);
+    assert_eq!(of("12", "read"), [&json!({"event.item + 1": "4"})]);
+    assert_eq!(of("13", "decided"), [&json!(["it is in the sample"])]);
+    let result = json!({"topic": "large", "key": "3", "headers": [["h", "4"]],
+                        "value": "{\"items\":[1,3],\"item\":3}"});
+    assert_eq!(answer["results"], json!([result]));
 }
 
 #[test]

@@ -131,7 +131,7 @@ impl Ours {
     /// Finds the paths in all events, as the parse of a pipeline ends.
     pub(crate) fn find_paths(&mut self, events: &[Event<'_>]) {
         let Ours { tree, edits, .. } = self;
-        edits.resize_with(events.len(), || Edits::new(tree, 0, 0));
+        edits.resize_with(events.len(), || Edits::new(tree, 0, 0, 0));
         for (edits, event) in edits.iter_mut().zip(events) {
             edits.begin(tree, event);
         }

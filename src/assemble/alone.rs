@@ -9,14 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{LoadedTables, StartError, Steps, compile};
+use super::{LoadedTables, StartError, Steps, compile, learn_topics};
 use crate::{
     cache::{self, TableHandle},
     clock::{Clock, TscClock, WallOffset},
     config::Settings,
     engine::{Chance, Process},
     pipeline::Results,
-    record::Record,
+    record::{Destination, Record},
     verdict::{Step, Verdict},
 };
 
@@ -38,7 +38,8 @@ impl StepsAlone {
     ///
     /// As a run's start.
     pub fn open(settings: &Settings, stop: &AtomicBool) -> Result<StepsAlone, StartError> {
-        let pipeline = compile(settings)?;
+        let mut pipeline = compile(settings)?;
+        learn_topics(settings, &mut pipeline, stop)?;
         let LoadedTables { tables, handles } = LoadedTables::open(&settings.tables, stop, |_| {})?;
         let clock = TscClock::new();
         let wall = WallOffset::new(&clock);
@@ -60,7 +61,7 @@ impl StepsAlone {
             let now = self.clock.now();
             self.steps.begin_turn(now);
             let is_last = deadline.is_some_and(|it| Instant::now() >= it);
-            let chance = Chance { now, is_last };
+            let chance = Chance { now, is_last, is_rehearsal: false };
             let processed = self.steps.process(record, chance, &mut |_| {}, results);
             let Verdict::Wait(awaited) = processed.verdict else { return Some(processed.verdict) };
             let wait = Duration::from_nanos(self.steps.wait_ns(awaited.table));
@@ -81,6 +82,11 @@ impl StepsAlone {
             }
             look_again(stop)?;
         }
+    }
+
+    /// The topic that results of that number go to.
+    pub fn topic(&self, destination: Destination) -> &str {
+        self.steps.topic(destination)
     }
 
     /// What a step is called in dead letters.

@@ -10,17 +10,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{LoadedTables, StartError};
+use super::{
+    LoadedTables, StartError,
+    state::{Demand, Judgement},
+};
 use crate::{
     cache::TableStatus,
     config::{
         Problem, Settings,
         problem::ConnectionReport,
-        settings::{self, KafkaClient, TablePlace},
+        settings::{self, KafkaClient, Operator, Route, TablePlace},
     },
     transport::{
         Trouble,
         kafka::{KafkaAdmin, NewTopic},
+        restore::{STATE_PEER, StatefulStep},
     },
 };
 
@@ -41,8 +45,13 @@ pub enum Creation {
     Partitions(u32),
 }
 
-/// Reaches brokers, topics, the group and tables.
-pub fn check_connections(settings: &Settings, creation: Creation) -> ConnectionReport {
+/// Reaches brokers, topics, the group and tables; the state topic, too, if there are `steps` that
+/// keep state in it.
+pub fn check_connections(
+    settings: &Settings,
+    steps: &[StatefulStep],
+    creation: Creation,
+) -> ConnectionReport {
     let mut check = Check {
         report: ConnectionReport::default(),
         creation,
@@ -55,10 +64,19 @@ pub fn check_connections(settings: &Settings, creation: Creation) -> ConnectionR
     let readable = check.topics("source", key, &source.client, &source.topics);
     let sink = &settings.sink;
     let dead = &settings.dead_letters;
-    let topic = std::slice::from_ref(&sink.topic);
-    check.topics("sink", "sink.kafka.topic", &sink.client, topic);
+    for (key, topic) in settings.result_topics() {
+        check.topics("sink", &key, &sink.client, &[topic]);
+    }
+    for step in &settings.steps {
+        if let Operator::Route(Route::Prefix(_, prefix)) = &step.operator {
+            check.prefix(&format!("{}.route.prefix", step.place), &sink.client, prefix);
+        }
+    }
     let topic = std::slice::from_ref(&dead.topic);
     check.topics("dead_letters", "dead_letters.topic", &dead.client, topic);
+    if !steps.is_empty() {
+        check.state(settings);
+    }
     if let Some(readable) = readable {
         check.group(source, &readable);
     }
@@ -127,6 +145,23 @@ impl Check {
         Some(usable)
     }
 
+    /// Topics that a record may name are there.
+    fn prefix(&mut self, key: &str, client: &KafkaClient, prefix: &str) {
+        let index = self.reach("sink", client);
+        let Some(admin) = &self.reached[index].1 else { return };
+        match admin.topics(self.patience) {
+            Ok(topics) => match topics.iter().filter(|it| it.starts_with(prefix)).count() {
+                0 => {
+                    let message = format!("no topic on {} begins with {prefix:?}", client.brokers);
+                    let problem = Problem::error(key, message).hint("make those it is to name");
+                    self.report.problems.push(problem);
+                }
+                count => self.say(format!("sink: topics {prefix}… found, {count}")),
+            },
+            Err(trouble) => self.problem(key, &trouble),
+        }
+    }
+
     /// The place in `reached` of a client like that. Its trouble is told once.
     fn reach(&mut self, peer: &'static str, client: &KafkaClient) -> usize {
         let asking = client.for_asking();
@@ -162,6 +197,36 @@ impl Check {
             is_compacted: false,
         })?;
         Ok(Some((partitions, "made")))
+    }
+
+    fn state(&mut self, settings: &Settings) {
+        let source = self.reach("source", &settings.source.client);
+        let state = self.reach(STATE_PEER, &settings.state.client);
+        let (Some(source), Some(admin)) = (&self.reached[source].1, &self.reached[state].1) else {
+            return;
+        };
+        let found = Demand::of(settings, source, self.patience).and_then(|demand| {
+            Ok(match demand.judge(admin, self.patience)? {
+                Judgement::Missing if self.creation != Creation::No => {
+                    (Judgement::Fits(demand.make(admin)?), "made")
+                }
+                judgement => (judgement, "found"),
+            })
+        });
+        let (key, topic) = ("state.topic", &settings.state.topic);
+        match found {
+            Err(trouble) => self.problem(key, &trouble),
+            Ok((Judgement::Fits(partitions), how)) => {
+                self.say(format!("{STATE_PEER}: topic {topic} {how}, partitions {partitions}"));
+            }
+            Ok((Judgement::Unfit(problem), _)) => {
+                self.report.problems.push(Problem::error(key, problem));
+            }
+            // A run makes it.
+            Ok((Judgement::Missing, _)) => {
+                self.say(format!("{STATE_PEER}: topic {topic} is not there, a run will make it"));
+            }
+        }
     }
 
     fn group(&mut self, source: &settings::KafkaSource, topics: &[String]) {

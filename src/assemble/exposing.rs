@@ -14,9 +14,13 @@ use crate::{
     },
     host,
     observe::{
-        Endpoint, Exposed, Facts, Labels, LagFigures, Setup, Switch, TableFigures, TableSource,
+        Endpoint, Exposed, Facts, Labels, LagFigures, Setup, StateFigures, StatefulStepFigures,
+        Switch, TableFigures, TableSource,
     },
-    transport::kafka::{Behind, LagBoard},
+    transport::{
+        kafka::{Behind, LagBoard},
+        restore::{RESTORE_BOUNDS_MS, Restoration, RestoreFigures, StepFigures},
+    },
 };
 
 /// Begins to say over HTTP what the run is doing, if anybody is to be told. `broker` is in words.
@@ -88,9 +92,10 @@ impl Exposing {
     }
 
     /// What the observer needs to know.
-    pub(super) fn setup(&self, settings: &Settings) -> Setup {
+    pub(super) fn setup(&self, settings: &Settings, destinations: Vec<String>) -> Setup {
         let clock = TscClock::new().describe();
-        Setup::new(settings, destinations(settings), clock, self.exposed.clone())
+        self.exposed.name_destinations(destinations.clone());
+        Setup::new(settings, destinations, clock, self.exposed.clone())
     }
 
     /// The tables are loaded, and the hot thread begins.
@@ -112,20 +117,46 @@ impl Exposing {
         }));
     }
 
+    /// How far restoring state is, from now on.
+    pub(super) fn restores(&self, restoration: &Arc<Restoration>) {
+        let restoration = Arc::clone(restoration);
+        self.exposed.read_state_by(Box::new(move || state_figures(restoration.figures())));
+    }
+
     /// Where the endpoint listens.
     pub fn address(&self) -> Option<SocketAddr> {
         self.endpoint.as_ref().map(|endpoint| endpoint.address)
     }
 }
 
-/// Topics by the number of their destination.
+/// Topics by the number of their destination, before it is known which ones begin with a prefix.
 fn destinations(settings: &Settings) -> Vec<String> {
-    vec![settings.sink.topic.clone(), settings.dead_letters.topic.clone()]
+    let results = settings.result_topics().into_iter().map(|(_, topic)| topic);
+    results.chain([settings.dead_letters.topic.clone()]).collect()
 }
 
 fn lag_figures(it: Behind) -> LagFigures {
     let Behind { topic, partition, records, oldest } = it;
     LagFigures { topic, partition, records, oldest }
+}
+
+fn state_figures(it: RestoreFigures) -> StateFigures {
+    let step = |it: StepFigures| StatefulStepFigures {
+        step: it.step,
+        restored_entries: it.restored_entries,
+        restored_bytes: it.restored_bytes,
+        entries: it.entries,
+        bytes: it.bytes,
+    };
+    StateFigures {
+        partitions: it.partitions,
+        complete: it.complete,
+        entries: it.entries,
+        steps: it.steps.into_iter().map(step).collect(),
+        time_bounds_ms: &RESTORE_BOUNDS_MS,
+        times: it.times.to_vec(),
+        time_sum: it.time_sum,
+    }
 }
 
 /// How a table's figures are read.

@@ -12,6 +12,7 @@ mod connections;
 mod exposing;
 mod machine;
 mod range;
+mod state;
 mod steps;
 mod topics;
 
@@ -20,8 +21,9 @@ pub use connections::{Creation, check_connections};
 pub use exposing::{Exposing, expose};
 pub use machine::Machine;
 pub use range::check_range;
+pub use state::{Restoring, stateful_steps};
 pub use steps::Steps;
-pub use topics::await_topics;
+pub use topics::{await_topics, learn_topics};
 
 use std::{
     net::SocketAddr,
@@ -57,13 +59,10 @@ use crate::{
     record::Destination,
     transport::{
         Trouble,
-        kafka::{KafkaSink, KafkaSource, Spinning, TransactionalProducer},
+        kafka::{KafkaSink, KafkaSource, Spinning, StateRestorer, TransactionalProducer},
         split::Split,
     },
 };
-
-/// Dead letters go here; results to `pipeline::SINK`.
-const DEAD_LETTERS: Destination = Destination(1);
 
 /// How often the hot thread looks whether figures are wanted; also bounds how long it parks.
 const PUBLISH_EVERY: Duration = Duration::from_millis(100);
@@ -197,6 +196,8 @@ pub struct Running {
     hot: HotThread,
     observer: ObserverHandle,
     tables: Vec<TableHandle>,
+    /// Reads state back, if steps keep any.
+    restorer: Option<StateRestorer>,
     exposing: Exposing,
 }
 
@@ -254,6 +255,7 @@ impl Running {
     pub fn wait(self) -> Finished {
         let (ending, hot_usage) = self.hot.wait();
         cache::close(self.tables);
+        drop(self.restorer);
         Finished { ending, summary: self.observer.finish(), hot_usage }
     }
 }
@@ -266,7 +268,7 @@ impl Running {
 pub fn start(
     settings: &Settings,
     machine: &Machine,
-    pipeline: Pipeline,
+    mut pipeline: Pipeline,
     tables: LoadedTables,
     exposing: Exposing,
     stop: &AtomicBool,
@@ -275,15 +277,26 @@ pub fn start(
     let wall = WallOffset::new(&clock);
     let spinning = machine.spinning();
     let guard = spinning.as_ref().map(Spinning::enter);
-    let (sinks, producer) = open_sinks(settings, &clock, stop)?;
+    learn_topics(settings, &mut pipeline, stop)?;
+    let topics = pipeline.topics();
+    let (sinks, producer) = open_sinks(settings, topics, &clock, stop)?;
     let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone(), producer);
-    let source = source.map_err(broker_error)?;
+    let mut source = source.map_err(broker_error)?;
     drop(guard);
+    let restoring = Restoring::start(settings, &stateful_steps(settings))?;
+    let restorer = restoring.map(|Restoring { shared, restorer, .. }| {
+        exposing.restores(&shared);
+        source.restore_by(shared);
+        restorer
+    });
     if let Some(spinning) = &spinning {
         spinning.verify().map_err(StartError::Refused)?;
     }
     exposing.reads(source.lag());
-    let setup = exposing.setup(settings);
+    // The dead letters' topic has the number behind the last of the results'.
+    let dead_letters = Destination(topics.len() as u8);
+    let destinations: Vec<_> = topics.iter().chain([&settings.dead_letters.topic]).collect();
+    let setup = exposing.setup(settings, destinations.into_iter().cloned().collect());
     let (hot_side, observer) = Observer::start(setup, clock.clone(), wall.clone())?;
     let (stopper, control) = control::control()?;
     let control = control.with_switch(exposing.switch());
@@ -295,25 +308,27 @@ pub fn start(
     let waker = Arc::clone(&stopper);
     exposing.switch().wake_with(move || waker.wake());
     let steps = Steps::new(pipeline, tables, (clock.clone(), wall.clone()));
-    let (options, breaker) = (options(settings), settings.delivery.breaker.map(rule));
+    let (options, breaker) = (options(settings, dead_letters), settings.delivery.breaker.map(rule));
     let hot = runner::start(machine.manner(), move || {
         Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
             .with_breaker(breaker)
     })?;
     let intruders = machine.intruders(hot.id());
-    Ok(Running { stopper, intruders, hot, observer, tables: handles, exposing })
+    Ok(Running { stopper, intruders, hot, observer, tables: handles, restorer, exposing })
 }
 
 /// One producer for results and dead letters, or two where their clusters or settings differ.
 fn open_sinks(
     settings: &Settings,
+    results: &[String],
     clock: &TscClock,
     stop: &AtomicBool,
 ) -> Result<(Split<KafkaSink>, Option<TransactionalProducer>), StartError> {
     let (sink, dead) = (&settings.sink, &settings.dead_letters);
     let wait = (settings.engine.start_timeout, stop);
+    let letters = std::slice::from_ref(&dead.topic);
+    let both = [results, letters].concat();
     if settings.delivery.guarantee == Guarantee::ExactlyOnce {
-        let both = [sink.topic.clone(), dead.topic.clone()];
         let named = (settings.transactional_id(), settings.delivery.transaction_timeout);
         let opened = KafkaSink::open_transactional(&sink.client, &both, clock.clone(), named, wait);
         return match stop.load(Ordering::Acquire) {
@@ -331,12 +346,12 @@ fn open_sinks(
         }
     };
     if sink.client == dead.client {
-        let both = [sink.topic.clone(), dead.topic.clone()];
         return open("sink", &sink.client, &both).map(|it| (Split::one(it), None));
     }
-    let results = open("sink", &sink.client, std::slice::from_ref(&sink.topic))?;
-    let letters = open("dead_letters", &dead.client, std::slice::from_ref(&dead.topic))?;
-    Ok((Split::two(results, DEAD_LETTERS, letters), None))
+    let first_letter = Destination(results.len() as u8);
+    let results = open("sink", &sink.client, results)?;
+    let letters = open("dead_letters", &dead.client, letters)?;
+    Ok((Split::two(results, first_letter, letters), None))
 }
 
 /// Records that may wait aside, for all tables on demand together and to be tried again.
@@ -353,7 +368,7 @@ pub fn retry(settings: &Settings) -> Retry {
     Retry { attempts, backoff_ns, max_backoff_ns }
 }
 
-fn options(settings: &Settings) -> Options {
+fn options(settings: &Settings, dead_letters: Destination) -> Options {
     let nanos = |duration: Duration| duration.as_nanos() as u64;
     Options {
         name: settings.name.clone(),
@@ -367,7 +382,7 @@ fn options(settings: &Settings) -> Options {
         batch: settings.limits.batch,
         waiting: records_waiting(settings),
         retry: retry(settings),
-        dead_letters: DEAD_LETTERS,
+        dead_letters,
         streams_headers: settings.dead_letters.streams_headers,
         commit_interval_ns: nanos(settings.delivery.commit_interval),
         transaction_timeout_ns: nanos(settings.delivery.transaction_timeout),

@@ -3,10 +3,10 @@
 use crate::{
     cache::{KeyHash, Lookups, Sought, Tables},
     clock::{Ticks, TscClock, WallOffset},
-    engine::{Chance, Process},
+    engine::{Chance, Process, Stores},
     measure::Counters,
     pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
-    record::Record,
+    record::{Destination, Record},
     verdict::{Awaited, Sentence, Step},
 };
 
@@ -31,6 +31,11 @@ impl Steps {
     pub fn new(pipeline: Pipeline, tables: Tables, (clock, wall): (TscClock, WallOffset)) -> Steps {
         let foreseen = Vec::with_capacity(FORESEEN_MAX);
         Steps { pipeline, tables, clock, wall, now: Ticks(0), foreseen }
+    }
+
+    /// The topic that results of that number go to.
+    pub fn topic(&self, destination: Destination) -> &str {
+        &self.pipeline.topics()[usize::from(destination.0)]
     }
 }
 
@@ -69,6 +74,8 @@ impl Lookup for InTables<'_> {
         self.tables.age_ns(table, self.chance.now)
     }
 }
+
+impl Stores for Steps {}
 
 impl Process for Steps {
     #[inline]
@@ -150,6 +157,10 @@ impl Process for Steps {
             let Lookups { hits, misses, stale } = lookups;
             counted.iter_mut().zip([hits, misses, stale]).for_each(|(it, more)| *it += more);
         }
+    }
+
+    fn results_max(&self) -> usize {
+        self.pipeline.results_max()
     }
 
     fn step_name(&self, step: Step) -> &str {

@@ -6,10 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{StartError, broker_error};
+use super::{
+    StartError, broker_error,
+    state::{self, Demand},
+};
 use crate::{
     config::{Settings, settings::KafkaClient},
-    transport::kafka::KafkaAdmin,
+    limits::DESTINATIONS_MAX,
+    pipeline::Pipeline,
+    transport::{
+        Trouble,
+        kafka::KafkaAdmin,
+        restore::{STATE_PEER, StatefulStep},
+    },
 };
 
 /// Between two looks for a topic that is not there.
@@ -19,18 +28,64 @@ const TOPIC_PAUSE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Waits until the brokers of source, sink and dead letters answer and their topics are there, at
-/// most `engine.start_timeout` for all of it.
+/// most `engine.start_timeout` for all of it. Makes the state topic if it is not there and some of
+/// `steps` are to keep state in it.
 ///
 /// # Errors
 ///
-/// If they are not in time, will never be (a wrong password), or `stop` became true.
-pub fn await_topics(settings: &Settings, stop: &AtomicBool) -> Result<(), StartError> {
+/// If they are not in time, will never be (a wrong password), `stop` became true, or the state
+/// topic will not do.
+pub fn await_topics(
+    settings: &Settings,
+    steps: &[StatefulStep],
+    stop: &AtomicBool,
+) -> Result<(), StartError> {
     let (source, sink, dead) = (&settings.source, &settings.sink, &settings.dead_letters);
-    let timeout = settings.engine.start_timeout;
-    let mut wait = Wait { timeout, deadline: Instant::now() + timeout, stop, reached: Vec::new() };
+    let results: Vec<_> = settings.result_topics().into_iter().map(|(_, topic)| topic).collect();
+    let mut wait = Wait::new(settings, stop);
     wait.for_topics("source", &source.client, &source.topics)?;
-    wait.for_topics("sink", &sink.client, std::slice::from_ref(&sink.topic))?;
-    wait.for_topics("dead_letters", &dead.client, std::slice::from_ref(&dead.topic))
+    wait.for_topics("sink", &sink.client, &results)?;
+    wait.for_topics("dead_letters", &dead.client, std::slice::from_ref(&dead.topic))?;
+    if steps.is_empty() { Ok(()) } else { wait.for_state(settings) }
+}
+
+/// Asks which topics are there that a record may name by a prefix, and waits for one of each.
+/// Those that are read and that of the dead letters are none of them.
+///
+/// # Errors
+///
+/// If there is none in time, or there are too many.
+pub fn learn_topics(
+    settings: &Settings,
+    pipeline: &mut Pipeline,
+    stop: &AtomicBool,
+) -> Result<(), StartError> {
+    let client = &settings.sink.client;
+    let mut wait = Wait::new(settings, stop);
+    for prefix in pipeline.prefixes().to_vec() {
+        let (source, dead) = (&settings.source, &settings.dead_letters);
+        let is_ours = |topic: &String| {
+            topic.starts_with(&prefix)
+                && !(source.client.brokers == client.brokers && source.topics.contains(topic))
+                && !(dead.client.brokers == client.brokers && dead.topic == *topic)
+        };
+        let mut topics = wait.for_any(client, &prefix, is_ours)?;
+        topics.sort();
+        wait.for_topics("sink", client, &topics)?;
+        for topic in topics {
+            // One place is left for the dead letters.
+            if !pipeline.topics().contains(&topic) && pipeline.topics().len() + 2 > DESTINATIONS_MAX
+            {
+                return Err(StartError::Refused(format!(
+                    "more than {} topics to write to: a longer route.prefix than {prefix:?}, or \
+                     route.among",
+                    DESTINATIONS_MAX - 1
+                )));
+            }
+            pipeline.learn_topic(&topic);
+        }
+    }
+    Ok(())
 }
 
 struct Wait<'a> {
@@ -41,25 +96,64 @@ struct Wait<'a> {
     reached: Vec<(KafkaClient, KafkaAdmin)>,
 }
 
-impl Wait<'_> {
+impl<'a> Wait<'a> {
+    fn new(settings: &Settings, stop: &'a AtomicBool) -> Wait<'a> {
+        let timeout = settings.engine.start_timeout;
+        Wait { timeout, deadline: Instant::now() + timeout, stop, reached: Vec::new() }
+    }
+
+    /// The place in `reached` of who asks for that client.
+    fn admin(&mut self, peer: &'static str, client: &KafkaClient) -> Result<usize, StartError> {
+        let asking = client.for_asking();
+        if let Some(index) = self.reached.iter().position(|(it, _)| *it == asking) {
+            return Ok(index);
+        }
+        let admin = self.reach(peer, client)?;
+        self.reached.push((asking, admin));
+        Ok(self.reached.len() - 1)
+    }
+
+    /// Topics that are there of those that `is_ours` takes, at least one.
+    fn for_any(
+        &mut self,
+        client: &KafkaClient,
+        prefix: &str,
+        is_ours: impl Fn(&String) -> bool,
+    ) -> Result<Vec<String>, StartError> {
+        let index = self.admin("sink", client)?;
+        loop {
+            let found: Result<Vec<_>, Trouble> = self.reached[index].1.topics(LOOK);
+            self.unless_stopped()?;
+            let is_late = Instant::now() >= self.deadline;
+            match found.map(|it| it.into_iter().filter(&is_ours).collect::<Vec<_>>()) {
+                Ok(topics) if !topics.is_empty() => return Ok(topics),
+                Ok(_) if is_late => {
+                    return Err(self.missing("sink", client, &format!("{prefix}…")));
+                }
+                Err(trouble) if is_late || !trouble.heals => return Err(broker_error(trouble)),
+                Ok(_) | Err(_) => thread::park_timeout(TOPIC_PAUSE),
+            }
+        }
+    }
+
     fn for_topics(
         &mut self,
         peer: &'static str,
         client: &KafkaClient,
         topics: &[String],
     ) -> Result<(), StartError> {
-        let asking = client.for_asking();
-        let known = self.reached.iter().position(|(it, _)| *it == asking);
-        let index = match known {
-            Some(index) => index,
-            None => {
-                let admin = self.reach(peer, client)?;
-                self.reached.push((asking, admin));
-                self.reached.len() - 1
-            }
-        };
+        let index = self.admin(peer, client)?;
         let (client, admin) = &self.reached[index];
         topics.iter().try_for_each(|topic| self.for_topic(peer, client, admin, topic))
+    }
+
+    fn for_state(&mut self, settings: &Settings) -> Result<(), StartError> {
+        let source = self.admin("source", &settings.source.client)?;
+        let state = self.admin(STATE_PEER, &settings.state.client)?;
+        let demand = Demand::of(settings, &self.reached[source].1, self.timeout);
+        let demand = demand.map_err(broker_error)?;
+        state::require_topic(&demand, &self.reached[state].1, self.timeout)?;
+        self.unless_stopped()
     }
 
     fn reach(&self, peer: &'static str, client: &KafkaClient) -> Result<KafkaAdmin, StartError> {

@@ -4,6 +4,8 @@
 //! The JSON was checked when it was made or loaded, so nothing here complains about it; what is
 //! broken after all is taken for absent. Of a field that stands twice the last counts.
 
+use std::ops::Range;
+
 use crate::codec::path::Segment;
 
 /// Where a way down ends early: how many steps of it lead to this value, which has no such part.
@@ -34,20 +36,16 @@ pub fn find<'j>(json: &'j [u8], way: &[Segment]) -> Result<&'j [u8], Astray<'j>>
 
 /// The value of an object's field, as it is spelled.
 pub fn field<'j>(object: &'j [u8], name: &str) -> Option<&'j [u8]> {
-    let is_it = |(it, _): &(&[u8], _)| is_name(&it[1..it.len() - 1], name);
-    fields(object).filter(is_it).last().map(|(_, value)| value)
+    object.first().filter(|byte| **byte == b'{')?;
+    Parts::of(object).filter(|part| part.is_named(object, name)).last().map(|it| &object[it.value])
 }
 
 /// The fields of an object: the name with its quotes, and the value, both as they are spelled.
 pub fn fields(object: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut rest = object.strip_prefix(b"{").unwrap_or_default();
-    std::iter::from_fn(move || {
-        rest = rest.trim_ascii_start();
-        let (name, behind) = rest.split_at_checked(string_end(rest)?)?;
-        let from = behind.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-        let (value, behind) = from.split_at_checked(value_end(from)?)?;
-        rest = behind.trim_ascii_start().strip_prefix(b",").unwrap_or_default();
-        Some((name, value))
+    let object = if object.first() == Some(&b'{') { object } else { b"" };
+    Parts::of(object).map(move |part| {
+        let name = part.name.start - 1..part.name.end + 1;
+        (&object[name], &object[part.value])
     })
 }
 
@@ -57,13 +55,86 @@ fn item(list: &[u8], index: usize) -> Option<&[u8]> {
 
 /// The items of a list, as they are spelled.
 pub fn items(list: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = list.strip_prefix(b"[").unwrap_or_default();
-    std::iter::from_fn(move || {
-        rest = rest.trim_ascii_start();
-        let (value, behind) = rest.split_at_checked(value_end(rest)?)?;
-        rest = behind.trim_ascii_start().strip_prefix(b",").unwrap_or_default();
-        Some(value)
-    })
+    let list = if list.first() == Some(&b'[') { list } else { b"" };
+    Parts::of(list).map(move |part| &list[part.value])
+}
+
+/// How many items a list has; none, if it is no list.
+pub fn count_items(list: &[u8]) -> usize {
+    if list.first() == Some(&b'[') { Parts::of(list).count() } else { 0 }
+}
+
+/// How many fields or items there are, doubles counted.
+pub fn count_parts(container: &[u8]) -> usize {
+    Parts::of(container).count()
+}
+
+/// Where the item of a list stands that begins behind `at`: 0, or the end of another item.
+pub fn next_item(list: &[u8], at: usize) -> Option<Range<usize>> {
+    let mut parts = Parts::of(list);
+    parts.at = parts.at.max(at);
+    parts.next().map(|part| part.value)
+}
+
+/// A field or an item, where it stands in its container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Where it begins, its name included.
+    pub(super) start: usize,
+    /// A field's name between its quotes, as it is spelled; empty for an item.
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
+}
+
+impl Part {
+    /// True if that is its name; an item has none.
+    pub(super) fn is_named(&self, container: &[u8], name: &str) -> bool {
+        self.start != self.value.start && is_name(&container[self.name.clone()], name)
+    }
+}
+
+/// Goes through an object or a list; nothing comes of anything else.
+pub(super) struct Parts<'j> {
+    json: &'j [u8],
+    at: usize,
+}
+
+impl<'j> Parts<'j> {
+    pub(super) fn of(json: &'j [u8]) -> Parts<'j> {
+        let is_container = matches!(json.first(), Some(b'{' | b'['));
+        Parts { json, at: if is_container { 1 } else { json.len() } }
+    }
+
+    /// Goes past white space and, if it is next, `token`.
+    fn skip(&mut self, token: u8) {
+        for _ in 0..2 {
+            let rest = &self.json[self.at..];
+            self.at += rest.len() - rest.trim_ascii_start().len();
+            if self.json.get(self.at) != Some(&token) {
+                return;
+            }
+            self.at += 1;
+        }
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        self.skip(b',');
+        let start = self.at;
+        let mut name = start..start;
+        if self.json.first() == Some(&b'{') {
+            let len = string_end(self.json.get(start..)?)?;
+            name = start + 1..start + len - 1;
+            self.at += len;
+            self.skip(b':');
+        }
+        let value = self.at..self.at + value_end(self.json.get(self.at..)?)?;
+        self.at = value.end;
+        Some(Part { start, name, value })
+    }
 }
 
 /// The length of the value at the beginning; nothing if none begins there.

@@ -4,7 +4,8 @@
 //! pass over it (`tree`), changes are noted beside it (`edits`), and the result is the bytes that
 //! arrived with those changes spliced in (`splice`). Where a value's own spelling is needed, its
 //! place is found through the parser's structural index (`span`), so a number leaves as it came.
-//! What a table put in is JSON without a tape; a value in it is found by `inside`.
+//! What a table put in is JSON without a tape; a value in it is found by `inside` and changed by
+//! `patch`. What a step keeps is a tree of its own (`keep`).
 //!
 //! What this does not do: decide what a step means, or build a tree of values. A value that nobody
 //! names is never looked at again after the parse.
@@ -15,8 +16,11 @@
 //! `limits.depth`.
 
 pub mod edits;
+mod equal;
 pub mod escape;
 pub mod inside;
+pub mod keep;
+mod patch;
 pub mod path;
 pub mod span;
 pub mod splice;
@@ -24,7 +28,9 @@ pub mod tape;
 pub mod tree;
 
 pub use edits::{Edits, Obstacle, Written};
+pub use equal::is_equal;
 pub use escape::push_text;
+pub use keep::Kept;
 pub use path::{Path, Segment};
 pub use tape::{Event, Node, ParseError, ParseErrorKind, Parser, Value};
 pub use tree::{PathId, PathTree};

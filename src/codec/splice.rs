@@ -1,13 +1,14 @@
 //! The event with its edits, as bytes: the input as it arrived, with what was written put in.
 //!
 //! A field that was there is replaced at its place; where it stood twice, at the last one's, and
-//! the others go. A new field goes in front of the closing bracket. Where nothing that is there
-//! was touched, which is the usual case, the input is copied in two pieces. Everything between
-//! edits, white space included, is copied and never spelled anew.
+//! the others go. A new field goes in front of the closing bracket; so does one that was removed
+//! and then written again. A field that is removed takes the comma behind it along, the last one
+//! that before it. Where nothing that is there was touched, which is the usual case, the input is
+//! copied in two pieces. Everything between edits, white space included, is copied and never
+//! spelled anew.
 
 use crate::codec::{
     edits::{Edits, Written},
-    escape::push_text,
     tape::{Event, Node, Value},
     tree::{PathId, PathTree, Step},
 };
@@ -43,10 +44,31 @@ pub fn push_value(
             splicer.copy_to(span.end);
         }
         _ => {
-            assert!(edits.is_touched(path), "only what is present can be written out");
+            assert!(edits.is_present(path), "only what is present can be written out");
             splicer.made(path);
         }
     }
+}
+
+/// Appends the value at a path as it stands now, as JSON. False, with nothing appended, if there is
+/// none; unlike `push_value` it also looks into what was written above.
+pub fn push_present(
+    out: &mut Vec<u8>,
+    tree: &PathTree,
+    event: &Event<'_>,
+    edits: &Edits,
+    path: PathId,
+) -> bool {
+    if let Some(above) = edits.written_above(tree, path) {
+        let value = edits.within(tree, path, above);
+        out.extend_from_slice(value.unwrap_or_default());
+        return value.is_some();
+    }
+    let is_there = edits.is_present(path);
+    if is_there {
+        push_value(out, tree, event, edits, path);
+    }
+    is_there
 }
 
 struct Splicer<'a> {
@@ -67,37 +89,58 @@ impl Splicer<'_> {
     /// Writes an object or list that stands in the event, up to its closing bracket.
     #[inline]
     fn container(&mut self, path: PathId, node: Node, ordinal: usize) {
-        let children = &self.tree.branch(path).children;
-        let stands =
-            |child: &PathId| self.edits.is_touched(*child) && self.edits.found(*child).is_some();
-        let close = match self.event.value(node) {
-            Value::Object(_) if children.iter().any(stands) => self.fields(path, node, ordinal),
-            Value::List(_) => self.items(path, node, ordinal),
-            _ => self.event.close(ordinal),
+        let (close, mut empty) = match self.event.value(node) {
+            Value::Object(0) => (self.event.close(ordinal), true),
+            Value::Object(_) if self.is_changed(path) => self.fields(path, node, ordinal),
+            Value::List(_) => (self.items(path, node, ordinal), false),
+            _ => (self.event.close(ordinal), false),
         };
         self.copy_to(self.event.position(close));
-        let mut empty = self.event.value(node) == Value::Object(0);
         self.additions(path, &mut empty);
     }
 
-    /// Goes through an object some of whose fields were touched. Returns its closing structural.
-    fn fields(&mut self, path: PathId, node: Node, ordinal: usize) -> usize {
+    /// True if a field that stands there is not what it was.
+    #[inline]
+    fn is_changed(&self, path: PathId) -> bool {
+        let is_changed = |child: &PathId| self.edits.is_changed(*child);
+        self.edits.is_thinned(path) || self.tree.branch(path).children.iter().any(is_changed)
+    }
+
+    /// Goes through an object some of whose fields were touched. Returns its closing structural and
+    /// whether no field is left.
+    fn fields(&mut self, path: PathId, node: Node, ordinal: usize) -> (usize, bool) {
+        let is_thinned = self.edits.is_thinned(path);
         let mut at = ordinal + 1;
+        // The closing structural of the last field that stays, and where those begin that go since.
+        let (mut kept, mut cut) = (None, None);
         for (name, value) in self.event.fields(node) {
             // Name, colon, value, then a comma or the end.
             let close = self.event.close(at + 2);
             let child = self.tree.child_named(path, name);
-            if let Some(child) = child.filter(|child| self.edits.is_touched(*child)) {
-                if self.edits.found(child) == Some(value) {
-                    self.replace(child, value, at + 2, close);
-                } else {
-                    self.copy_to(self.event.position(at));
-                    self.copied = self.event.position(close + 2);
+            let touched = child.filter(|child| self.edits.is_touched(*child));
+            let stays = match (touched, child) {
+                (Some(child), _) => self.edits.found(child) == Some(value),
+                (None, child) => child.is_some() || !is_thinned,
+            };
+            if stays {
+                if let Some(from) = cut.take() {
+                    self.copy_to(from);
+                    self.copied = self.event.position(at);
                 }
+                kept = Some(close);
+                if let Some(child) = touched {
+                    self.replace(child, value, at + 2, close);
+                }
+            } else {
+                cut.get_or_insert(self.event.position(at));
             }
             at = close + 2;
         }
-        at - 1
+        if let Some(from) = cut {
+            self.copy_to(kept.map_or(from, |close| self.event.end(close)));
+            self.copied = self.event.end(at - 2);
+        }
+        (at - 1, kept.is_none())
     }
 
     fn items(&mut self, path: PathId, node: Node, ordinal: usize) -> usize {
@@ -131,7 +174,8 @@ impl Splicer<'_> {
     #[inline]
     fn additions(&mut self, path: PathId, empty: &mut bool) {
         for child in &self.tree.branch(path).children {
-            if !self.edits.is_touched(*child) || self.edits.found(*child).is_some() {
+            let is_new = self.edits.written(*child) != Written::Nothing;
+            if !is_new || self.edits.found(*child).is_some() {
                 continue;
             }
             if let Step::Name { json, .. } = &self.tree.branch(*child).segment {
@@ -145,15 +189,9 @@ impl Splicer<'_> {
     /// Writes a value of which nothing stands in the event.
     #[inline]
     fn made(&mut self, path: PathId) {
-        match self.edits.written(path) {
-            Written::Text(write) => push_text(self.out, self.edits.buffer(write)),
-            Written::Json(write) => self.out.extend_from_slice(self.edits.buffer(write)),
-            Written::Plain(write) => {
-                self.out.push(b'"');
-                self.out.extend_from_slice(self.edits.buffer(write));
-                self.out.push(b'"');
-            }
-            Written::Nothing => {
+        match self.edits.content(self.edits.written(path)) {
+            Some(content) => content.push(self.out),
+            None => {
                 self.out.push(b'{');
                 self.additions(path, &mut true);
                 self.out.push(b'}');
@@ -172,7 +210,7 @@ mod tests {
         let mut tree = PathTree::new();
         let add = |(path, _): &(&str, &str)| tree.add(&Path::parse(path).unwrap());
         let paths: Vec<_> = writes.iter().map(add).collect();
-        let mut edits = Edits::new(&tree, writes.len(), 8);
+        let mut edits = Edits::new(&tree, writes.len(), 8, 0);
         let mut parser = Parser::new(1024, 16);
         let event = parser.parse(input.as_bytes()).unwrap();
         edits.begin(&tree, &event);

@@ -140,6 +140,12 @@ impl PathTree {
         at
     }
 
+    /// A path that was added.
+    pub fn find(&self, path: &Path) -> Option<PathId> {
+        (0..self.branches.len())
+            .find_map(|at| (self.branches[at].path == *path).then_some(PathId(at as u16)))
+    }
+
     fn grow(&mut self, parent: PathId, way: &[Segment]) -> PathId {
         let id = PathId(u16::try_from(self.branches.len()).expect("fewer than 65,536 paths"));
         let above = &mut self.branches[parent.index()];

@@ -74,7 +74,9 @@ fn find(arguments: &Arguments, sources: &Sources) -> Findings {
     let report = loaded.warnings.clone();
     let reach = arguments.connect && !report.has_errors();
     let connection = reach.then(|| {
-        let found = assemble::check_connections(&loaded.settings, arguments.creation());
+        let (settings, creation) = (&loaded.settings, arguments.creation());
+        let steps = assemble::stateful_steps(settings);
+        let found = assemble::check_connections(settings, &steps, creation);
         (found.lines, loaded.locate(found.problems))
     });
     Findings { report, file, loaded: Some(loaded), connection }

@@ -4,7 +4,7 @@
 //! Results go to standard output, everything else to standard error.
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::PathBuf,
 };
 
@@ -21,6 +21,7 @@ pub mod dead;
 pub mod demo;
 pub mod doctor;
 pub mod exit;
+pub mod graph;
 pub mod init;
 pub mod jitter;
 mod letters;
@@ -36,6 +37,7 @@ pub mod run;
 pub mod schema;
 pub mod signals;
 pub mod table;
+pub mod test;
 pub mod top;
 pub mod try_one;
 
@@ -95,8 +97,8 @@ pub enum Command {
     Completions(completions::Arguments),
     /// Prints the manual page
     Man,
-    /// Runs pipeline cases (not built yet)
-    Test(Later),
+    /// Runs pipeline cases: what must come out of records, from files
+    Test(test::Arguments),
     /// Measures the pipeline under load: latency from when records were due, loss, order
     Measure(measure::Arguments),
     /// Tables and a page from histogram files; two runs compared
@@ -109,8 +111,8 @@ pub enum Command {
     Doctor(doctor::Arguments),
     /// How often and for how long a core is taken away, and by whom
     Jitter(jitter::Arguments),
-    /// A picture of the pipeline (not built yet)
-    Graph(Later),
+    /// A picture of the pipeline
+    Graph(graph::Arguments),
     /// A running process at a glance, as on its live page
     Top(top::Arguments),
     /// Records of a running process (not built yet)
@@ -158,6 +160,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Run(arguments) => {
             let mut loaded = loaded_and(line, arguments.sets())?;
             loaded.settings.source.range = arguments.range(&loaded.settings.source)?;
+            loaded.settings.state.resets = arguments.reset_state;
             run::run(&loaded)
         }
         Command::Demo(arguments) => {
@@ -176,7 +179,10 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Profiles(arguments) => profiles::run(arguments),
         Command::Completions(arguments) => completions::run(arguments),
         Command::Man => completions::manual(),
-        Command::Test(_) => not_built("test"),
+        Command::Test(arguments) => {
+            logging::set_up(None, line.verbose, line.quiet);
+            test::run(line, arguments)
+        }
         Command::Measure(arguments) => measure::run(loaded(line)?, arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Dead(arguments) => dead::run(&loaded(line)?, arguments),
@@ -186,7 +192,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
             doctor::run(arguments, &sources(line))
         }
         Command::Jitter(arguments) => jitter::run(line, arguments),
-        Command::Graph(_) => not_built("graph"),
+        Command::Graph(arguments) => graph::run(&loaded(line)?, arguments),
         Command::Top(arguments) => top::run(line, arguments),
         Command::Tap(_) => not_built("tap"),
         Command::Pause(arguments) => remote::post(line, arguments, "/pause"),
@@ -268,6 +274,12 @@ pub(crate) fn print(text: &str) -> Outcome {
             message: format!("failed to write to standard output: {error}"),
         }),
     }
+}
+
+/// Whether standard output is a terminal whose user wants colours.
+pub(crate) fn coloured_output() -> bool {
+    let is_set = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !is_set && io::stdout().is_terminal()
 }
 
 /// The command line's own description, for completions and the manual.

@@ -15,6 +15,7 @@ use crate::{
     engine::{Cause, Ending, breaker::Opened},
     observe::Summary,
     pipeline::Pipeline,
+    transport::restore::STATE_CHANGED,
     verdict::{RejectClass, SkipClass},
 };
 
@@ -37,6 +38,10 @@ pub struct Arguments {
     /// The consumer group, instead of the file's
     #[arg(long)]
     pub group: Option<String>,
+    /// Forgets the state of steps that were changed, or are not there any more, since it was
+    /// written; without this such a run stops. In this run only
+    #[arg(long)]
+    pub reset_state: bool,
 }
 
 impl Arguments {
@@ -115,7 +120,8 @@ pub(super) fn launch(
     if let Some(address) = exposing.address() {
         tracing::info!(event = "run.listening", address = %address);
     }
-    assemble::await_topics(settings, signals.stop_flag())?;
+    let steps = assemble::stateful_steps(settings);
+    assemble::await_topics(settings, &steps, signals.stop_flag())?;
     assemble::check_range(settings)?;
     let tables = load_tables(settings, signals)?;
     let running =
@@ -265,6 +271,9 @@ pub(super) fn outcome(ending: &Ending, guarantee: Guarantee) -> Outcome {
         Guarantee::AtMostOnce => "at most once, they may be lost",
     };
     match ending.cause {
+        Cause::Failed(trouble) if trouble.code == STATE_CHANGED => {
+            Err(Failure::usage(trouble.text.to_string()))
+        }
         Cause::Failed(trouble) => {
             Err(Failure::unavailable(format!("{}: {}", trouble.peer, trouble.text)))
         }
@@ -309,5 +318,28 @@ pub(super) fn failure(error: StartError, loaded: Option<&Loaded>) -> Failure {
         | StartError::Listen(..)
         | StartError::System(_)
         | StartError::Stopped) => Failure::unavailable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        transport::{Trouble, restore::STATE_PEER},
+        verdict::Sentence,
+    };
+
+    #[test]
+    fn a_step_that_was_changed_is_the_configurations_fault() {
+        let ended = |code| {
+            let text = Sentence::from("step 2 (dedup) was changed");
+            let trouble = Trouble { peer: STATE_PEER, code, text, heals: false };
+            let ending = Ending { cause: Cause::Failed(trouble), unfinished: 0 };
+            outcome(&ending, Guarantee::AtLeastOnce).unwrap_err()
+        };
+        let changed = ended(STATE_CHANGED);
+        assert_eq!(changed.exit, Exit::Usage, "who restarts must not restart it");
+        assert_eq!(changed.message, "step 2 (dedup) was changed");
+        assert_eq!(ended("STATE_UNREADABLE").exit, Exit::Unavailable);
     }
 }

@@ -1,7 +1,7 @@
 //! `schema`: JSON Schemas of what this program reads.
 
 use super::{Failure, Outcome, doctor, measure, print};
-use crate::{config, observe::slow};
+use crate::{config, observe::slow, pipeline::cases};
 
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
@@ -16,7 +16,7 @@ pub struct Arguments {
 pub enum What {
     /// The configuration file
     Config,
-    /// Files of pipeline cases (not built yet)
+    /// Files of pipeline cases
     Cases,
     /// Lines of slow records
     Slow,
@@ -32,7 +32,7 @@ pub enum What {
 pub fn run(arguments: &Arguments) -> Outcome {
     let what = match arguments.what {
         What::Config => return print(&format!("{:#}\n", config::schema::config())),
-        What::Cases => "cases",
+        What::Cases => return print(&format!("{:#}\n", cases::schema::schema())),
         What::Slow => return print(&format!("{:#}\n", slow::schema())),
         What::Measure => return print(&format!("{:#}\n", measure::schema())),
         What::Doctor => return print(&format!("{:#}\n", doctor::schema())),

@@ -94,16 +94,20 @@ impl Builder<'_> {
     }
 
     /// A value of this program's own choosing, shown among the effective ones.
-    fn derive(&mut self, key: &str, value: &str, from: &str) {
+    pub(crate) fn derive(&mut self, key: &str, value: &str, from: &str) {
         let value = super::tree::Value::Text(value.to_owned()).to_toml();
         self.derived.push(Effective { key: key.to_owned(), value, layer: from.to_owned() });
     }
 
     /// A path of the file, relative to the folder of the layer that says it.
     pub(crate) fn path(&self, key: &str) -> PathBuf {
+        self.folder(key).join(self.text(key))
+    }
+
+    /// Where the file is in which a key stands.
+    pub(crate) fn folder(&self, key: &str) -> &Path {
         let place = self.walked.places.get(key);
-        let folder = place.map_or(Path::new(""), |place| &self.layers[place.layer].folder);
-        folder.join(self.text(key))
+        place.map_or(Path::new(""), |place| &self.layers[place.layer].folder)
     }
 
     /// All of it.
@@ -118,6 +122,7 @@ impl Builder<'_> {
             delivery: self.delivery(),
             tables: self.tables(),
             steps: self.steps(),
+            state: self.state(&name),
             latency: self.latency(),
             engine: self.engine(),
             limits: self.limits(),
@@ -157,7 +162,7 @@ impl Builder<'_> {
     }
 
     /// `[kafka]`, then the client's own section over it, key by key.
-    fn client(&self, section: &str, scope: Scope, name: &str) -> KafkaClient {
+    pub(crate) fn client(&self, section: &str, scope: Scope, name: &str) -> KafkaClient {
         let own = self.text_at(&format!("{section}.brokers"));
         let brokers = own.unwrap_or_else(|| self.text("kafka.brokers"));
         let mut merged = BTreeMap::from([

@@ -210,8 +210,9 @@ impl Builder<'_> {
                 let message = "two steps have this name; metrics and dead letters mix them up";
                 self.warning(&format!("{place}.name"), message, "name them differently");
             }
+            let when = self.text_at(&format!("{place}.when"));
             if let Some(operator) = self.operator(&place, &operators[0]) {
-                steps.push(Step { name, operator, place });
+                steps.push(Step { name, when, operator, place });
             }
         }
         self.warn_of_unused_tables();
@@ -247,11 +248,7 @@ impl Builder<'_> {
                 };
                 Some(Operator::Hash { algorithm, of, into })
             }
-            "text" => match self.typed(&format!("{place}.text")) {
-                Some(Typed::Pairs(templates)) => Some(Operator::Text(templates.clone())),
-                _ => None,
-            },
-            _ => None,
+            _ => self.stateless(place, name),
         }
     }
 

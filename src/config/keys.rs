@@ -28,6 +28,18 @@ pub(crate) enum Kind {
     Path,
     /// Paths and templates, in order.
     Templates,
+    /// Paths and expressions, in order.
+    Assignments,
+    /// Paths, at least one.
+    Paths,
+    /// New paths and old ones, in order.
+    Renames,
+    /// Paths and lists of spellings, in order.
+    Aliases,
+    /// A file of JSON Schema, or paths and rules.
+    Require,
+    /// Names of headers and expressions, in order.
+    Headers,
     /// The name of a Kafka topic.
     Topic,
     /// Names of Kafka topics, at least one.
@@ -75,7 +87,10 @@ impl Kind {
 
     /// Whether `${NAME}` is replaced in its text.
     pub(crate) fn is_substituted(self) -> bool {
-        !matches!(self, Kind::Expression | Kind::Path | Kind::Templates | Kind::OnMiss)
+        use Kind::{Aliases, Assignments, Expression, Headers, OnMiss, Path, Paths};
+        use Kind::{Renames, Require, Templates};
+        let is_written_so = matches!(self, Expression | Path | Templates | OnMiss | Assignments);
+        !is_written_so && !matches!(self, Paths | Renames | Aliases | Require | Headers)
     }
 }
 
@@ -136,6 +151,9 @@ pub(crate) mod breaker {
 
 /// A table that may also be `false`: there is none then.
 pub(crate) const BREAKER: &str = "delivery.breaker";
+
+/// The list of steps.
+pub(crate) const STEPS: &str = "steps[]";
 
 /// The key of the endpoint's token, which is a secret.
 pub(crate) const TOKEN: &str = "observe.token";
@@ -199,6 +217,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("tables.*.huge_pages", Kind::Boolean),
     key("tables.*.file", Kind::File),
     key("steps[].name", Kind::Text),
+    key("steps[].when", Kind::Expression),
     key("steps[].lookup.table", Kind::Text),
     key("steps[].lookup.key", Kind::Expression),
     key("steps[].lookup.into", Kind::Path),
@@ -208,6 +227,27 @@ pub(crate) const KEYS: &[Key] = &[
     key("steps[].hash.of", Kind::Expression),
     key("steps[].hash.into", Kind::Path),
     key("steps[].text", Kind::Templates),
+    key("steps[].set", Kind::Assignments),
+    key("steps[].remove", Kind::Paths),
+    key("steps[].keep", Kind::Paths),
+    key("steps[].rename", Kind::Renames),
+    key("steps[].alias", Kind::Aliases),
+    key("steps[].require", Kind::Require),
+    key("steps[].filter", Kind::Expression),
+    key("steps[].each.of", Kind::Expression),
+    key("steps[].each.into", Kind::Path),
+    key("steps[].each.at", Kind::Path),
+    key("steps[].route.to[].when", Kind::Expression),
+    key("steps[].route.to[].topic", Kind::Topic),
+    key("steps[].route.otherwise", Kind::Topic),
+    key("steps[].route.topic", Kind::Expression),
+    key("steps[].route.among", Kind::Topics),
+    key("steps[].route.prefix", Kind::Topic),
+    key("steps[].key", Kind::Expression),
+    key("steps[].headers", Kind::Headers),
+    key("steps[].sample.share", Kind::Share),
+    key("steps[].sample.by", Kind::Expression),
+    key("state.topic", Kind::Topic),
     key("latency.origin", Kind::Expression),
     key("latency.unit", Kind::Choice(&["s", "ms", "us", "ns"])),
     key("latency.slow", duration(MICROSECOND, HOUR)),

@@ -10,9 +10,11 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 pub mod breaker;
 mod build;
+mod build_stateless;
 mod build_steps;
 mod delivery;
 mod docs;
+pub(crate) mod document;
 mod engine;
 mod environment;
 pub(crate) mod hints;
@@ -20,6 +22,7 @@ mod host;
 mod keys;
 mod layers;
 mod librdkafka;
+mod outline;
 pub mod problem;
 pub mod profiles;
 mod properties;
@@ -30,9 +33,12 @@ mod retry;
 pub mod schema;
 mod secrets;
 pub mod settings;
+mod state;
+mod step_values;
+pub mod steps;
 mod substitute;
 mod together;
-mod tree;
+pub(crate) mod tree;
 mod unbuilt;
 pub mod units;
 mod values;
@@ -40,6 +46,7 @@ mod walk;
 
 pub use docs::DEFAULT_FILE;
 pub use layers::Sources;
+pub use outline::StepOutline;
 pub use problem::{Problem, Severity};
 pub use report::Report;
 pub use settings::Settings;
@@ -100,6 +107,17 @@ impl Loaded {
     pub fn reread(&self) -> Reread {
         let (locator, tree) = (self.locator.clone(), self.tree.clone());
         Reread { locator, tree, environment: self.environment.clone() }
+    }
+
+    /// The steps in short, in order.
+    pub fn outline(&self) -> Vec<StepOutline> {
+        outline::steps(&self.tree)
+    }
+
+    /// The topic that the state of steps is kept in.
+    pub fn state_topic(&self) -> String {
+        let named = outline::state_topic(&self.tree).map(str::to_owned);
+        named.unwrap_or_else(|| format!("{}.state", self.settings.name))
     }
 
     /// Places of problems that were found later, from their key paths.

@@ -8,8 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     docs::{self, Doc},
-    keys::{KEYS, Key, Kind},
+    keys::{self, KEYS, Key, Kind},
     librdkafka::{PROPERTIES, Property, Scope, Takes},
+    settings::JsonType,
 };
 
 const NAME: &str = "^[A-Za-z0-9._-]+$";
@@ -31,14 +32,31 @@ pub fn config() -> Value {
     }
     root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     root["title"] = "Hotspur's configuration".into();
+    let operators = keys::names_under(keys::STEPS).into_iter();
+    let operators = operators.filter(|name| !matches!(*name, "name" | "when"));
     root["properties"]["steps"]["items"]["oneOf"] =
-        ["lookup", "hash", "text"].map(|name| json!({ "required": [name] })).to_vec().into();
+        operators.map(|name| json!({ "required": [name] })).collect();
     let breaker = &mut root["properties"]["delivery"]["properties"]["breaker"];
     breaker["type"] = json!(["object", "boolean"]);
     breaker["not"] = json!({ "const": true });
     let step = &mut root["properties"]["steps"]["items"]["properties"];
     step["lookup"]["required"] = json!(["table", "key", "into"]);
     step["hash"]["required"] = json!(["algorithm", "of", "into"]);
+    step["each"]["required"] = json!(["of", "into"]);
+    step["sample"]["required"] = json!(["share"]);
+    step["route"]["oneOf"] = json!([
+        { "required": ["to"], "not": { "anyOf": [
+            { "required": ["topic"] }, { "required": ["among"] }, { "required": ["prefix"] },
+        ] } },
+        { "required": ["topic", "among"], "not": { "anyOf": [
+            { "required": ["prefix"] }, { "required": ["otherwise"] },
+        ] } },
+        { "required": ["topic", "prefix"], "not": { "anyOf": [
+            { "required": ["among"] }, { "required": ["otherwise"] },
+        ] } },
+    ]);
+    step["route"]["properties"]["to"]["minItems"] = 1.into();
+    step["route"]["properties"]["to"]["items"]["required"] = json!(["when", "topic"]);
     root
 }
 
@@ -117,11 +135,16 @@ fn kind(kind: Kind) -> Value {
             json!({ "type": "string", "minLength": 1 })
         }
         Kind::AnyText => json!({ "type": "string" }),
-        Kind::Templates => json!({
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": { "type": ["string", "object"] },
-        }),
+        Kind::Templates | Kind::Assignments | Kind::Renames | Kind::Headers => {
+            by_path(json!({ "type": ["string", "object"] }))
+        }
+        Kind::Aliases => by_path(json!({ "anyOf": [paths(), { "type": "object" }] })),
+        Kind::Paths => paths(),
+        Kind::Require => json!({ "anyOf": [
+            { "type": "object", "additionalProperties": false, "required": ["schema"],
+              "properties": { "schema": { "type": "string", "minLength": 1 } } },
+            by_path(rules()),
+        ] }),
         Kind::Topic => json!({ "type": "string", "pattern": NAME, "maxLength": 249 }),
         Kind::Topics => json!({
             "type": "array",
@@ -163,6 +186,45 @@ fn kind(kind: Kind) -> Value {
             { "type": "object", "required": ["default"], "maxProperties": 1 },
         ] }),
     }
+}
+
+/// Paths with what goes there; also as tables, which dotted keys are.
+fn by_path(value: Value) -> Value {
+    json!({ "type": "object", "minProperties": 1, "additionalProperties": value })
+}
+
+fn paths() -> Value {
+    json!({
+        "type": "array",
+        "minItems": 1,
+        "uniqueItems": true,
+        "items": { "type": "string", "minLength": 1 },
+    })
+}
+
+/// What `require` may say of a path. A table in it is about what is below.
+fn rules() -> Value {
+    let types = json!({ "enum": JsonType::ALL.map(JsonType::name) });
+    let count = json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "object" }] });
+    let number = json!({ "type": ["number", "object"] });
+    json!({
+        "type": "object",
+        "properties": {
+            "type": { "anyOf": [
+                types,
+                { "type": "array", "minItems": 1, "items": types },
+                { "type": "object" },
+            ] },
+            "optional": { "type": ["boolean", "object"] },
+            "min": number,
+            "max": number,
+            "min_length": count,
+            "max_length": count,
+            "pattern": { "type": ["string", "object"] },
+            "one_of": { "type": ["array", "object"], "minItems": 1 },
+        },
+        "additionalProperties": { "type": "object" },
+    })
 }
 
 fn kind_of_topic() -> Value {

@@ -11,6 +11,11 @@ pub use super::{
     delivery::{Delivery, Guarantee},
     engine::{Core, Engine, Idle, Scheduling},
     retry::Retry,
+    state::State,
+    steps::{
+        Alias, Each, HashAlgorithm, JsonType, OnMiss, Operator, Otherwise, Require, Route, Rules,
+        Step,
+    },
 };
 use super::{
     keys::table,
@@ -40,6 +45,8 @@ pub struct Settings {
     pub tables: Vec<Table>,
     /// `[[steps]]`, in order.
     pub steps: Vec<Step>,
+    /// `[state]`.
+    pub state: State,
     /// `[latency]`.
     pub latency: Latency,
     /// `[engine]`.
@@ -177,6 +184,21 @@ pub struct DeadLetters {
 }
 
 impl Settings {
+    /// Topics that results may go to by name, the sink's first, each with the key that names it.
+    /// Their places are the numbers of their destinations.
+    pub fn result_topics(&self) -> Vec<(String, String)> {
+        let mut topics = vec![("sink.kafka.topic".to_owned(), self.sink.topic.clone())];
+        for step in &self.steps {
+            let Operator::Route(route) = &step.operator else { continue };
+            for topic in route.topics() {
+                if !topics.iter().any(|(_, known)| known == topic) {
+                    topics.push((format!("{}.route", step.place), topic.to_owned()));
+                }
+            }
+        }
+        topics
+    }
+
     /// What names this process's transactions to the brokers: the same after a restart.
     pub fn transactional_id(&self) -> String {
         format!("{}-{}", self.source.group, self.instance)
@@ -312,70 +334,6 @@ pub struct OnDemand {
     pub max_waiting: usize,
     /// How long a record waits at most; then `on_miss` says what becomes of it.
     pub wait: Duration,
-}
-
-/// One entry of `[[steps]]`.
-#[derive(Clone, Debug)]
-pub struct Step {
-    /// `name`, if given.
-    pub name: Option<String>,
-    /// The operator.
-    pub operator: Operator,
-    /// Where it stands in the file, for messages: `steps[2]`.
-    pub place: String,
-}
-
-/// What a step does.
-#[derive(Clone, Debug)]
-pub enum Operator {
-    /// `lookup`.
-    Lookup {
-        /// Name of a table.
-        table: String,
-        /// Expression.
-        key: String,
-        /// Path.
-        into: String,
-        /// What if there is no such key.
-        on_miss: OnMiss,
-        /// Path for the age of the answer.
-        into_age: Option<String>,
-    },
-    /// `hash`.
-    Hash {
-        /// Which.
-        algorithm: HashAlgorithm,
-        /// Expression.
-        of: String,
-        /// Path.
-        into: String,
-    },
-    /// `text`: paths and templates, in order of the file.
-    Text(Vec<(String, String)>),
-}
-
-/// What a lookup does when the key is not there.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OnMiss {
-    /// Skip the record, class `table_miss`.
-    Skip,
-    /// Dead-letter the record, class `table_miss`.
-    Reject,
-    /// Put null.
-    Null,
-    /// Put this JSON value, as text of one line.
-    Default(String),
-}
-
-/// `algorithm` of `hash`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashAlgorithm {
-    /// `md5`: 32 hex digits.
-    Md5,
-    /// `sha256`: 64 hex digits.
-    Sha256,
-    /// `xxh3`: 16 hex digits.
-    Xxh3,
 }
 
 /// `[latency]`.

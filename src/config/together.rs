@@ -17,6 +17,7 @@ impl Builder<'_> {
     pub(crate) fn check_together(&mut self, settings: &Settings) {
         self.check_limits(settings);
         self.check_topics(settings);
+        self.check_state(settings);
         self.check_retry(settings);
         self.check_cores(settings);
         self.check_breaker(settings);
@@ -88,6 +89,12 @@ impl Builder<'_> {
         if reads(&sink.client, &sink.topic) {
             let message = format!("\"{}\" is read as well: results would come again", sink.topic);
             self.error("sink.kafka.topic", message, "write to another topic");
+        }
+        for (key, topic) in settings.result_topics().iter().skip(1) {
+            if reads(&sink.client, topic) {
+                let message = format!("\"{topic}\" is read as well: results would come again");
+                self.error(key, message, "write to another topic");
+            }
         }
         if reads(&dead.client, &dead.topic) {
             let message = format!("\"{}\" is read as well: dead letters never end", dead.topic);

@@ -32,8 +32,7 @@ const fn some(
 /// Stands for every value that `keys` does not name.
 const ANY: &str = "*";
 
-const OMIT: &str = "leave it out";
-const STEPS: &str = "the steps lookup, hash and text are there";
+const STEPS: &str = "the steps that keep no state are there";
 
 const UNBUILT: &[Unbuilt] = &[
     whole("source.redis", "reading from Redis Streams", "use [source.kafka]"),
@@ -44,22 +43,8 @@ const UNBUILT: &[Unbuilt] = &[
         "an expression for the partition",
         "use \"key\" or \"source\"",
     ),
-    whole("steps[].when", "a condition on a step", OMIT),
-    whole("steps[].set", "the step set", STEPS),
-    whole("steps[].remove", "the step remove", STEPS),
-    whole("steps[].keep", "the step keep", STEPS),
-    whole("steps[].rename", "the step rename", STEPS),
-    whole("steps[].alias", "the step alias", STEPS),
-    whole("steps[].require", "the step require", STEPS),
-    whole("steps[].filter", "the step filter", STEPS),
-    whole("steps[].each", "the step each", STEPS),
-    whole("steps[].route", "the step route", STEPS),
-    whole("steps[].key", "the step key", "use [sink.kafka] key"),
-    whole("steps[].headers", "the step headers", STEPS),
     whole("steps[].dedup", "the step dedup", STEPS),
     whole("steps[].window", "the step window", STEPS),
-    whole("steps[].sample", "the step sample", STEPS),
-    whole("state", "a topic for the state of steps", OMIT),
 ];
 
 /// A refusal: what to say and what to do instead.

@@ -7,7 +7,8 @@ use super::{
     keys::Kind,
     range,
     requirement::Requirement,
-    settings::{Core, OnMiss, Start},
+    settings::{Alias, Core, OnMiss, Require, Start},
+    step_values,
     tree::{Node, Value},
     units,
 };
@@ -28,6 +29,8 @@ pub(crate) enum Typed {
     /// `None` is `auto`.
     Cores(Option<Vec<usize>>),
     OnMiss(OnMiss),
+    Aliases(Vec<Alias>),
+    Require(Require),
     /// `None` is `off`.
     Listen(Option<SocketAddr>),
 }
@@ -54,7 +57,13 @@ pub(crate) fn parse(kind: Kind, node: &Node) -> Result<Typed, Wrong> {
         Kind::AnyText => Ok(Typed::Text(text(node, "text")?.to_owned())),
         Kind::Expression => not_empty(text(node, "an expression in quotes")?),
         Kind::Path => not_empty(text(node, "a path in quotes")?),
-        Kind::Templates => parse_templates(node),
+        Kind::Templates => step_values::parse_templates(node),
+        Kind::Assignments => step_values::parse_assignments(node),
+        Kind::Paths => step_values::parse_paths(node),
+        Kind::Renames => step_values::parse_renames(node),
+        Kind::Aliases => step_values::parse_aliases(node).map(Typed::Aliases),
+        Kind::Require => step_values::parse_require(node).map(Typed::Require),
+        Kind::Headers => step_values::parse_headers(node),
         Kind::Topic => Ok(Typed::Text(topic(text(node, "the name of a topic")?)?)),
         Kind::Topics => parse_topics(node),
         Kind::Fields => parse_fields(node),
@@ -77,7 +86,7 @@ pub(crate) fn parse(kind: Kind, node: &Node) -> Result<Typed, Wrong> {
 }
 
 /// "expected X, found Y", with the value if it is short.
-fn expected(what: &str, node: &Node) -> Wrong {
+pub(super) fn expected(what: &str, node: &Node) -> Wrong {
     let found = match &node.value {
         Value::Table(_) | Value::List(_) => node.value.kind().to_owned(),
         value => value.to_toml(),
@@ -85,7 +94,7 @@ fn expected(what: &str, node: &Node) -> Wrong {
     Wrong { message: format!("expected {what}, found {found}"), hint: None }
 }
 
-fn text<'a>(node: &'a Node, what: &str) -> Result<&'a str, Wrong> {
+pub(super) fn text<'a>(node: &'a Node, what: &str) -> Result<&'a str, Wrong> {
     node.text().ok_or_else(|| expected(what, node))
 }
 
@@ -150,7 +159,7 @@ fn parse_fields(node: &Node) -> Result<Typed, Wrong> {
 }
 
 /// Names of which none stands twice.
-fn different(
+pub(super) fn different(
     items: &[Node],
     name: impl Fn(&Node) -> Result<String, Wrong>,
 ) -> Result<Typed, Wrong> {
@@ -163,35 +172,6 @@ fn different(
         names.push(name);
     }
     Ok(Typed::Texts(names))
-}
-
-/// Nested tables come from dotted keys: `text.order.total = "…"` is the path `order.total`.
-fn parse_templates(node: &Node) -> Result<Typed, Wrong> {
-    let what = "paths and templates, such as text.result = \"{event.key}\"";
-    let Some(children) = node.children() else { return Err(expected(what, node)) };
-    let mut templates = Vec::new();
-    collect_templates("", children, &mut templates)?;
-    match templates.is_empty() {
-        true => Err(format!("expected {what}, found none").into()),
-        false => Ok(Typed::Pairs(templates)),
-    }
-}
-
-fn collect_templates(
-    path: &str,
-    children: &[(String, Node)],
-    templates: &mut Vec<(String, String)>,
-) -> Result<(), Wrong> {
-    for (name, node) in children {
-        let dot = if path.is_empty() || name.starts_with('[') { "" } else { "." };
-        let path = format!("{path}{dot}{name}");
-        match &node.value {
-            Value::Text(template) => templates.push((path, template.clone())),
-            Value::Table(children) => collect_templates(&path, children, templates)?,
-            _ => return Err(expected(&format!("a template in quotes at {path}"), node)),
-        }
-    }
-    Ok(())
 }
 
 fn parse_requirement(node: &Node) -> Result<Typed, Wrong> {
@@ -348,7 +328,7 @@ fn parse_listen(node: &Node) -> Result<Option<SocketAddr>, Wrong> {
 }
 
 /// A value of TOML as JSON.
-fn json(node: &Node) -> Result<serde_json::Value, Wrong> {
+pub(super) fn json(node: &Node) -> Result<serde_json::Value, Wrong> {
     Ok(match &node.value {
         Value::Text(text) | Value::Time(text) => text.clone().into(),
         Value::Integer(number) => (*number).into(),
@@ -399,14 +379,6 @@ mod tests {
         assert!(read(Kind::Core, "-1").is_err() && read(Kind::Core, "\"two\"").is_err());
         assert_eq!(read(Kind::Cores, "\"1-2\""), Ok(Typed::Cores(Some(vec![1, 2]))));
         assert_eq!(read(Kind::Cores, "\"auto\""), Ok(Typed::Cores(None)));
-    }
-
-    #[test]
-    fn templates_keep_their_order_and_join_dotted_names() {
-        let pairs = read(Kind::Templates, "{ z = \"1\", a.b = \"2\", a.'[\"c.d\"]' = \"3\" }");
-        let expected = [("z", "1"), ("a.b", "2"), ("a[\"c.d\"]", "3")];
-        let expected = expected.map(|(path, text)| (path.to_owned(), text.to_owned()));
-        assert_eq!(pairs, Ok(Typed::Pairs(expected.to_vec())));
     }
 
     #[test]

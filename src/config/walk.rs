@@ -114,15 +114,22 @@ impl Walker<'_> {
     fn list(&mut self, node: &Node, path: &str, pattern: &str) {
         let Value::List(items) = &node.value else {
             let message = format!("expected a list of tables, found {}", node.value.kind());
-            let problem = Problem::error(path, message).hint(format!("[[{path}]]"));
+            let hint = match pattern {
+                keys::STEPS => format!("[[{path}]]"),
+                _ => "to = [{ when = \"event.value > 100\", topic = \"large\" }]".to_owned(),
+            };
+            self.walked.broken.push(path.to_owned());
+            let problem = Problem::error(path, message).hint(hint);
             return self.tell(problem, &node.place, true);
         };
         for (index, item) in items.iter().enumerate() {
             let path = format!("{path}[{index}]");
             self.walked.places.insert(path.clone(), item.place.clone());
-            let names = item.children().unwrap_or_default().iter().map(|(name, _)| name);
-            let is_operator = |name: &&String| !matches!(name.as_str(), "name" | "when");
-            self.walked.steps.push(names.filter(is_operator).cloned().collect());
+            if pattern == keys::STEPS {
+                let names = item.children().unwrap_or_default().iter().map(|(name, _)| name);
+                let is_operator = |name: &&String| !matches!(name.as_str(), "name" | "when");
+                self.walked.steps.push(names.filter(is_operator).cloned().collect());
+            }
             self.table("", item, &path, pattern);
         }
     }

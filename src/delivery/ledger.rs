@@ -36,6 +36,9 @@ pub(crate) struct Partition {
     /// Settled records that no confirmed commit covers, and those that the one under way would.
     pub(crate) uncommitted: u64,
     pub(crate) covered: u64,
+    /// The same of what state gave off, which moves no position.
+    pub(crate) given_off: u64,
+    pub(crate) given_off_covered: u64,
 }
 
 const UNKNOWN: Partition = Partition {
@@ -54,6 +57,8 @@ const UNKNOWN: Partition = Partition {
     committing: false,
     uncommitted: 0,
     covered: 0,
+    given_off: 0,
+    given_off_covered: 0,
 };
 
 /// All partitions, and which of them have something to commit.

@@ -10,12 +10,15 @@
 //! What this does not do: decide when to commit, form results, or count time.
 
 mod back;
+mod commits;
 pub mod dead_letter;
 mod gap;
+mod given_off;
 mod ledger;
 mod ring;
 
-pub use self::ring::{Cut, Sequence};
+pub use self::ring::{Cut, GivenOff, Sequence};
+pub(crate) use self::tokens::CHANGE;
 use self::{
     ledger::Ledger,
     ring::{NO_SLOT, Ring, SlotStage},
@@ -166,7 +169,8 @@ impl Delivery {
     /// True if nothing of the partition is in flight and its position is committed.
     pub fn is_drained(&self, partition: PartitionId) -> bool {
         let partition = self.ledger.partition(partition);
-        partition.in_flight == 0 && partition.position == partition.committed
+        let is_saved = partition.given_off == 0;
+        partition.in_flight == 0 && partition.position == partition.committed && is_saved
     }
 
     /// The partition is no longer ours: released after draining, or lost. Nothing of it will be
@@ -424,12 +428,15 @@ impl Delivery {
     /// Frees the settled records at the head of a partition's chain.
     fn advance(&mut self, id: PartitionId) {
         let mut head = self.ledger.partition(id).head;
-        let mut freed = 0;
-        let mut position = 0;
+        let (mut freed, mut counted) = (0, 0);
+        let mut position = None;
         while head != NO_SLOT && self.ring.slot(head).stage == SlotStage::Settled {
             let slot = self.ring.slot_mut(head);
             slot.stage = SlotStage::Free;
-            position = slot.offset + 1;
+            if slot.given_off.is_none() {
+                position = Some(slot.offset + 1);
+                counted += 1;
+            }
             head = slot.next;
             freed += 1;
         }
@@ -440,59 +447,9 @@ impl Delivery {
             partition.tail = NO_SLOT;
         }
         if self.order != Order::CommitThenProcess {
-            partition.uncommitted += u64::from(freed);
-            self.ledger.reach(id, position);
-        }
-    }
-
-    /// True if a position is ahead of its commit and no commit is under way.
-    pub fn wants_commit(&self) -> bool {
-        !self.commit_under_way && self.ledger.has_uncommitted()
-    }
-
-    /// True while an answer to a commit is awaited.
-    pub fn commit_under_way(&self) -> bool {
-        self.commit_under_way
-    }
-
-    /// Begins a commit: its ticket and positions, if there is anything to commit.
-    pub fn begin_commit(&mut self) -> Option<(u64, &[(PartitionId, i64)])> {
-        if self.commit_under_way {
-            return None;
-        }
-        self.ledger.take_positions(&mut self.committing);
-        if self.committing.is_empty() {
-            return None;
-        }
-        let ledger = &self.ledger;
-        let epochs = self.committing.iter().map(|(id, _)| ledger.partition(*id).epoch);
-        self.committing_epochs.clear();
-        self.committing_epochs.extend(epochs);
-        self.commit_under_way = true;
-        self.ticket += 1;
-        Some((self.ticket, &self.committing))
-    }
-
-    /// The answer to a commit. A failed one is tried again with the next.
-    pub fn end_commit(&mut self, ticket: u64, confirmed: bool) {
-        if ticket != self.ticket || !self.commit_under_way {
-            return;
-        }
-        self.commit_under_way = false;
-        for at in 0..self.committing.len() {
-            let (id, position) = self.committing[at];
-            let partition = self.ledger.partition_mut(id);
-            if !partition.owned || partition.epoch != self.committing_epochs[at] {
-                continue;
-            }
-            partition.committing = false;
-            if confirmed {
-                partition.committed = Some(position);
-                partition.uncommitted -= partition.covered;
-            } else if let Some(position) = partition.position {
-                self.ledger.reach(id, position);
-            }
-            self.withdraw(id);
+            partition.uncommitted += counted;
+            partition.given_off += u64::from(freed) - counted;
+            self.move_position(id, position);
         }
     }
 }

@@ -30,7 +30,10 @@ pub(crate) struct Slot {
     pub(crate) pending: u16,
     /// The next younger record of the same partition, as a slot index, or `NO_SLOT`.
     pub(crate) next: u32,
+    /// Where it was in its partition; of what state gave off, where that partition was then.
     pub(crate) offset: i64,
+    /// What state gave off, by its number there. It moves no position.
+    pub(crate) given_off: Option<GivenOff>,
     /// `NO_TIMESTAMP` if there is none.
     timestamp_ms: i64,
     pub(crate) stamps: Stamps,
@@ -42,6 +45,15 @@ pub(crate) struct Slot {
     key_len: u32,
     value_len: u32,
     headers_len: u32,
+}
+
+/// A result of a step's state, such as that of a window: a record that no source lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenOff {
+    /// The step's index; it goes on behind that.
+    pub step: u16,
+    /// How the step's state names it.
+    pub number: u64,
 }
 
 /// A place in the arena.
@@ -109,6 +121,7 @@ const FREE: Slot = Slot {
     pending: 0,
     next: NO_SLOT,
     offset: 0,
+    given_off: None,
     timestamp_ms: NO_TIMESTAMP,
     stamps: Stamps::NONE,
     letters_refused: 0,
@@ -222,6 +235,7 @@ impl Ring {
             pending: 0,
             next: NO_SLOT,
             offset: record.offset,
+            given_off: None,
             timestamp_ms: record.timestamp_ms.unwrap_or(NO_TIMESTAMP),
             stamps: Stamps { arrived: record.arrived, polled, ..Stamps::NONE },
             letters_refused: 0,

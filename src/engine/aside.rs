@@ -53,6 +53,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     /// that ended.
     #[inline]
     pub(super) fn process_first(&mut self, sequence: Sequence, start: Ticks) -> Ticks {
+        if self.process.has_state()
+            && let Some(given_off) = self.delivery.given_off(sequence)
+        {
+            return self.process_given_off(sequence, start, given_off);
+        }
         if !self.waiting.is_empty() {
             let lane = self.lane(sequence);
             if self.waiting.holds(lane) {
@@ -83,7 +88,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let record = delivery.record(sequence, topic, partition_number);
         let results = &mut outbox.results;
         let before = (results.len(), results.bytes_len());
-        let chance = Chance { now: start, is_last: false };
+        let chance = Chance { now: start, is_last: false, is_rehearsal: true };
         let verdict = process.process(&record, chance, &mut |_| {}, results).verdict;
         results.truncate(before.0, before.1);
         let awaited = match verdict {

@@ -4,16 +4,17 @@ use super::{
     Process,
     meter::{SlowContext, beat},
     phase::{Cause, Ending, Phase},
+    stores::{Fate, tell},
     transaction::News,
     turn::Engine,
 };
 use crate::{
     clock::{Clock, Ticks},
-    delivery::{Acknowledged, Delivery, Order, Sequence},
+    delivery::{Acknowledged, CHANGE, Delivery, Order, Sequence},
     measure::slow::Doing,
     observe::{Notice, RunState},
     record::PartitionId,
-    transport::{Refusal, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet},
+    transport::{Refusal, SendError, Sink, Source, SourceEvent, Token, Trouble},
     verdict::{RejectClass, Rejection, Sentence, Step},
 };
 
@@ -93,6 +94,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             match event {
                 SourceEvent::Assigned(partitions) => {
                     own(delivery, owned, partitions, *phase != Phase::Running);
+                    self.to_begin.extend_from_slice(partitions);
                     let (partitions, owned) = (partitions.len(), owned.len());
                     meter.rebalanced(Notice::Assigned { partitions, owned });
                 }
@@ -108,6 +110,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 SourceEvent::Lost(partitions) => {
                     news.has_lost = true;
                     disown(delivery, owned, revoking, partitions);
+                    end(&mut self.process, &mut self.to_begin, partitions);
                     waiting.hurry();
                     let (partitions, owned) = (partitions.len(), owned.len());
                     meter.rebalanced(Notice::Lost { partitions, owned });
@@ -136,7 +139,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 }
             }
         }
-        if self.transaction.is_used() {
+        self.begin_stores();
+        if self.transaction.is_staged() {
             self.hear_of_transaction(now, news);
         }
         while let Some(peer) = self.source.next_recovery() {
@@ -175,10 +179,16 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let in_flight = self.sink.in_flight();
         let Engine { source, sink, delivery, meter, clock, answers, pulse, process, .. } = self;
         let (is_rebalancing, was_table_old) = (pulse.is_rebalancing, self.pauses.is_of_table());
+        let writing = &mut self.writing;
         let count = sink.poll_acks(now, &mut |ack| match ack.result {
+            Ok(()) if ack.token == CHANGE => writing.answer(),
             Err(refusal) => answers.push(Answer::Refused(ack.token, refusal)),
             Ok(()) => match delivery.answer(ack.token, true) {
                 Acknowledged::Emitted(sequence, stamps) => {
+                    if process.has_state() && tell(delivery, process, sequence, Fate::Kept) {
+                        meter.hot.counters().given_off[0] += 1;
+                        return;
+                    }
                     let is_slow = meter.emitted(clock, &stamps, ack.at);
                     if is_slow {
                         // Settled, but nothing was admitted since: its bytes are still there.
@@ -197,7 +207,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                     }
                 }
                 Acknowledged::Rejected(sequence, class, step) => {
-                    meter.rejected(class, step);
+                    if process.has_state() && tell(delivery, process, sequence, Fate::Rejected) {
+                        meter.hot.counters().given_off[2] += 1;
+                    } else {
+                        meter.rejected(class, step);
+                    }
                     answers.push(Answer::Rejected(sequence));
                 }
                 Acknowledged::NeedsLetter(sequence) => answers.push(Answer::Mixed(sequence)),
@@ -222,7 +236,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// Hands results over until none are left or the sink has no room.
     pub(super) fn hand_over(&mut self) -> usize {
-        if !self.transaction.is_open() {
+        if !self.transaction.hands_over() {
             return 0;
         }
         let mut count = 0;
@@ -271,6 +285,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// One result will not be taken: its record is dead-lettered, or the run ends.
     fn refuse(&mut self, token: Token, refusal: Refusal) {
+        if token == CHANGE {
+            return self.refuse_change(refusal);
+        }
         if refusal.aborts {
             return self.refuse_transaction(token, refusal);
         }
@@ -339,7 +356,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.withhold();
         }
         let is_due = hurried || now >= self.commit_due;
-        if self.transaction.is_used() {
+        if self.transaction.is_staged() {
             work += self.keep_transaction(now, is_due);
         } else if is_due && self.delivery.wants_commit() {
             work += self.commit(now);
@@ -371,6 +388,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             return 0;
         }
         self.source.release(&self.revoking);
+        end(&mut self.process, &mut self.to_begin, &self.revoking);
         let drain_ticks = self.clock.ticks(self.options.drain_timeout_ns);
         let since = Ticks(self.revoke_deadline.0.saturating_sub(drain_ticks));
         let took_ns = self.clock.nanos(since, now);
@@ -411,35 +429,6 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             && !self.delivery.wants_commit()
     }
 
-    /// Adds what ends a wait: the source's signals, a request to stop and, where nothing can go on
-    /// before them or a commit is due that waits for them, acknowledgements. Others are collected
-    /// with the next turn, which halves the wake-ups.
-    pub fn wait_on(&mut self, set: &mut WaitSet) {
-        self.source.wait_on(set);
-        let stuck = !self.outbox.is_empty()
-            || !self.delivery.has_room()
-            || !self.revoking.is_empty()
-            || self.transaction.awaits_sink()
-            || self.phase != Phase::Running
-            || self.breaker.holds();
-        let commit_waits = self.clock.now() >= self.commit_due;
-        // A sink that is not asked for acknowledgements would never take its signal back.
-        if (stuck || commit_waits) && self.sink.in_flight() > 0 {
-            self.sink.wait_on(set);
-        }
-        self.control.wait_on(set);
-        // What wakes it then is the control's signal.
-        if !self.waiting.is_empty() && self.process.expect_answers() {
-            self.waiting.hurry();
-        }
-    }
-
-    /// After a wait: a request to stop is heard in the next turn.
-    pub fn after_wait(&mut self) {
-        self.pulse.rest(self.clock.now());
-        self.control.after_wait();
-    }
-
     pub(super) fn publish(&mut self, now: Ticks) {
         self.publish_due = Ticks(now.0 + self.clock.ticks(self.options.publish_interval_ns));
         let counters = self.meter.hot.counters();
@@ -450,19 +439,12 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self.publish_breaker(now);
         self.meter.publish(now);
     }
+}
 
-    /// Nanoseconds until housekeeping is due: a commit if there is or may be something to commit,
-    /// else figures. A commit that is due and waits for acknowledgements is woken by them.
-    pub fn nanos_to_housekeeping(&self) -> u64 {
-        let now = self.clock.now();
-        let ahead = self.delivery.in_flight() > 0 && self.commit_due > now;
-        let commit = ahead || self.delivery.wants_commit();
-        let due = if commit { self.commit_due.min(self.publish_due) } else { self.publish_due };
-        // A sink without room keeps those that wait aside, too.
-        let may_look = self.outbox.is_empty() && !self.transaction.holds();
-        let look = self.waiting.due().filter(|_| may_look);
-        self.clock.nanos(now, look.map_or(due, |look| look.min(due)))
-    }
+/// Ends the stores of partitions that are no longer ours.
+fn end<P: Process>(process: &mut P, to_begin: &mut Vec<PartitionId>, partitions: &[PartitionId]) {
+    to_begin.retain(|it| !partitions.contains(it));
+    partitions.iter().for_each(|it| process.end(*it));
 }
 
 fn own(

@@ -311,6 +311,11 @@ impl Meter {
         self.sums().skipped.count(skip.class as usize, place_of(skip.step));
     }
 
+    /// A record lives on in the state of that step.
+    pub(crate) fn held(&mut self, step: Step) {
+        self.sums().held.count(0, place_of(step));
+    }
+
     /// A record will be dead-lettered; the first of a class since the last publication is told.
     pub(crate) fn rejecting(&mut self, rejection: &Rejection, record: &Record<'_>) {
         if !std::mem::replace(&mut self.told[rejection.class as usize], true) {

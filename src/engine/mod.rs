@@ -9,16 +9,20 @@
 mod aside;
 mod books;
 pub mod breaker;
+mod checkpoint;
 pub mod control;
 mod duties;
 pub mod idle;
+mod letters;
 mod meter;
 mod outbox;
 mod pausing;
 mod phase;
 mod pulse;
+mod rest;
 mod retry;
 pub mod runner;
+mod stores;
 mod transaction;
 mod turn;
 mod waiting;
@@ -26,6 +30,7 @@ mod waiting;
 pub use self::{
     phase::{Cause, Ending, Phase},
     retry::Retry,
+    stores::{Fate, Stores},
     turn::{Engine, Options},
 };
 use crate::{
@@ -43,10 +48,13 @@ pub struct Chance {
     pub now: Ticks,
     /// It may wait no longer: a lookup without an answer is a miss.
     pub is_last: bool,
+    /// It is only to ask for what it will need: it is processed for good later, and no state may
+    /// hear of it before.
+    pub is_rehearsal: bool,
 }
 
 /// What the engine does with a record: the pipeline and its tables, put together by `assemble`.
-pub trait Process {
+pub trait Process: Stores {
     /// Called once a turn before anything is processed.
     fn begin_turn(&mut self, now: Ticks);
 
@@ -75,6 +83,11 @@ pub trait Process {
         mark: &mut impl FnMut(Mark),
         results: &mut Results,
     ) -> Processed;
+
+    /// Results that one record may come to.
+    fn results_max(&self) -> usize {
+        1
+    }
 
     /// Adds what was counted since the last call.
     fn count(&mut self, _counters: &mut Counters) {}

@@ -23,10 +23,11 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn with_capacity(bytes: usize, entries: usize) -> Outbox {
+    /// Room for `entries`, and for those of one record more.
+    pub(crate) fn with_capacity(bytes: usize, entries: usize, results_max: usize) -> Outbox {
         Outbox {
-            results: Results::with_capacity(bytes, entries),
-            owners: Vec::with_capacity(entries),
+            results: Results::with_capacity(bytes, entries + results_max),
+            owners: Vec::with_capacity(entries + results_max),
             handed_over: 0,
             entries_max: entries,
         }

@@ -7,6 +7,10 @@
 //! partition records wait for each other, so that the positions cover every result that was handed
 //! over, and no other.
 //!
+//! A pipeline with state commits like that under at least once, too, but for the transaction: state
+//! and positions must be of the same records (see `stores`). Then what was handed out settles
+//! first, and before the positions are committed the changes of state are written.
+//!
 //! Whatever goes wrong takes the transaction back: readers never see its results, and its input
 //! comes again. A result that the broker refused cannot be dead-lettered in the transaction that it
 //! spoilt. It is remembered: the next time it goes by itself, and if it is refused again its record
@@ -25,11 +29,15 @@ use crate::{
 
 /// Where the transaction stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// Results are handed over.
     Open,
+    /// With state: as that, but nothing else is handed out, until all that was is settled.
+    Settling(Ticks),
     /// What was handed over is to be acknowledged by then.
     Closing(Ticks),
+    /// With state: its changes are written, by then.
+    Writing(Ticks),
     /// The source commits it.
     Committing,
     /// The source takes it back; whether it has answered.
@@ -60,6 +68,8 @@ struct Suspect {
 #[derive(Debug)]
 pub(super) struct Transaction {
     is_used: bool,
+    /// Changes of state are written with each commit.
+    has_state: bool,
     stage: Stage,
     /// When it went over to that stage.
     since: Ticks,
@@ -67,6 +77,10 @@ pub(super) struct Transaction {
     has_results: bool,
     /// To be taken back once the commit under way is answered.
     is_unwanted: bool,
+    /// Its commit failed, or was not answered rightly: state is restored from what the broker has.
+    is_unsure: bool,
+    /// At least once: the commit failed, and is repeated then.
+    repeat_due: Option<Ticks>,
     /// A suspect's result was handed over, and nothing may follow before its answer.
     alone: Option<Token>,
     suspects: Vec<Suspect>,
@@ -76,15 +90,18 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    pub(super) fn new(order: Order) -> Transaction {
+    pub(super) fn new(order: Order, has_state: bool) -> Transaction {
         let is_used = order == Order::Together;
         let capacity = |records: usize| if is_used { records } else { 0 };
         Transaction {
             is_used,
+            has_state,
             stage: Stage::Open,
             since: Ticks(0),
             has_results: false,
             is_unwanted: false,
+            is_unsure: false,
+            repeat_due: None,
             alone: None,
             suspects: Vec::with_capacity(capacity(SUSPECTS_MAX)),
             size_refusals: 0,
@@ -98,18 +115,34 @@ impl Transaction {
         self.is_used
     }
 
+    /// Commits are made in stages: with state also at least once.
+    #[inline]
+    pub(super) fn is_staged(&self) -> bool {
+        self.is_used || self.has_state
+    }
+
     /// True if results may be handed over.
     #[inline]
-    pub(super) fn is_open(&self) -> bool {
-        self.stage == Stage::Open
+    pub(super) fn hands_over(&self) -> bool {
+        matches!(self.stage, Stage::Open | Stage::Settling(_))
+    }
+
+    /// True while only what was handed out before is processed.
+    pub(super) fn is_settling(&self) -> bool {
+        matches!(self.stage, Stage::Settling(_))
+    }
+
+    /// When a commit is repeated.
+    pub(super) fn repeat_due(&self) -> Option<Ticks> {
+        self.repeat_due
     }
 
     /// True while nothing may be processed, whatever is due.
     pub(super) fn holds(&self) -> bool {
-        matches!(self.stage, Stage::Closing(_) | Stage::Aborting(_))
+        matches!(self.stage, Stage::Closing(_) | Stage::Writing(_) | Stage::Aborting(_))
     }
 
-    fn is_taken_back(&self) -> bool {
+    pub(super) fn is_taken_back(&self) -> bool {
         matches!(self.stage, Stage::Aborting(_))
     }
 
@@ -120,13 +153,59 @@ impl Transaction {
 
     /// Nothing is to be committed or taken back.
     pub(super) fn is_settled(&self) -> bool {
-        !self.is_used || self.is_open() && !self.has_results
+        !self.is_staged() || self.stage == Stage::Open && !self.has_results
     }
 
     /// True if some record is remembered.
     #[inline]
     pub(super) fn has_suspects(&self) -> bool {
         !self.suspects.is_empty()
+    }
+
+    /// Something was handed over since the last commit.
+    pub(super) fn has_results(&self) -> bool {
+        self.has_results
+    }
+
+    pub(super) fn since(&self) -> Ticks {
+        self.since
+    }
+
+    pub(super) fn is_writing(&self) -> bool {
+        matches!(self.stage, Stage::Writing(_))
+    }
+
+    pub(super) fn go(&mut self, stage: Stage) {
+        self.stage = stage;
+    }
+
+    /// Nothing is left of the last one.
+    pub(super) fn open(&mut self) {
+        (self.stage, self.has_results, self.repeat_due) = (Stage::Open, false, None);
+    }
+
+    /// The source was asked to commit.
+    pub(super) fn begin_committing(&mut self, now: Ticks) {
+        (self.stage, self.since) = (Stage::Committing, now);
+    }
+
+    pub(super) fn repeat_at(&mut self, due: Ticks) {
+        self.repeat_due = Some(due);
+    }
+
+    /// True once a commit is to be repeated.
+    pub(super) fn takes_repetition(&mut self, now: Ticks) -> bool {
+        self.repeat_due.take_if(|due| now >= *due).is_some()
+    }
+
+    /// Nobody knows whether the last commit was made.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.is_unsure
+    }
+
+    /// Now it is known.
+    pub(super) fn becomes_sure(&mut self) {
+        self.is_unsure = false;
     }
 
     #[inline]
@@ -164,12 +243,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         match self.transaction.stage {
             Stage::Open => self.outbox.is_empty() && !self.is_to_be_closed(now >= self.commit_due),
             Stage::Committing => true,
-            Stage::Closing(_) | Stage::Aborting(_) => false,
+            _ => false,
         }
     }
 
     fn is_to_be_closed(&self, is_due: bool) -> bool {
-        let has_some = self.transaction.has_results || self.delivery.wants_commit();
+        let has_state = self.transaction.has_state && self.process.wants_commit();
+        let has_some = self.transaction.has_results || self.delivery.wants_commit() || has_state;
         // A suspect that was taken after all is kept at once.
         let is_due =
             is_due || self.meter.is_full_of_uncommitted() || self.transaction.has_suspects();
@@ -184,18 +264,29 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 }
                 self.commit_due = Ticks(now.0 + self.clock.ticks(self.options.commit_interval_ns));
                 let patience = self.clock.ticks(self.options.transaction_timeout_ns);
-                self.transaction.stage = Stage::Closing(Ticks(now.0 + patience));
+                let deadline = Ticks(now.0 + patience);
                 self.transaction.since = now;
+                if self.transaction.has_state {
+                    self.transaction.stage = Stage::Settling(deadline);
+                    return 1 + self.close_when_settled(now, deadline);
+                }
+                self.transaction.stage = Stage::Closing(deadline);
                 self.meter.close_books();
                 1 + self.commit_when_acknowledged(now)
             }
+            Stage::Settling(deadline) => self.close_when_settled(now, deadline),
             Stage::Closing(_) => self.commit_when_acknowledged(now),
-            Stage::Committing | Stage::Aborting(false) => 0,
+            Stage::Writing(deadline) => self.commit_when_written(now, deadline),
+            Stage::Committing => self.repeat_commit(now),
+            Stage::Aborting(false) => 0,
             Stage::Aborting(true) if self.sink.in_flight() > 0 => 0,
             Stage::Aborting(true) => {
                 // Results that were under way have been acknowledged since, and count for nothing.
                 self.meter.abandon_books();
                 self.transaction.stage = Stage::Open;
+                if self.transaction.has_state {
+                    self.begin_again();
+                }
                 1
             }
         }
@@ -212,6 +303,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             return 0;
         }
         self.transaction.alone = None;
+        if self.transaction.has_state {
+            return self.begin_writing(now);
+        }
         match self.delivery.begin_commit() {
             Some((ticket, positions)) => {
                 self.source.commit(ticket, positions);
@@ -227,6 +321,12 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// Acts on what the source told in a turn.
     pub(super) fn hear_of_transaction(&mut self, now: Ticks, news: News) {
+        if !self.transaction.is_used {
+            if let Some(result) = news.committed {
+                self.end_commit_of_state(now, result);
+            }
+            return;
+        }
         if let Some(result) = news.committed {
             self.end_transaction(now, result);
         }
@@ -248,6 +348,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             Ok(()) => {
                 self.transaction.has_results = false;
                 self.transaction.size_refusals = 0;
+                self.commit_stores();
                 self.meter.commit_books(&self.clock, self.transaction.since, now);
                 let (delivery, owned) = (&self.delivery, &self.owned);
                 self.transaction.suspects.retain(|it| {
@@ -257,7 +358,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                     self.abort("partitions were lost");
                 }
             }
-            Err(_) => self.abort("its commit failed"),
+            Err(_) => {
+                self.transaction.is_unsure = true;
+                self.abort("its commit failed");
+            }
         }
     }
 
@@ -270,7 +374,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 return;
             }
             Stage::Aborting(_) => return,
-            Stage::Open | Stage::Closing(_) => {}
+            Stage::Writing(_) => self.delivery.drop_commit(),
+            Stage::Open | Stage::Settling(_) | Stage::Closing(_) => {}
+        }
+        if self.transaction.has_state {
+            self.take_back_stores();
         }
         let Engine { delivery, transaction, outbox, waiting, large_letters, meter, .. } = self;
         let is_ending = self.phase != Phase::Running;

@@ -3,7 +3,7 @@
 use super::{
     Chance, Process,
     aside::Later,
-    breaker::{Breaker, Sample},
+    breaker::Breaker,
     control::Control,
     duties::Answer,
     meter::{Meter, beat},
@@ -12,12 +12,13 @@ use super::{
     phase::Phase,
     pulse::Pulse,
     retry::{self, Retry},
+    stores::{Fate, Writing},
     transaction::Transaction,
     waiting::Waiting,
 };
 use crate::{
     clock::{Clock, Ticks, WallOffset},
-    delivery::{Admission, Delivery, Order, Sequence, dead_letter::Letter},
+    delivery::{Admission, Delivery, Order, Sequence},
     limits::{CUT_LETTER_BYTES, GATHERED_RESULTS_MAX, PARTITIONS_MAX, SUSPECTS_MAX},
     measure::{Regime, Stages, slow::Doing},
     observe::HotSide,
@@ -89,11 +90,17 @@ pub(super) struct Marks {
 impl Marks {
     #[inline]
     fn note(&mut self, mark: Mark, now: Ticks) {
-        match mark {
-            Mark::Parsed => self.parsed = now,
-            Mark::Operated => self.operated = now,
-        }
-        self.reached += 1;
+        self.reached = match mark {
+            Mark::Parsed => {
+                self.parsed = now;
+                1
+            }
+            // Of a record with several results the last counts.
+            Mark::Operated => {
+                self.operated = now;
+                2
+            }
+        };
         self.last = now;
     }
 }
@@ -113,6 +120,8 @@ pub struct Engine<C, S, K, P> {
     pub(super) pulse: Pulse,
     pub(super) phase: Phase,
     pub(super) owned: Vec<PartitionId>,
+    /// Those of them whose stores are to be begun.
+    pub(super) to_begin: Vec<PartitionId>,
     /// Partitions that the group wants back, and when to stop finishing them.
     pub(super) revoking: Vec<PartitionId>,
     pub(super) revoke_deadline: Ticks,
@@ -121,6 +130,8 @@ pub struct Engine<C, S, K, P> {
     /// Why records were rejected whose dead letter the broker may refuse for its size.
     pub(super) large_letters: Vec<(Sequence, Rejection)>,
     pub(super) transaction: Transaction,
+    /// Changes of state on their way to the sink.
+    pub(super) writing: Writing,
     pub(super) commit_due: Ticks,
     /// Nothing is taken or processed, for causes that the log was told of.
     pub(super) is_paused: bool,
@@ -147,19 +158,22 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             options.batch = options.batch.min(SUSPECTS_MAX);
         }
         let now = clock.now();
-        let gathered = if options.order == Order::Together { GATHERED_RESULTS_MAX } else { 0 };
+        let is_staged = options.order == Order::Together || process.has_state();
+        let gathered = if is_staged { GATHERED_RESULTS_MAX } else { 0 };
         let entries = 3 * options.batch + gathered;
         let is_retrying = options.retry.attempts > 0;
         assert!(!is_retrying || options.waiting > 0, "what is tried again has no room to wait");
         Engine {
             delivery: Delivery::new(options.order, options.in_flight, options.in_flight_bytes),
             waiting: Waiting::new(options.waiting.min(options.in_flight)),
-            outbox: Outbox::with_capacity(2 * OUTBOX_BYTES, entries),
+            outbox: Outbox::with_capacity(2 * OUTBOX_BYTES, entries, process.results_max()),
             meter: Meter::new((hot, now), wall, &options),
             pulse: Pulse::new(&clock),
-            transaction: Transaction::new(options.order),
+            transaction: Transaction::new(options.order, process.has_state()),
+            writing: Writing::default(),
             phase: Phase::Running,
             owned: Vec::with_capacity(PARTITIONS_MAX),
+            to_begin: Vec::with_capacity(PARTITIONS_MAX),
             revoking: Vec::with_capacity(PARTITIONS_MAX),
             revoke_deadline: now,
             answers: Vec::with_capacity(options.in_flight),
@@ -244,7 +258,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if !is_idle && self.may_process(now) {
             work += self.take_records();
             work += self.process_waiting(now);
+            if self.process.has_state() {
+                work += self.take_given_off(now);
+            }
             work += self.process_ready();
+            work += self.hand_over();
+        } else if !is_idle && self.transaction.is_settling() && self.outbox.is_empty() {
+            work += self.process_waiting(now);
             work += self.hand_over();
         }
         chores += self.keep_promises(now);
@@ -260,7 +280,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// Results of a turn are handed over before others are made, except while they gather.
     fn may_process(&self, now: Ticks) -> bool {
-        match self.transaction.is_used() {
+        match self.transaction.is_staged() {
             true => self.may_process_in_transaction(now),
             false => self.outbox.is_empty(),
         }
@@ -383,7 +403,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let read = || if is_sampled { clock.now() } else { start };
         let mut mark = |mark: Mark| marks.note(mark, read());
         let results = &mut outbox.results;
-        let chance = Chance { now: start, is_last: AGAIN && is_late };
+        let is_last = AGAIN && is_late;
+        let chance = Chance { now: start, is_last, is_rehearsal: false };
         let processed = process.process(&record, chance, &mut mark, results);
         let last = marks.last;
         match &processed.verdict {
@@ -411,19 +432,27 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             }
             Verdict::Skip(skip) => {
                 meter.skipped(skip);
-                delivery.skip(sequence);
-                breaker.decide(last, None);
-                last
+                self.settle_at_once(sequence, last)
+            }
+            Verdict::Hold(step) => {
+                meter.held(step);
+                self.settle_at_once(sequence, last)
             }
             Verdict::Reject(rejection) if AGAIN && attempt.retries > 0 => {
                 self.reject_finally(sequence, retry::after(attempt.retries, rejection))
             }
             Verdict::Reject(rejection) => self.reject_finally(sequence, rejection),
-            Verdict::Wait(_) | Verdict::Hold => {
-                unreachable!("no operator of this version holds records")
-            }
+            Verdict::Wait(_) => unreachable!("a record that waits was told so before"),
         };
         (end, None)
+    }
+
+    /// Nothing more will happen to a record. Returns `now`.
+    fn settle_at_once(&mut self, sequence: Sequence, now: Ticks) -> Ticks {
+        self.tell_settled(sequence, Fate::Kept);
+        self.delivery.skip(sequence);
+        self.breaker.decide(now, None);
+        now
     }
 
     /// A record's turn came that needs no processing to be rejected.
@@ -431,51 +460,6 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let stamps = self.delivery.stamps_mut(sequence);
         stamps.is_sampled = self.meter.samples_next();
         self.meter.took(&self.clock, stamps, start);
-    }
-
-    /// What a record came to is that it is dead-lettered. Returns when that was done.
-    fn reject_finally(&mut self, sequence: Sequence, rejection: Rejection) -> Ticks {
-        self.reject(sequence, rejection);
-        let now = self.clock.now();
-        self.breaker.decide(now, Some(rejection.class));
-        now
-    }
-
-    /// Puts a record's dead letter into the outbox.
-    pub(super) fn reject(&mut self, sequence: Sequence, rejection: Rejection) {
-        let (topic, partition_number) = self.source.partition(self.delivery.partition(sequence));
-        let record = self.delivery.record(sequence, topic, partition_number);
-        self.meter.rejecting(&rejection, &record);
-        let sample = Sample { rejection, partition: record.partition, offset: record.offset };
-        let has_room = self.large_letters.len() < self.large_letters.capacity();
-        if record.bytes_len() > CUT_LETTER_BYTES && has_room {
-            self.large_letters.push((sequence, rejection));
-        }
-        self.breaker.note(sample);
-        self.push_letter(sequence, rejection, 0);
-    }
-
-    /// The same letter, or, where the broker refused it for its size before, less of it.
-    pub(super) fn push_letter(
-        &mut self,
-        sequence: Sequence,
-        rejection: Rejection,
-        refused_before: u8,
-    ) {
-        let Engine { source, delivery, process, outbox, options, .. } = self;
-        delivery.expect_letter(sequence, rejection.class, rejection.step);
-        let (topic, partition_number) = source.partition(delivery.partition(sequence));
-        let record = delivery.record(sequence, topic, partition_number);
-        let letter = Letter {
-            class: rejection.class,
-            reason: rejection.reason,
-            step: process.step_name(rejection.step),
-            pipeline: &options.name,
-            streams_headers: options.streams_headers,
-            cut: delivery.cut(sequence),
-        };
-        outbox.push_letter(options.dead_letters, &letter, &record, refused_before);
-        outbox.claim(sequence);
     }
 }
 

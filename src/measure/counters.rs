@@ -101,6 +101,13 @@ pub struct Counters {
     pub skipped: Grid,
     /// Records dead-lettered, by reject class and place.
     pub rejected: Grid,
+    /// Records that live on in the state of a step, by place; all of one class.
+    pub held: Grid,
+    /// Results of state, such as closed windows: acknowledged, passed over by a later step, and
+    /// dead-lettered. They are not records of the source, and stand in no other sum.
+    pub given_off: [u64; 3],
+    /// Changes of state handed over.
+    pub state_changes: u64,
     /// Results handed over, by the destination's number.
     pub results: [u64; DESTINATIONS_MAX],
     /// Results that the broker or the producer refused for good.
@@ -134,6 +141,9 @@ impl Counters {
         emitted: 0,
         skipped: Grid::EMPTY,
         rejected: Grid::EMPTY,
+        held: Grid::EMPTY,
+        given_off: [0; 3],
+        state_changes: 0,
         results: [0; DESTINATIONS_MAX],
         refused: 0,
         lookups: [[0; 3]; TABLES_MAX],
@@ -157,6 +167,9 @@ impl Counters {
             emitted,
             skipped,
             rejected,
+            held,
+            given_off,
+            state_changes,
             results,
             refused,
             lookups,
@@ -175,6 +188,9 @@ impl Counters {
         self.emitted += emitted;
         self.skipped.add(skipped);
         self.rejected.add(rejected);
+        self.held.add(held);
+        self.state_changes += state_changes;
+        self.given_off.iter_mut().zip(given_off).for_each(|(mine, theirs)| *mine += theirs);
         self.results.iter_mut().zip(results).for_each(|(mine, theirs)| *mine += theirs);
         self.refused += refused;
         let mine = self.lookups.as_flattened_mut().iter_mut();

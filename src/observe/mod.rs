@@ -47,7 +47,10 @@ pub mod switch;
 pub mod web;
 
 pub use endpoint::Endpoint;
-pub use exposed::{Exposed, LagFigures, LagSource, TableFigures, TableSource};
+pub use exposed::{
+    Exposed, LagFigures, LagSource, StateFigures, StateSource, StatefulStepFigures, TableFigures,
+    TableSource,
+};
 pub use facts::Facts;
 pub use hot_side::HotSide;
 pub use labels::Labels;

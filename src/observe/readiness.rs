@@ -58,13 +58,14 @@ impl Readiness {
         !self.away.contains(peer)
     }
 
-    /// Each reason but a pause in a sentence; none if the run is ready.
-    pub(super) fn reasons(&self) -> Vec<String> {
+    /// Each reason but a pause in a sentence; none if the run is ready. One that is restoring was
+    /// answered by the group, and announces that when it has restored.
+    pub(super) fn reasons(&self, is_restoring: bool) -> Vec<String> {
         let mut reasons = Vec::new();
         if self.is_draining {
             reasons.push("the run is ending".to_owned());
         }
-        if !self.is_assigned {
+        if !self.is_assigned && !is_restoring {
             reasons.push("the group has not answered yet".to_owned());
         }
         let away = self.away.iter().map(|peer| format!("{peer}: no broker can be reached"));
@@ -81,19 +82,20 @@ mod tests {
     #[test]
     fn a_run_is_ready_once_the_group_has_answered_and_nothing_is_in_the_way() {
         let mut readiness = Readiness::default();
-        assert_eq!(readiness.reasons(), ["the group has not answered yet"]);
+        assert_eq!(readiness.reasons(false), ["the group has not answered yet"]);
+        assert!(readiness.reasons(true).is_empty());
         readiness.hear(&Notice::Assigned { partitions: 0, owned: 0 });
-        assert!(readiness.reasons().is_empty());
+        assert!(readiness.reasons(false).is_empty());
 
         let text = Sentence::from("no broker can be reached");
         let away = PeerTrouble { peer: "sink", code: NO_BROKER, text, heals: true };
         readiness.hear(&Notice::Trouble(PeerTrouble { code: "_TRANSPORT", ..away }));
-        assert!(readiness.reasons().is_empty(), "one broker of several");
+        assert!(readiness.reasons(false).is_empty(), "one broker of several");
         readiness.hear(&Notice::Trouble(away));
-        assert_eq!(readiness.reasons(), ["sink: no broker can be reached"]);
+        assert_eq!(readiness.reasons(false), ["sink: no broker can be reached"]);
         assert!(!readiness.is_connected("sink") && readiness.is_connected("source"));
         readiness.hear(&Notice::Recovered("sink"));
-        assert!(readiness.reasons().is_empty() && readiness.is_connected("sink"));
+        assert!(readiness.reasons(false).is_empty() && readiness.is_connected("sink"));
 
         let text = Sentence::from("table users is too old");
         readiness.hear(&Notice::Paused { cause: PauseCause::Table, text });
@@ -101,6 +103,6 @@ mod tests {
         let told = readiness.why_paused(PauseCause::Asked);
         assert!(told.starts_with("paused: told to pause"), "what is told late is said without it");
         readiness.hear(&Notice::State(RunState::Draining));
-        assert_eq!(readiness.reasons(), ["the run is ending"]);
+        assert_eq!(readiness.reasons(false), ["the run is ending"]);
     }
 }

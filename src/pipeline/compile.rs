@@ -15,6 +15,7 @@ use crate::{
         expression::{self, Expression, Field, Other, Piece},
         foresight::Foresight,
         names::{self, A_TEXT, Sights, Written},
+        steps::{Stateless, outgoing::Topics},
         template,
     },
 };
@@ -39,12 +40,20 @@ pub(super) struct Plan {
     pub(super) tombstones: Tombstones,
     pub(super) record_bytes_max: usize,
     pub(super) foresight: Option<Foresight>,
+    /// Names of headers that steps replace.
+    pub(super) headers: Vec<Box<[u8]>>,
+    /// How often edits are saved for a record: steps that make several results of it.
+    pub(super) eaches: usize,
+    /// What topics may begin with that a record names.
+    pub(super) prefixes: Vec<String>,
 }
 
 #[derive(Debug)]
 pub(super) struct Step {
     /// The step's name, else its number from 1.
     pub(super) name: String,
+    /// Unless it is true, the step is passed over.
+    pub(super) when: Option<Expression>,
     pub(super) operator: Operator,
 }
 
@@ -63,6 +72,7 @@ pub(super) enum Operator {
         into: Target,
     },
     Text(Vec<(Vec<Piece>, Target)>),
+    Stateless(Stateless),
 }
 
 /// Where a step writes, and the number of its buffer.
@@ -81,8 +91,8 @@ pub(super) enum OnMiss {
     Json(Box<str>),
 }
 
-/// Compiles what the settings say.
-pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
+/// Compiles what the settings say; with the topics that results can go to.
+pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem>> {
     let mut compiler = Compiler {
         names: Sights {
             tables: settings.tables.iter().map(|table| table.name.clone()).collect(),
@@ -90,6 +100,10 @@ pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
         },
         has_parts: settings.tables.iter().map(|table| has_parts(&table.place)).collect(),
         writes: 0,
+        headers: Vec::new(),
+        eaches: 0,
+        topics: Topics { names: vec![settings.sink.topic.clone()], are_unknown: false },
+        prefixes: Vec::new(),
         problems: Vec::new(),
     };
     // Read before the steps, which may be what asks for an answer.
@@ -103,7 +117,7 @@ pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
     }
     let steps: Vec<_> = steps.into_iter().flatten().collect();
     let Sights { tree, tables, others, asked, .. } = compiler.names;
-    Ok(Plan {
+    let plan = Plan {
         foresight: steps.iter().find_map(|step| Foresight::of(&step.operator, &tree)),
         tree,
         steps,
@@ -118,20 +132,31 @@ pub(super) fn compile(settings: &Settings) -> Result<Plan, Vec<Problem>> {
         keep_partition: settings.sink.partition == SinkPartition::Source,
         tombstones: settings.source.tombstones,
         record_bytes_max: settings.limits.record,
-    })
+        headers: compiler.headers,
+        eaches: compiler.eaches,
+        prefixes: compiler.prefixes,
+    };
+    Ok((plan, compiler.topics))
 }
 
-struct Compiler {
-    names: Sights,
+pub(super) struct Compiler {
+    pub(super) names: Sights,
     /// Whether a table's values may be JSON.
     has_parts: Vec<bool>,
-    writes: u16,
+    pub(super) writes: u16,
+    pub(super) headers: Vec<Box<[u8]>>,
+    /// Steps so far that make several results of a record.
+    pub(super) eaches: usize,
+    pub(super) topics: Topics,
+    pub(super) prefixes: Vec<String>,
     problems: Vec<Problem>,
 }
 
 impl Compiler {
     fn step(&mut self, (step, number): (&settings::Step, usize)) -> Option<Step> {
         let place = &step.place;
+        let when = step.when.as_ref().map(|when| self.condition(&format!("{place}.when"), when));
+        let known = self.names.written.len();
         let operator = match &step.operator {
             settings::Operator::Lookup { table, key, into, on_miss, into_age } => {
                 let table = self.table(&format!("{place}.lookup.table"), table);
@@ -156,9 +181,15 @@ impl Compiler {
                 let texts: Vec<_> = texts.collect();
                 Operator::Text(texts.into_iter().collect::<Option<_>>()?)
             }
+            other => Operator::Stateless(self.stateless(place, other)?),
         };
+        if when.is_some() {
+            // Perhaps it is passed over, and what stands there has parts.
+            self.names.written[known..].iter_mut().for_each(|it| it.has_parts = true);
+        }
+        let when = when.map_or(Some(None), |when| when.map(Some))?;
         let name = step.name.clone().unwrap_or_else(|| number.to_string());
-        Some(Step { name, operator })
+        Some(Step { name, when, operator })
     }
 
     fn text(&mut self, place: &str, path: &str, template: &str) -> Option<(Vec<Piece>, Target)> {
@@ -188,32 +219,50 @@ impl Compiler {
         Some(expression)
     }
 
-    fn expression(&mut self, key: &str, text: &str) -> Option<Expression> {
+    /// An expression that is true or false.
+    pub(super) fn condition(&mut self, key: &str, text: &str) -> Option<Expression> {
+        let expression = self.expression(key, text)?;
+        let kind = match &expression {
+            Expression::Program(program) => program.kind(),
+            Expression::Text(_) => Some(Kind::Text),
+            _ => None,
+        };
+        match kind.filter(|kind| *kind != Kind::Bool) {
+            None => Some(expression),
+            Some(kind) => {
+                let wrong = format!("{text:?} is {}, and true or false is wanted", kind.name());
+                self.problem(key, wrong)
+            }
+        }
+    }
+
+    pub(super) fn expression(&mut self, key: &str, text: &str) -> Option<Expression> {
         match expression::compile(text, &mut self.names) {
             Ok(expression) => Some(expression),
             Err(error) => self.problem(key, sentence(text, &error)),
         }
     }
 
-    fn target(&mut self, key: &str, path: &str, place: &str) -> Option<Target> {
+    pub(super) fn target(&mut self, key: &str, path: &str, place: &str) -> Option<Target> {
         match Path::parse(path) {
             Ok(path) => {
                 let path = self.names.tree.add(&path);
-                if let Some(above) = self.names.written_above(path) {
-                    let what = match above.has_parts {
-                        true => "what was looked up, and parts of that cannot be written yet",
-                        false => A_TEXT,
-                    };
-                    let wrong = self.names.cannot_be(path, what);
+                if self.names.written_above(path).is_some_and(|above| !above.has_parts) {
+                    let wrong = self.names.cannot_be(path, A_TEXT);
                     self.problems.push(Problem::error(key, wrong));
                 }
                 let written = Written { path, place: place.to_owned(), has_parts: false };
                 self.names.written.push(written);
-                self.writes += 1;
-                Some(Target { path, write: self.writes - 1 })
+                Some(Target { path, write: self.next_write() })
             }
             Err(sentence) => self.problem(key, format!("{path:?} is no path: {sentence}")),
         }
+    }
+
+    /// A buffer of its own for one write.
+    pub(super) fn next_write(&mut self) -> u16 {
+        self.writes += 1;
+        self.writes - 1
     }
 
     fn table(&mut self, key: &str, name: &str) -> Option<usize> {
@@ -240,7 +289,7 @@ impl Compiler {
         })
     }
 
-    fn problem<T>(&mut self, key: &str, message: String) -> Option<T> {
+    pub(super) fn problem<T>(&mut self, key: &str, message: String) -> Option<T> {
         self.problems.push(Problem::error(key, message));
         None
     }
@@ -260,7 +309,7 @@ fn has_parts(place: &TablePlace) -> bool {
 }
 
 /// A key as TOML writes it.
-fn toml_key(key: &str) -> String {
+pub(super) fn toml_key(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") }
 }

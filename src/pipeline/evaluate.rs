@@ -12,7 +12,7 @@ use crate::{
     pipeline::{
         Lookup,
         cel::{self, Arena, Program},
-        expression::{Expression, Field, Inside, Other},
+        expression::{Expression, Field, Other},
         failure::{Failure, Why},
         sight::Sight,
     },
@@ -132,7 +132,7 @@ impl<'a> Scope<'a> {
             Expression::Event(path) => self.evaluate_path(*path, &mut made.bytes),
             Expression::Record(field) => evaluate_field(field, self.record, &mut made.bytes),
             Expression::Text(text) => Ok(Operand { kind: Kind::Text, bytes: text.as_bytes() }),
-            Expression::Inside(inside) => self.evaluate_inside(inside, &mut made.bytes),
+            Expression::Inside(path) => self.evaluate_inside(*path, &mut made.bytes),
             Expression::Program(program) => self.evaluate_program(program, made, tables),
         }
     }
@@ -197,6 +197,68 @@ impl<'a> Scope<'a> {
         Ok(())
     }
 
+    /// Appends the value of an expression as a field's: what stands in the event by its bytes, text
+    /// and bytes as they are, all else as JSON. Says which it is.
+    pub(super) fn push_field<T: Lookup>(
+        &self,
+        expression: &Expression,
+        made: &mut Made,
+        tables: &mut T,
+        out: &mut Vec<u8>,
+    ) -> Result<fn(u16) -> Written, Failure> {
+        let kind = match expression {
+            Expression::Event(path) | Expression::Inside(path)
+                if splice::push_present(out, self.tree, self.event, self.edits, *path) =>
+            {
+                return Ok(Written::Json);
+            }
+            Expression::Program(program) => {
+                let Made { bytes, arena } = made;
+                let arena: &Arena = arena;
+                match self.value(program, arena, bytes, tables)? {
+                    cel::Value::Text(text) => {
+                        out.extend_from_slice(text.as_bytes());
+                        Kind::Text
+                    }
+                    other => {
+                        other.push_json(out, arena).map_err(Failure::of_whole)?;
+                        Kind::Object
+                    }
+                }
+            }
+            other => {
+                let operand = self.evaluate(other, made, tables)?;
+                out.extend_from_slice(operand.bytes);
+                operand.kind
+            }
+        };
+        match kind {
+            Kind::Bytes if std::str::from_utf8(out).is_err() => Err(Why::NotText.wrong_type()),
+            Kind::Text | Kind::Bytes | Kind::Timestamp => Ok(Written::Text),
+            _ => Ok(Written::Json),
+        }
+    }
+
+    /// The truth of an expression.
+    #[inline]
+    pub(super) fn is_true<T: Lookup>(
+        &self,
+        expression: &Expression,
+        made: &mut Made,
+        tables: &mut T,
+    ) -> Result<bool, Failure> {
+        if let Expression::Program(program) = expression {
+            let Made { bytes, arena } = made;
+            let mut sight = Sight { scope: *self, tables, scratch: bytes };
+            return program.is_true(&mut sight, arena).map_err(Failure::of_program);
+        }
+        let operand = self.evaluate(expression, made, tables)?;
+        match operand.kind {
+            Kind::Bool => Ok(operand.bytes == b"true"),
+            other => Err(Why::NoTruth(other).wrong_type()),
+        }
+    }
+
     /// The value of a program as it is; for what is no text in the end.
     pub(super) fn with_value<R>(
         &self,
@@ -216,7 +278,7 @@ impl<'a> Scope<'a> {
         'a: 'm,
     {
         let edits = self.edits;
-        if edits.is_touched(path) {
+        if edits.is_touched(path) && edits.is_present(path) {
             return Ok(self.evaluate_touched(path, made));
         }
         let Some(node) = edits.found(path) else { return Err(self.why_absent(path)) };
@@ -239,8 +301,8 @@ impl<'a> Scope<'a> {
         let edits = self.edits;
         let (kind, bytes) = match edits.written(path) {
             Written::Text(write) | Written::Plain(write) => (Kind::Text, edits.buffer(write)),
-            Written::Json(write) => (Kind::of_json(edits.buffer(write)), edits.buffer(write)),
-            Written::Nothing => {
+            Written::Json(write) => return of_json(edits.buffer(write), made),
+            Written::Nothing | Written::Made => {
                 made.clear();
                 splice::push_value(made, self.tree, self.event, edits, path);
                 (Kind::of_json(made), made.as_slice())
@@ -253,35 +315,27 @@ impl<'a> Scope<'a> {
     #[inline(never)]
     fn evaluate_inside<'m>(
         &self,
-        inside: &Inside,
+        path: PathId,
         made: &'m mut Vec<u8>,
     ) -> Result<Operand<'m>, Failure>
     where
         'a: 'm,
     {
-        let Some(value) = self.find_inside(inside)? else {
-            return self.evaluate_path(inside.path, made);
-        };
-        let kind = Kind::of_json(value);
-        if kind != Kind::Text {
-            return Ok(Operand { kind, bytes: value });
+        match self.find_inside(path)? {
+            Some(value) => Ok(of_json(value, made)),
+            None => self.evaluate_path(path, made),
         }
-        made.clear();
-        codec::inside::push_unescaped(made, value);
-        Ok(Operand { kind, bytes: made })
     }
 
     /// A part of what a step wrote, as it is spelled: that is JSON which was checked, or a text
     /// without parts. Nothing if it was not written after all.
-    pub(super) fn find_inside(&self, inside: &Inside) -> Result<Option<&'a [u8]>, Failure> {
-        let Inside { path, written, way } = inside;
-        let json = match self.edits.written(*written) {
-            Written::Json(write) => self.edits.buffer(write),
-            Written::Nothing => return Ok(None),
-            Written::Text(_) | Written::Plain(_) => {
-                return Err(Why::InsideOf(*written, Kind::Text).wrong_type());
-            }
+    pub(super) fn find_inside(&self, path: PathId) -> Result<Option<&'a [u8]>, Failure> {
+        let Some(written) = self.edits.written_above(self.tree, path) else { return Ok(None) };
+        let Written::Json(write) = self.edits.written(written) else {
+            return Err(Why::InsideOf(written, Kind::Text).wrong_type());
         };
+        let json = self.edits.buffer(write);
+        let way = &self.tree.path(path).segments[self.tree.path(written).segments.len()..];
         let value = codec::inside::find(json, way).map_err(|astray| {
             let kind = Kind::of_json(astray.value);
             let fits = match way[astray.steps] {
@@ -289,7 +343,7 @@ impl<'a> Scope<'a> {
                 Segment::Index(_) => kind == Kind::List,
             };
             let above = (astray.steps..way.len())
-                .fold(*path, |at, _| self.tree.parent(at).unwrap_or(PathId::ROOT));
+                .fold(path, |at, _| self.tree.parent(at).unwrap_or(PathId::ROOT));
             if fits { Why::Absent.missing() } else { Why::InsideOf(above, kind).wrong_type() }
         });
         value.map(Some)
@@ -313,6 +367,20 @@ impl<'a> Scope<'a> {
         }
         Why::Absent.missing()
     }
+}
+
+/// A value that is spelled so.
+fn of_json<'m>(json: &'m [u8], made: &'m mut Vec<u8>) -> Operand<'m> {
+    let kind = Kind::of_json(json);
+    if kind != Kind::Text {
+        return Operand { kind, bytes: json };
+    }
+    if memchr::memchr(b'\\', json).is_none() {
+        return Operand { kind, bytes: &json[1..json.len() - 1] };
+    }
+    made.clear();
+    codec::inside::push_unescaped(made, json);
+    Operand { kind, bytes: made }
 }
 
 /// The value of a field of the record, which needs no event.

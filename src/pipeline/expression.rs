@@ -5,7 +5,7 @@
 //! them. What any of them comes to is `evaluate`'s.
 
 use crate::{
-    codec::{PathId, Segment},
+    codec::PathId,
     pipeline::{
         cel::{self, CompileError, Constant, Leaf, Program},
         names::Sights,
@@ -19,20 +19,12 @@ pub(super) enum Expression {
     Event(PathId),
     /// Something about the record.
     Record(Field),
-    /// A part of what a step wrote, which no tape knows.
-    Inside(Inside),
+    /// A part of what a step may have written, which no tape knows.
+    Inside(PathId),
     /// A text.
     Text(Box<str>),
     /// Anything else.
     Program(Box<Program>),
-}
-
-/// The way from a path that a step writes to a path below it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Inside {
-    pub(super) path: PathId,
-    pub(super) written: PathId,
-    pub(super) way: Box<[Segment]>,
 }
 
 /// What a record knows beside its event.
@@ -64,8 +56,8 @@ pub(super) const FIELDS: [(&str, Field); 7] = [
 pub(super) enum Other {
     /// A path that an earlier step wrote, or below which one did.
     Touched(PathId),
-    /// A part of what an earlier step wrote.
-    Inside(Inside),
+    /// A part of what an earlier step may have written.
+    Inside(PathId),
     Field(Field),
     /// All headers.
     Headers,
@@ -88,7 +80,7 @@ pub(super) fn compile(text: &str, names: &mut Sights) -> Result<Expression, Comp
         Some(Leaf::Event(path)) => Expression::Event(path),
         Some(Leaf::Other(number)) => match &names.others[number as usize] {
             Other::Touched(path) => Expression::Event(*path),
-            Other::Inside(inside) => Expression::Inside(inside.clone()),
+            Other::Inside(path) => Expression::Inside(*path),
             Other::Field(field) => Expression::Record(field.clone()),
             Other::Headers => Expression::Program(Box::new(program)),
         },

@@ -10,7 +10,7 @@ use crate::{
     pipeline::{
         cel::{self, Fault},
         evaluate::Kind,
-        expression::{Expression, FIELDS, Field, Inside},
+        expression::{Expression, FIELDS, Field},
     },
     verdict::RejectClass,
 };
@@ -43,6 +43,10 @@ pub(super) enum Why {
     InsideOf(PathId, Kind),
     /// It is of a kind that cannot be used here.
     Unusable(Kind),
+    /// It is neither true nor false.
+    NoTruth(Kind),
+    /// It is no list.
+    NoList(Kind),
     /// A program has no value.
     Program(Fault),
     /// The value of a program cannot be used.
@@ -88,9 +92,7 @@ impl Why {
 impl fmt::Display for Shown<'_, Expression> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.what {
-            Expression::Event(path) | Expression::Inside(Inside { path, .. }) => {
-                show_path(f, self.tree, *path)
-            }
+            Expression::Event(path) | Expression::Inside(path) => show_path(f, self.tree, *path),
             Expression::Record(Field::Header(name)) => write!(f, "record.headers[{name:?}]"),
             Expression::Record(field) => {
                 let name = FIELDS.iter().find(|(_, it)| it == field).map_or("", |(name, _)| name);
@@ -112,6 +114,10 @@ impl fmt::Display for Shown<'_, Why> {
                 write!(f, "` is {}", kind.name())
             }
             Why::Unusable(kind) => write!(f, "is {}, which cannot be a key", kind.name()),
+            Why::NoTruth(kind) => {
+                write!(f, "is {}, and true or false is wanted", kind.name())
+            }
+            Why::NoList(kind) => write!(f, "is {}, and a list is wanted", kind.name()),
             Why::Program(fault) => show_program_fault(f, self.tree, fault.why),
             Why::Whole(why) => show_program_fault(f, self.tree, why),
             Why::NotText => f.write_str("is not UTF-8, and text is wanted"),

@@ -7,11 +7,14 @@
 //! What this does not do: know where tables come from (`Lookup` is all it sees), send anything, or
 //! remember a record.
 
+pub mod cases;
 pub mod cel;
 pub mod results;
 pub mod trial;
 
 mod compile;
+mod compile_steps;
+mod encode;
 mod evaluate;
 mod expression;
 mod failure;
@@ -21,8 +24,10 @@ mod names;
 mod origin;
 mod process;
 mod sight;
+mod steps;
 mod stop;
 mod template;
+mod work;
 
 pub use process::{Pipeline, SINK};
 pub use results::Results;

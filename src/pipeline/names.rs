@@ -7,7 +7,7 @@ use crate::{
     codec::{Path, PathId, PathTree, Segment},
     pipeline::{
         cel::{Kind, Leaf, Named, Names},
-        expression::{FIELDS, Field, Inside, Other},
+        expression::{FIELDS, Field, Other},
     },
 };
 
@@ -29,6 +29,8 @@ pub(super) struct Sights {
     /// What the steps have written so far.
     pub(super) written: Vec<Written>,
     pub(super) others: Vec<Other>,
+    /// A step has removed what it did not name.
+    pub(super) is_thinned: bool,
     /// Tables that expressions ask.
     pub(super) asked: Vec<usize>,
     /// False where no table can be asked.
@@ -39,6 +41,23 @@ pub(super) struct Sights {
 pub(super) const A_TEXT: &str = "a text, which has no fields";
 
 impl Sights {
+    /// What stands there from now on may be an object or a list that no tape knows.
+    pub(super) fn may_hold_parts(&mut self, path: PathId) {
+        self.written.push(Written { path, place: String::new(), has_parts: true });
+    }
+
+    /// What was written there, or below, may be gone, and what stood there, too.
+    pub(super) fn may_be_gone(&mut self, path: PathId) {
+        let Sights { tree, written, .. } = self;
+        for it in written {
+            let mut above = std::iter::successors(Some(it.path), |at| tree.parent(*at));
+            it.has_parts |= above.any(|at| at == path);
+        }
+        if path != PathId::ROOT {
+            self.may_hold_parts(path);
+        }
+    }
+
     /// The nearest path above that a step has written.
     pub(super) fn written_above(&self, path: PathId) -> Option<&Written> {
         let above = std::iter::successors(self.tree.parent(path), |at| self.tree.parent(*at));
@@ -65,19 +84,21 @@ impl Sights {
 
     fn event(&mut self, way: &[Segment]) -> Result<Leaf, String> {
         let path = self.tree.add(&Path { segments: way.to_vec() });
-        if let Some(Written { path: written, has_parts, .. }) = self.written_above(path) {
-            if !has_parts {
-                return Err(self.cannot_be(path, A_TEXT));
-            }
-            let (written, taken) = (*written, self.tree.path(*written).segments.len());
-            let inside = Inside { path, written, way: way[taken..].into() };
-            return Ok(self.other(Other::Inside(inside)));
+        if let Some(Written { has_parts, .. }) = self.written_above(path) {
+            return match has_parts {
+                true => Ok(self.other(Other::Inside(path))),
+                false => Err(self.cannot_be(path, A_TEXT)),
+            };
         }
         let is_touched = self.written.iter().any(|it| {
             let mut up = std::iter::successors(Some(it.path), |at| self.tree.parent(*at));
             up.any(|at| at == path)
         });
-        Ok(if is_touched { self.other(Other::Touched(path)) } else { Leaf::Event(path) })
+        Ok(if is_touched || self.is_thinned {
+            self.other(Other::Touched(path))
+        } else {
+            Leaf::Event(path)
+        })
     }
 
     fn record(&mut self, way: &[Segment]) -> Result<Option<Named>, String> {

@@ -7,7 +7,7 @@ use crate::{
         Found, Lookup,
         cel::{Arena, Kind, Leaf, Map, Origin, Time, Value, Why, World},
         evaluate::Scope,
-        expression::{Field, Inside, Other},
+        expression::{Field, Other},
         failure,
     },
     record::Record,
@@ -63,7 +63,7 @@ impl<'a> Sight<'a, '_> {
     fn other(&mut self, other: &'a Other, arena: &'a Arena) -> Result<Value<'a>, Why> {
         match other {
             Other::Touched(path) => self.touched(*path, arena),
-            Other::Inside(inside) => self.inside(inside, arena),
+            Other::Inside(path) => self.inside(*path, arena),
             Other::Field(field) => of_record(field, self.scope.record, arena),
             Other::Headers => Ok(Value::Map(Map::Headers(self.scope.record.headers))),
         }
@@ -71,13 +71,13 @@ impl<'a> Sight<'a, '_> {
 
     fn touched(&mut self, path: codec::PathId, arena: &'a Arena) -> Result<Value<'a>, Why> {
         let Scope { tree, event, edits, .. } = self.scope;
-        if !edits.is_touched(path) {
+        if !edits.is_touched(path) || !edits.is_present(path) {
             return self.leaf(Leaf::Event(path), arena);
         }
         match edits.written(path) {
             Written::Text(write) | Written::Plain(write) => text(edits.buffer(write)),
             Written::Json(write) => Ok(Value::of_json(edits.buffer(write).trim_ascii(), arena)),
-            Written::Nothing => {
+            Written::Nothing | Written::Made => {
                 self.scratch.clear();
                 splice::push_value(self.scratch, tree, event, edits, path);
                 Ok(Value::of_json(arena.keep_bytes(self.scratch), arena))
@@ -85,10 +85,10 @@ impl<'a> Sight<'a, '_> {
         }
     }
 
-    fn inside(&mut self, inside: &'a Inside, arena: &'a Arena) -> Result<Value<'a>, Why> {
-        match self.scope.find_inside(inside).map_err(why)? {
+    fn inside(&mut self, path: codec::PathId, arena: &'a Arena) -> Result<Value<'a>, Why> {
+        match self.scope.find_inside(path).map_err(why)? {
             Some(json) => Ok(Value::of_json(json, arena)),
-            None => self.touched(inside.path, arena),
+            None => self.touched(path, arena),
         }
     }
 }

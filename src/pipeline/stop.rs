@@ -12,7 +12,7 @@ use crate::{
         expression::Expression,
         failure::{Failure, Placed, Why},
     },
-    verdict::{Awaited, RejectClass, Rejection, Skip, SkipClass, Step, Verdict},
+    verdict::{Awaited, RejectClass, Rejection, Sentence, Skip, SkipClass, Step, Verdict},
 };
 
 /// Why the steps end early.
@@ -26,11 +26,13 @@ pub(super) enum Stop<'p> {
     Stale(usize),
     Late(usize, &'p Expression),
     Wait(Awaited),
+    /// In a sentence that the step left in `Work::told`.
+    Told(RejectClass),
 }
 
 /// What becomes of the record.
 #[cold]
-pub(super) fn stopped(plan: &Plan, stop: &Stop<'_>, step: Step) -> Verdict {
+pub(super) fn stopped(plan: &Plan, stop: &Stop<'_>, told: Option<Sentence>, step: Step) -> Verdict {
     let reject =
         |class, reason: fmt::Arguments<'_>| Verdict::Reject(Rejection::new(class, step, reason));
     match stop {
@@ -80,5 +82,9 @@ pub(super) fn stopped(plan: &Plan, stop: &Stop<'_>, step: Step) -> Verdict {
             reject(RejectClass::LookupTimeout, reason)
         }
         Stop::Wait(awaited) => Verdict::Wait(*awaited),
+        Stop::Told(class) => {
+            let reason = told.unwrap_or_else(|| Sentence::from("no reason was given"));
+            Verdict::Reject(Rejection { class: *class, step, reason })
+        }
     }
 }

@@ -10,12 +10,14 @@
 
 use crate::{
     clock::Ticks,
+    limits::STATEFUL_STEPS_MAX,
     record::{Output, PartitionId, Record},
     verdict::Sentence,
 };
 
 pub mod kafka;
 pub mod memory;
+pub mod restore;
 pub mod split;
 pub mod wait;
 
@@ -54,6 +56,14 @@ pub trait Source {
     /// Starts a commit: per partition the offset of the next record to be processed. The answer is
     /// a `SourceEvent::Committed` with the same ticket. At most one is under way at a time.
     fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]);
+
+    /// What the next commit says of a partition beside its position.
+    fn note(&mut self, _partition: PartitionId, _note: Note) {}
+
+    /// Where a partition that was announced began, or begins again after `SourceEvent::Aborted`.
+    fn begin_of(&self, _partition: PartitionId) -> Begin {
+        Begin::default()
+    }
 
     /// Takes back what the sink was given since the last confirmed commit, where results and
     /// positions are committed together: none of it will be seen by readers. Goes back with these
@@ -107,6 +117,39 @@ pub enum SourceEvent<'a> {
     Gap(SourceGap),
     /// Something went wrong.
     Trouble(Trouble),
+}
+
+/// Where a partition begins, and what the commit that says so says beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begin {
+    /// The offset of the first record that may be lent.
+    pub position: i64,
+    /// As `Source::note` had it; empty for a partition without a commit.
+    pub note: Note,
+}
+
+/// A number for each step that keeps state, which travels with a commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    len: u8,
+    numbers: [i64; STATEFUL_STEPS_MAX],
+}
+
+impl Note {
+    /// Adds the next step's number.
+    ///
+    /// # Panics
+    ///
+    /// Past `limits::STATEFUL_STEPS_MAX`.
+    pub fn push(&mut self, number: i64) {
+        self.numbers[usize::from(self.len)] = number;
+        self.len += 1;
+    }
+
+    /// The numbers, a step each.
+    pub fn numbers(&self) -> &[i64] {
+        &self.numbers[..usize::from(self.len)]
+    }
 }
 
 /// Offsets of a partition that are gone.
@@ -194,7 +237,7 @@ pub enum SendError {
 /// An error of a peer, not of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// Who: `source`, `sink`, `dead_letters`.
+    /// Who: `source`, `sink`, `dead_letters`, `state`.
     pub peer: &'static str,
     /// The error's name, such as `_ALL_BROKERS_DOWN`.
     pub code: &'static str,

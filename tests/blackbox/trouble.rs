@@ -2,7 +2,8 @@
 //! on by itself when the broker does. Nothing is lost, and what was written is not written twice.
 
 use std::{
-    fs,
+    cell::RefCell,
+    fmt, fs,
     ops::Range,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -37,8 +38,27 @@ fn address(hotspur: &Hotspur) -> String {
     hotspur.await_event("run.listening").text("address").to_owned()
 }
 
+/// What a run last said of its readiness, and what it counts.
+struct Readiness<'a> {
+    address: &'a str,
+    said: RefCell<String>,
+}
+
+impl fmt::Display for Readiness<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (_, metrics) = get(self.address, "/metrics");
+        write!(f, "readiness: {}\n{metrics}", self.said.borrow())
+    }
+}
+
+#[track_caller]
 fn await_ready(address: &str) {
-    await_true("readiness", || get(address, "/readyz").0 == 200);
+    let readiness = Readiness { address, said: RefCell::default() };
+    await_true(&readiness, || {
+        let (status, text) = get(address, "/readyz");
+        readiness.said.replace(text);
+        status == 200
+    });
 }
 
 /// What the metrics say of one of them.
@@ -102,6 +122,31 @@ fn a_broker_that_is_killed_under_load_is_missed_and_found_again() {
     tell("killed", since, &results);
     hotspur.stop();
     assert_none_lost(&results, &(0..20_000).collect::<Vec<_>>());
+}
+
+/// A client that has nothing to send does not look for its brokers by itself.
+#[test]
+fn an_idle_run_is_ready_again_when_its_broker_is() {
+    let mut kafka = victim();
+    let source = Kafka::shared();
+    let pipeline = Pipeline::names(source)
+        .set("observe.listen", "127.0.0.1:0")
+        .set("sink.kafka.brokers", kafka.brokers());
+    source.create_topic(&pipeline.input, 1);
+    source.create_topic(&pipeline.dead, 1);
+    kafka.create_topic(&pipeline.output, 1);
+    let hotspur = pipeline.run();
+    hotspur.await_assigned();
+    let address = address(&hotspur);
+    kafka.kill();
+    await_true("the loss to be told", || {
+        get(&address, "/readyz").1.contains("sink: no broker can be reached")
+    });
+    kafka.restart();
+    await_ready(&address);
+    source.produce(&pipeline.input, &names(0..10));
+    kafka.reader(&pipeline.output).await_count(10);
+    hotspur.stop();
 }
 
 /// A static member whose session ends while nobody can be asked has no name until it has joined

@@ -9,7 +9,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use hotspur::{
     clock::{ManualClock, Ticks},
-    engine::{Chance, Process, Retry},
+    engine::{Chance, Process, Retry, Stores},
     pipeline::{
         Mark, Processed, Results,
         results::{Entry, Part},
@@ -191,6 +191,8 @@ fn verdict(fate: u8, results: &mut Results) -> Verdict {
         }
     }
 }
+
+impl Stores for Scripted {}
 
 impl Process for Scripted {
     fn begin_turn(&mut self, _now: Ticks) {}

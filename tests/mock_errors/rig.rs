@@ -13,7 +13,7 @@ use hotspur::{
         settings::{KafkaClient, KafkaSource as SourceSettings, OnGap, Start, Tombstones},
     },
     delivery::Order,
-    engine::{Cause, Chance, Ending, Engine, Options, Phase, Process, control::Control},
+    engine::{Cause, Chance, Ending, Engine, Options, Phase, Process, Stores, control::Control},
     observe::HotSide,
     pipeline::{Mark, Processed, Results},
     record::{Destination, Headers, Output, Record},
@@ -314,6 +314,8 @@ struct Echo {
     /// The offset of the last of them; what is taken back comes again.
     last: Cell<i64>,
 }
+
+impl Stores for Echo {}
 
 impl Process for Echo {
     fn begin_turn(&mut self, _now: Ticks) {}

@@ -8,5 +8,6 @@
 mod histogram_logs;
 
 mod browser;
+mod graph;
 mod live;
 mod report;

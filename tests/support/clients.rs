@@ -144,23 +144,40 @@ impl Writer {
     /// `transactional.id`.
     #[track_caller]
     pub(crate) fn in_transaction(&self, topic: &str, messages: &[Message], is_kept: bool) {
+        self.begin(topic, messages).end(is_kept);
+    }
+
+    /// Writes these in a transaction that stays open. The writer needs a `transactional.id`.
+    #[track_caller]
+    pub(crate) fn begin(&self, topic: &str, messages: &[Message]) -> OpenTransaction<'_> {
         if !self.is_transactional.replace(true) {
             self.producer.init_transactions(PATIENCE).expect("a producer of transactions");
         }
         self.producer.begin_transaction().expect("a transaction begins");
         messages.iter().for_each(|message| self.send(topic, message));
         self.producer.flush(PATIENCE).expect("all messages are acknowledged");
-        let ended = match is_kept {
-            true => self.producer.commit_transaction(PATIENCE),
-            false => self.producer.abort_transaction(PATIENCE),
-        };
-        ended.expect("the transaction ends");
+        OpenTransaction(&self.producer)
     }
 
     /// Waits until all messages are acknowledged.
     #[track_caller]
     pub(crate) fn finish(self) {
         self.producer.flush(PATIENCE).expect("all messages are acknowledged");
+    }
+}
+
+/// A transaction that is to be ended.
+pub(crate) struct OpenTransaction<'a>(&'a BaseProducer);
+
+impl OpenTransaction<'_> {
+    /// Commits it, or aborts it.
+    #[track_caller]
+    pub(crate) fn end(self, is_kept: bool) {
+        let ended = match is_kept {
+            true => self.0.commit_transaction(PATIENCE),
+            false => self.0.abort_transaction(PATIENCE),
+        };
+        ended.expect("the transaction ends");
     }
 }
 

@@ -13,7 +13,7 @@ use hotspur::{
     clock::{Clock, ManualClock, Ticks, WallOffset},
     config::settings::{HashAlgorithm, OnMiss, Operator},
     delivery::Order,
-    engine::{Chance, Engine, Options, Process, Retry, control::Control},
+    engine::{Chance, Engine, Options, Process, Retry, Stores, control::Control},
     observe::HotSide,
     pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
     record::{Destination, Headers, Output, PartitionId, Record},
@@ -52,6 +52,8 @@ impl Lookup for Table {
 }
 
 struct Steps<'a>(&'a mut Pipeline);
+
+impl Stores for Steps<'_> {}
 
 impl Process for Steps<'_> {
     fn begin_turn(&mut self, _now: Ticks) {}

@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 /// Words that say nothing about a value.
-const SILENT: [&str; 6] =
-    ["description", "title", "$schema", "default", "examples", "additionalProperties"];
+/// What a pattern says is not looked at.
+const SILENT: [&str; 7] =
+    ["description", "title", "$schema", "default", "examples", "additionalProperties", "pattern"];
 
 /// Expects the value to fit.
 #[track_caller]
@@ -15,14 +16,23 @@ pub(crate) fn assert_valid(value: &Value, schema: &Value) {
 }
 
 /// The first thing that does not fit, and where.
-fn problem(value: &Value, schema: &Value, place: &str) -> Option<String> {
+pub(crate) fn problem(value: &Value, schema: &Value, place: &str) -> Option<String> {
     let words = schema.as_object().expect("a schema is an object");
     words
         .iter()
         .find_map(|(word, wanted)| {
             let fits = match word.as_str() {
-                "type" => is_a(value, wanted.as_str().expect("one type")),
+                "type" => match wanted.as_array() {
+                    Some(types) => types.iter().any(|it| is_a(value, it.as_str().expect("a type"))),
+                    None => is_a(value, wanted.as_str().expect("one type")),
+                },
                 "const" => value == wanted,
+                "enum" => wanted.as_array().expect("choices").contains(value),
+                "minItems" => value.as_array().map(|it| it.len() as u64) >= wanted.as_u64(),
+                "maxItems" => {
+                    value.as_array().is_none_or(|it| Some(it.len() as u64) <= wanted.as_u64())
+                }
+                "minProperties" => value.as_object().map(|it| it.len() as u64) >= wanted.as_u64(),
                 "minimum" => value.as_f64() >= wanted.as_f64(),
                 "anyOf" => {
                     let choices = wanted.as_array().expect("choices");

@@ -8,7 +8,7 @@ use hotspur::config::{
     settings::{
         Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink, KafkaSource,
         KeyDisplay, Latency, Limits, Log, Measure, Observe, OnGap, Operator, Retry, SinkPartition,
-        Start, Step, Table, TablePlace, Tombstones,
+        Start, State, Step, Table, TablePlace, Tombstones,
     },
 };
 
@@ -17,7 +17,7 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
     let second = Duration::from_secs(1);
     let step = |(index, operator)| {
         let place = format!("steps[{index}]");
-        Step { name: None, operator, place }
+        Step { name: None, when: None, operator, place }
     };
     Settings {
         name: "test".to_owned(),
@@ -45,6 +45,7 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
         },
         tables: tables.iter().map(|name| table(name)).collect(),
         steps: operators.into_iter().enumerate().map(step).collect(),
+        state: State::default(),
         latency: Latency {
             origin: "record.timestamp".to_owned(),
             unit_nanos: 1_000_000,

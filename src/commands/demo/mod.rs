@@ -77,7 +77,9 @@ pub fn run(arguments: &Arguments, profile: Option<String>, set: Vec<String>) -> 
     let broker = EmbeddedKafka::new(1).map_err(trouble)?;
     let loaded = configure(broker.bootstrap_servers())?;
     let settings = &loaded.settings;
-    for topic in [&settings.source.topics[0], &settings.sink.topic, &settings.dead_letters.topic] {
+    let results = settings.result_topics();
+    let others = [&settings.source.topics[0], &settings.dead_letters.topic];
+    for topic in results.iter().map(|(_, topic)| topic).chain(others) {
         broker.create_topic(topic, 1).map_err(trouble)?;
     }
     let pipeline = assemble::compile(settings).map_err(|it| failure(it, Some(&loaded)))?;

@@ -6,12 +6,9 @@
 mod json;
 mod text;
 
-use std::{
-    io::{self, IsTerminal},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::{Exit, Failure, Outcome, print};
+use super::{Exit, Failure, Outcome, coloured_output, print};
 use crate::{
     config::{self, Sources, Tuning, settings::Core},
     host::{
@@ -67,7 +64,7 @@ pub fn run(arguments: &Arguments, sources: &Sources) -> Outcome {
     let visit = Visit { tuning, wish, findings, took: start.elapsed() };
     match arguments.json {
         true => print(&format!("{:#}\n", json::object(&visit)))?,
-        false => print(&text::table(&visit, wants_colour()))?,
+        false => print(&text::table(&visit, coloured_output()))?,
     };
     Ok(if visit.count(Found::Unfit) > 0 { Exit::False } else { Exit::Done })
 }
@@ -117,9 +114,4 @@ fn spare(host: &Host, wish: &Wish) -> Option<String> {
         return wish.pid.map(disturbed);
     }
     core_lock::holder(host.root(), &host.locks, wish.core?).map(disturbed)
-}
-
-fn wants_colour() -> bool {
-    let is_set = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    !is_set && io::stdout().is_terminal()
 }

@@ -164,7 +164,8 @@ impl<'a> Session<'a> {
         files: Option<Files>,
         stop: &'a AtomicBool,
     ) -> Result<Session<'a>, Failure> {
-        assemble::await_topics(settings, stop).map_err(|it| run::failure(it, None))?;
+        let steps = assemble::stateful_steps(settings);
+        assemble::await_topics(settings, &steps, stop).map_err(|it| run::failure(it, None))?;
         let ticks = TscClock::new();
         let source = &settings.source;
         let wait = (settings.engine.start_timeout, stop);

@@ -226,13 +226,21 @@ impl<'a> Course<'a> {
         let Some(verdict) = steps.process(&record, &mut self.results, &self.stop) else {
             return Ok(None);
         };
-        let (sink, dead) = (&self.settings.sink.topic, &self.settings.dead_letters.topic);
+        let dead = &self.settings.dead_letters.topic;
         let chosen = match verdict {
             Verdict::Emit => {
-                let sink_number = self.destination(sink)?;
-                let outputs = (0..self.results.len()).map(|it| self.results.output(it, &record));
-                let copies = outputs.map(|it| Copy::of(&it, sink_number)).collect();
-                Chosen { fate: Fate::Emitted, place: sink.clone(), copies }
+                let Place::Pipeline(steps) = &self.target.place else { return Ok(None) };
+                let number = |at: usize| self.results.output(at, &record).destination;
+                let topics = (0..self.results.len()).map(|at| steps.topic(number(at)).to_owned());
+                let topics: Vec<_> = topics.collect();
+                let mut copies = Vec::with_capacity(topics.len());
+                for (at, topic) in topics.iter().enumerate() {
+                    let destination = self.destination(topic)?;
+                    copies.push(Copy::of(&self.results.output(at, &record), destination));
+                }
+                // Where they go to several topics, the first stands for all.
+                let place = topics.first().cloned().unwrap_or_default();
+                Chosen { fate: Fate::Emitted, place, copies }
             }
             Verdict::Skip(_) => {
                 Chosen { fate: Fate::Skipped, place: String::new(), copies: Vec::new() }
@@ -242,7 +250,7 @@ impl<'a> Course<'a> {
                 let copy = Copy::of_letter(letter, self.destination(dead)?, headers);
                 Chosen { fate: Fate::Rejected, place: dead.clone(), copies: vec![copy] }
             }
-            Verdict::Hold | Verdict::Wait(_) => {
+            Verdict::Hold(_) | Verdict::Wait(_) => {
                 return Err(Failure::not_built(
                     "`hotspur replay --to pipeline` of steps with state",
                 ));

@@ -60,18 +60,20 @@ impl Target {
             topic => Place::Topic(other_topic(settings, topic)?),
         };
         let mut target = Target { place, admin, topics: BTreeMap::new() };
-        let must_be_there = match &target.place {
-            Place::Source => None,
-            Place::Topic(topic) => Some(topic.clone()),
-            Place::Pipeline(_) => Some(settings.sink.topic.clone()),
+        let must_be_there: Vec<String> = match &target.place {
+            Place::Source => Vec::new(),
+            Place::Topic(topic) => vec![topic.clone()],
+            Place::Pipeline(_) => {
+                settings.result_topics().into_iter().map(|(_, topic)| topic).collect()
+            }
         };
-        if let Some(topic) = must_be_there
-            && target.partitions(settings, &topic)?.is_none()
-        {
-            let brokers = &settings.dead_letters.client.brokers;
-            return Err(Failure::unavailable(format!(
-                "{PEER}: there is no topic {topic:?} on {brokers} to replay into"
-            )));
+        for topic in must_be_there {
+            if target.partitions(settings, &topic)?.is_none() {
+                let brokers = &settings.dead_letters.client.brokers;
+                return Err(Failure::unavailable(format!(
+                    "{PEER}: there is no topic {topic:?} on {brokers} to replay into"
+                )));
+            }
         }
         Ok(target)
     }

@@ -57,6 +57,7 @@ impl Exposed {
         tables_text(&mut text, &tables, counters);
         peers(&mut text, &state, &tables);
         lag_text(&mut text, &state);
+        state.kept.iter().for_each(|kept| kept().write(&mut text));
         // Of the system; nobody waits for that.
         drop(state);
         process::write(&mut text);
@@ -115,7 +116,8 @@ impl Exposed {
         }
         let help = "Results and dead letters handed over.";
         let results = text.family(Kind::Counter, "hotspur_results", help);
-        for (topic, count) in labels.destinations.iter().zip(counters.results) {
+        let destinations = self.destinations.get().unwrap_or(&labels.destinations);
+        for (topic, count) in destinations.iter().zip(counters.results) {
             results.sample(&[("topic", topic)], count);
         }
     }

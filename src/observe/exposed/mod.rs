@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,6 +14,9 @@ use serde_json::Value;
 
 mod metrics;
 mod standing;
+mod state;
+
+pub use state::{StateFigures, StateSource, StatefulStepFigures};
 
 use crate::{
     clock::Clock,
@@ -81,6 +84,8 @@ pub type TableSource = Box<dyn Fn() -> TableFigures + Send + Sync>;
 /// The facts of one run.
 pub struct Exposed {
     facts: Facts,
+    /// Topics by `Destination`, once all are known.
+    destinations: OnceLock<Vec<String>>,
     switch: Arc<Switch>,
     live: Live,
     state: Mutex<State>,
@@ -89,6 +94,8 @@ pub struct Exposed {
 struct State {
     tables: Vec<TableSource>,
     lag: Option<LagSource>,
+    /// How state of steps is found out, if they keep any.
+    kept: Option<StateSource>,
     is_started: bool,
     counters: Counters,
     /// Seconds in each regime, in the order of `Regime::ALL`.
@@ -115,6 +122,7 @@ impl Exposed {
         let state = State {
             tables: Vec::new(),
             lag: None,
+            kept: None,
             is_started: false,
             counters: Counters::ZERO,
             regimes: [0.0; Regime::COUNT],
@@ -128,7 +136,14 @@ impl Exposed {
             readiness: Readiness::default(),
             errors: BTreeMap::new(),
         };
-        Exposed { facts, switch: Arc::default(), live: Live::default(), state: Mutex::new(state) }
+        let (switch, live) = (Arc::default(), Live::default());
+        Exposed { facts, destinations: OnceLock::new(), switch, live, state: Mutex::new(state) }
+    }
+
+    /// The topics that results go to are known, with those that were asked for at the start.
+    pub fn name_destinations(&self, destinations: Vec<String>) {
+        // Once: a run begins once.
+        let _ = self.destinations.set(destinations);
     }
 
     /// The tables are loaded, and the hot thread begins.
@@ -140,6 +155,11 @@ impl Exposed {
     /// How the lag is found out from now on.
     pub fn read_lag_by(&self, source: LagSource) {
         self.state().lag = Some(source);
+    }
+
+    /// How state of steps is found out from now on.
+    pub fn read_state_by(&self, source: StateSource) {
+        self.state().kept = Some(source);
     }
 
     /// What does not change.
@@ -234,7 +254,9 @@ impl Exposed {
         if !state.is_started {
             return vec!["starting: the tables are being loaded".to_owned()];
         }
-        let mut reasons = state.readiness.reasons();
+        let restoring = state.kept.as_ref().and_then(|kept| kept().reason());
+        let mut reasons = state.readiness.reasons(restoring.is_some());
+        reasons.extend(restoring);
         reasons.extend(self.switch.causes().map(|cause| state.readiness.why_paused(cause)));
         reasons.extend(state.tables.iter().filter_map(|table| stale(&table())));
         reasons

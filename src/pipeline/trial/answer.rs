@@ -5,83 +5,47 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use serde_json::Value;
 
-use crate::{
-    codec::Written,
-    pipeline::{Found, trial::Outcome},
-    record::Output,
-    verdict::{Step, Verdict},
-};
+use super::{Fate, Outcome, Produced, explanation::Seen};
 
 /// One line.
 #[derive(Debug, Serialize)]
-pub(super) struct Answer {
+pub(super) struct Answer<'a> {
     v: u8,
     line: u64,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    step: Option<String>,
+    step: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    results: Option<Vec<Produced>>,
+    results: Option<&'a [Produced]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<Vec<Seen>>,
 }
 
-impl Answer {
-    pub(super) fn new<'a>(
-        line: u64,
-        verdict: &Verdict,
-        step_name: impl Fn(Step) -> &'a str,
-    ) -> Answer {
-        let (class, step, reason) = match verdict {
-            Verdict::Skip(skip) => (Some(skip.class.name()), Some(skip.step), None),
-            Verdict::Reject(it) => (Some(it.class.name()), Some(it.step), Some(it.reason)),
-            Verdict::Emit | Verdict::Hold | Verdict::Wait(_) => (None, None, None),
-        };
+impl<'a> Answer<'a> {
+    pub(super) fn new(line: u64, fate: &'a Fate, steps: Option<Vec<Seen>>) -> Answer<'a> {
+        let Fate { outcome, class, step, reason, results } = fate;
+        let has_results = *outcome == Outcome::Emitted || !results.is_empty();
         Answer {
             v: 1,
             line,
-            outcome: Outcome::from(verdict).name(),
-            class,
-            step: step.map(|step| step_name(step).to_owned()),
-            reason: reason.map(|reason| reason.to_string()),
-            results: None,
-            steps: None,
+            outcome: outcome.name(),
+            class: *class,
+            step: step.as_deref(),
+            reason: reason.as_deref(),
+            results: has_results.then_some(results),
+            steps,
         }
-    }
-
-    pub(super) fn add_results<'a>(
-        &mut self,
-        topic: &str,
-        outputs: impl Iterator<Item = Output<'a>>,
-    ) {
-        let produced = outputs.map(|output| Produced {
-            topic: topic.to_owned(),
-            key: output.key.map(Bytes::from),
-            value: output.value.map(Bytes::from),
-            headers: output
-                .headers
-                .map(|(name, value)| {
-                    (String::from_utf8_lossy(name).into_owned(), value.map(Bytes::from))
-                })
-                .collect(),
-        });
-        self.results = Some(produced.collect());
-    }
-
-    pub(super) fn explain(&mut self, seen: Vec<Seen>) {
-        self.steps = Some(seen);
     }
 }
 
 /// Text where they are UTF-8.
 #[derive(Debug)]
-enum Bytes {
+pub(super) enum Bytes {
     Text(String),
     Base64(String),
 }
@@ -105,68 +69,24 @@ impl Serialize for Bytes {
     }
 }
 
-#[derive(Debug)]
-struct Produced {
-    topic: String,
-    key: Option<Bytes>,
-    value: Option<Bytes>,
-    headers: Vec<(String, Option<Bytes>)>,
-}
-
 impl Serialize for Produced {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bytes = |it: &Option<Vec<u8>>| it.as_deref().map(Bytes::from);
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("topic", &self.topic)?;
         for (part, name, encoded_name) in
             [(&self.key, "key", "key_base64"), (&self.value, "value", "value_base64")]
         {
-            match part {
+            match bytes(part) {
                 None => map.serialize_entry(name, &())?,
-                Some(Bytes::Text(text)) => map.serialize_entry(name, text)?,
-                Some(Bytes::Base64(encoded)) => map.serialize_entry(encoded_name, encoded)?,
+                Some(Bytes::Text(text)) => map.serialize_entry(name, &text)?,
+                Some(Bytes::Base64(encoded)) => map.serialize_entry(encoded_name, &encoded)?,
             }
         }
-        map.serialize_entry("headers", &self.headers)?;
+        let header = |(name, value): &(Vec<u8>, Option<Vec<u8>>)| {
+            (String::from_utf8_lossy(name).into_owned(), bytes(value))
+        };
+        map.serialize_entry("headers", &self.headers.iter().map(header).collect::<Vec<_>>())?;
         map.end()
-    }
-}
-
-/// What a step saw or did.
-#[derive(Debug, Serialize)]
-pub(super) struct Seen {
-    step: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    table: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<Bytes>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    found: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    wrote: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Value>,
-}
-
-impl Seen {
-    pub(super) fn looked_up(step: String, table: &str, key: &[u8], found: &Found<'_>) -> Seen {
-        let found = match found {
-            Found::Hit(_) => "hit",
-            Found::Miss => "miss",
-            Found::Stale => "stale",
-            Found::Unknown(_) => "unknown",
-            Found::Late => "late",
-        };
-        let (table, key) = (Some(table.to_owned()), Some(key.into()));
-        Seen { step, table, key, found: Some(found), wrote: None, value: None }
-    }
-
-    pub(super) fn wrote(step: String, path: String, written: Written, bytes: &[u8]) -> Seen {
-        let text = || Value::String(String::from_utf8_lossy(bytes).into_owned());
-        let value = match written {
-            Written::Json(_) => serde_json::from_slice(bytes).unwrap_or_else(|_| text()),
-            _ => text(),
-        };
-        let (wrote, value) = (Some(path), Some(value));
-        Seen { step, table: None, key: None, found: None, wrote, value }
     }
 }

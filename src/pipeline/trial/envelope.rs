@@ -7,45 +7,32 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
 
+use super::Given;
 use crate::record::Headers;
 
-#[derive(Debug, Default)]
-pub(super) struct Envelope {
-    pub(super) topic: Option<String>,
-    pub(super) partition: Option<i32>,
-    pub(super) offset: Option<i64>,
-    pub(super) timestamp_ms: Option<i64>,
-    pub(super) key: Option<Vec<u8>>,
-    pub(super) value: Option<Vec<u8>>,
-    /// A block of `Headers::push`.
-    pub(super) headers: Vec<u8>,
-}
-
-impl Envelope {
-    /// Reads one line.
-    pub(super) fn parse(line: &[u8]) -> Result<Envelope, String> {
-        let fields: Map<String, Value> =
-            serde_json::from_slice(line).map_err(|error| format!("{error}"))?;
-        if !["value", "payload", "value_base64"].iter().any(|name| fields.contains_key(*name)) {
-            return Err("it has no `value` (null is a tombstone)".to_owned());
-        }
-        let integer = |name: &str| match fields.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => {
-                value.as_i64().map(Some).ok_or_else(|| format!("`{name}` is no whole number"))
-            }
-        };
-        let partition = integer("partition")?.map(i32::try_from).transpose();
-        Ok(Envelope {
-            topic: fields.get("topic").and_then(Value::as_str).map(str::to_owned),
-            partition: partition.map_err(|_| "`partition` is no number of one".to_owned())?,
-            offset: integer("offset")?,
-            timestamp_ms: timestamp(&fields)?,
-            key: bytes(&fields, &["key"], "key_base64")?,
-            value: bytes(&fields, &["value", "payload"], "value_base64")?,
-            headers: headers(fields.get("headers"))?,
-        })
+/// Reads one line.
+pub(super) fn parse(line: &[u8]) -> Result<Given, String> {
+    let fields: Map<String, Value> =
+        serde_json::from_slice(line).map_err(|error| format!("{error}"))?;
+    if !["value", "payload", "value_base64"].iter().any(|name| fields.contains_key(*name)) {
+        return Err("it has no `value` (null is a tombstone)".to_owned());
     }
+    let integer = |name: &str| match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => {
+            value.as_i64().map(Some).ok_or_else(|| format!("`{name}` is no whole number"))
+        }
+    };
+    let partition = integer("partition")?.map(i32::try_from).transpose();
+    Ok(Given {
+        topic: fields.get("topic").and_then(Value::as_str).map(str::to_owned),
+        partition: partition.map_err(|_| "`partition` is no number of one".to_owned())?,
+        offset: integer("offset")?,
+        timestamp_ms: timestamp(&fields)?,
+        key: bytes(&fields, &["key"], "key_base64")?,
+        value: bytes(&fields, &["value", "payload"], "value_base64")?,
+        headers: headers(fields.get("headers"))?,
+    })
 }
 
 fn bytes(
@@ -124,7 +111,7 @@ mod tests {
         let ours = br#"{"topic":"t","partition":2,"offset":7,"key_base64":"aw==","value":"{}",
             "timestamp":"1970-01-01T00:00:01.5Z","headers":[["a",{"base64":"MQ=="}],["a",null]]}"#;
         for line in [&kcat[..], &ours[..]] {
-            let envelope = Envelope::parse(line).unwrap();
+            let envelope = parse(line).unwrap();
             assert_eq!(envelope.topic.as_deref(), Some("t"));
             assert_eq!((envelope.partition, envelope.offset), (Some(2), Some(7)));
             assert_eq!(envelope.timestamp_ms, Some(1500));
@@ -133,7 +120,7 @@ mod tests {
             let headers: Vec<_> = Headers::from_bytes(&envelope.headers).collect();
             assert_eq!(headers, [(&b"a"[..], Some(&b"1"[..])), (&b"a"[..], None)]);
         }
-        let tombstone = Envelope::parse(br#"{"payload":null}"#).unwrap();
+        let tombstone = parse(br#"{"payload":null}"#).unwrap();
         assert!(tombstone.value.is_none() && tombstone.key.is_none());
     }
 
@@ -149,7 +136,7 @@ mod tests {
             (r#"{"value":"","offset":"x"}"#, "`offset`"),
             (r#"{"value_base64":"?"}"#, "`value_base64`"),
         ] {
-            let error = Envelope::parse(line.as_bytes()).unwrap_err();
+            let error = parse(line.as_bytes()).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");
         }
     }

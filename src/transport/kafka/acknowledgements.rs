@@ -37,6 +37,10 @@ impl AckTimes {
         Arc::new(AckTimes { clock, answers, spinning: Spinning::current(), ticks })
     }
 
+    pub(super) fn clock(&self) -> &TscClock {
+        &self.clock
+    }
+
     /// What brokers answered, acknowledgements or else.
     pub(super) fn answers(&self) -> &Answers {
         &self.answers

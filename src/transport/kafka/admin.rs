@@ -135,6 +135,13 @@ impl KafkaAdmin {
         }
     }
 
+    /// Names of all topics that this user may see, waiting at most `timeout` for the answer.
+    pub fn topics(&self, timeout: Duration) -> Result<Vec<String>, Trouble> {
+        let peer = self.client.peer();
+        metadata::topics(&self.client, timeout)
+            .map_err(|code| faults::unavailable(peer, code, format_args!("the list of topics")))
+    }
+
     /// Fails if the user may not read the topic, where the peer is the source, or else write to it.
     pub fn require_right(&self, peer: &'static str, topic: &str) -> Result<(), Trouble> {
         rights::require_topic(&self.client, peer, topic)

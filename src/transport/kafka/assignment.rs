@@ -13,7 +13,7 @@ use crate::{limits::PARTITIONS_MAX, record::PartitionId};
 pub(super) enum State {
     /// Not ours: its records are dropped.
     Free,
-    /// Given to us, its first offset not settled yet: its records wait.
+    /// Given to us, its first offset not settled yet, or its state not there: its records wait.
     Starting,
     /// Ours, and announced.
     Owned,
@@ -168,6 +168,11 @@ impl Assignment {
         is_news.then_some(partition)
     }
 
+    /// True if it was given to us and not taken back.
+    pub(super) fn is_ours(&self, place: Place) -> bool {
+        self.find(place).is_some_and(|it| self.state(it) != State::Free)
+    }
+
     /// True while it is being finished.
     pub(super) fn is_revoked(&self, place: Place) -> bool {
         self.find(place).is_some_and(|it| self.state(it) == State::Revoked)
@@ -203,6 +208,7 @@ mod tests {
         let mut book = Assignment::new();
         let first = book.begin((0, 3)).unwrap();
         assert_eq!((first, book.state(first)), (PartitionId(0), State::Starting));
+        assert!(book.is_ours((0, 3)) && !book.is_ours((1, 3)));
         assert_eq!(book.start((0, 3), 0), Some(first));
         assert_eq!(book.start((0, 3), 0), None, "announced once");
         assert_eq!(book.revoke((0, 3), false), Some(first));

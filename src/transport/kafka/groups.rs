@@ -15,7 +15,10 @@ use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 use super::{
     KafkaAdmin, batch_limit,
     client::unavailable,
-    native::{Event, OFFSET_NONE, OK, PartitionList, Queue, c_name, entries, millis, text_at},
+    metadata,
+    native::{
+        Event, OFFSET_NONE, OK, PartitionList, Queue, Topic, c_name, entries, millis, text_at,
+    },
 };
 use crate::{limits::GROUPS_ASKED_MAX, transport::Trouble, verdict::Sentence};
 
@@ -51,9 +54,20 @@ impl KafkaAdmin {
 
     /// Whether the topic keeps the newest record of each key for ever; `None` if nobody says.
     pub fn is_compacted(&self, topic: &str) -> Option<bool> {
+        self.cleanup_policy(topic).map(|it| it == "compact")
+    }
+
+    /// What becomes of a topic's old records, as its setting says; `None` if nobody does.
+    pub fn cleanup_policy(&self, topic: &str) -> Option<String> {
         let topics = [topic.to_owned()];
         let policy = batch_limit::values(&self.client, &topics, "cleanup.policy", self.timeout)?;
-        policy.first().map(|(_, it)| it == "compact")
+        policy.into_iter().next().map(|(_, it)| it)
+    }
+
+    /// How many copies of each partition of a topic there are; `None` if that is not known.
+    pub fn replication(&self, topic: &str) -> Option<u16> {
+        let handle = Topic::new(&self.client, &c_name(topic)).ok()?;
+        metadata::replication(&self.client, &handle, self.timeout)
     }
 
     /// Waits until a topic that was just made is known.

@@ -2,6 +2,7 @@
 //! hot thread.
 
 use std::{
+    ffi::CStr,
     ptr,
     sync::{
         Arc,
@@ -80,6 +81,18 @@ pub(super) fn has_controller(client: &Client, timeout: Duration) -> bool {
     brokers(client, timeout).is_some_and(|(_, all)| all.contains(&controller))
 }
 
+/// Has a client connect to some broker, if it is connected to none, else asks one of those that
+/// are there. Waits for neither: the answer is counted where all are (see `outage`).
+pub(super) fn knock(client: &Client) {
+    let mut metadata = ptr::null();
+    // SAFETY: the client is live; an answer, for which there is no time, would be ours to destroy.
+    unsafe {
+        if rd::rd_kafka_metadata(client.handle(), 0, ptr::null_mut(), &mut metadata, 0) == OK {
+            rd::rd_kafka_metadata_destroy(metadata);
+        }
+    }
+}
+
 /// The broker that answers, and all of them.
 fn brokers(client: &Client, timeout: Duration) -> Option<(i32, Vec<i32>)> {
     let mut metadata = ptr::null();
@@ -97,12 +110,50 @@ fn brokers(client: &Client, timeout: Duration) -> Option<(i32, Vec<i32>)> {
     }
 }
 
+/// Names of all topics that the client may see.
+pub(super) fn topics(client: &Client, timeout: Duration) -> Result<Vec<String>, Code> {
+    let mut metadata = ptr::null();
+    // SAFETY: the client is live; on success the answer is ours to read and destroy, and each of
+    // its topics has a name that ends with a zero.
+    unsafe {
+        let (client, wait) = (client.handle(), millis(timeout));
+        match rd::rd_kafka_metadata(client, 1, ptr::null_mut(), &mut metadata, wait) {
+            OK => {}
+            code => return Err(code),
+        }
+        let (start, len) = ((*metadata).topics, (*metadata).topic_cnt.max(0) as usize);
+        let name = |at: usize| CStr::from_ptr((*start.add(at)).topic);
+        let names = (0..len).map(|at| name(at).to_string_lossy().into_owned()).collect();
+        rd::rd_kafka_metadata_destroy(metadata);
+        Ok(names)
+    }
+}
+
 /// How many partitions the topic has, or why that is not known.
 pub(super) fn describe(
     client: &Arc<Client>,
     topic: &Topic,
     timeout: Duration,
 ) -> Result<i32, Code> {
+    ask(client, topic, timeout, |it| it.partition_cnt)
+}
+
+/// How many copies there are of the topic's first partition; `None` if that is not known.
+pub(super) fn replication(client: &Arc<Client>, topic: &Topic, timeout: Duration) -> Option<u16> {
+    let copies = |it: &rd::rd_kafka_metadata_topic| {
+        // SAFETY: so many partitions are there, and live as long as the topic.
+        (it.partition_cnt > 0).then(|| unsafe { (*it.partitions).replica_cnt })
+    };
+    let copies = ask(client, topic, timeout, copies).ok().flatten()?;
+    u16::try_from(copies).ok().filter(|it| *it > 0)
+}
+
+fn ask<T>(
+    client: &Arc<Client>,
+    topic: &Topic,
+    timeout: Duration,
+    read: impl FnOnce(&rd::rd_kafka_metadata_topic) -> T,
+) -> Result<T, Code> {
     let mut metadata = ptr::null();
     // SAFETY: client and topic are live; on success the metadata is ours to read and destroy, and
     // holds the one topic that was asked for.
@@ -115,7 +166,7 @@ pub(super) fn describe(
         let result = match (*metadata).topic_cnt {
             1.. => {
                 let topic = &*(*metadata).topics;
-                if topic.err == OK { Ok(topic.partition_cnt) } else { Err(topic.err) }
+                if topic.err == OK { Ok(read(topic)) } else { Err(topic.err) }
             }
             _ => Err(Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART),
         };

@@ -5,9 +5,9 @@
 //! of its objects), `client` with `interceptor` and `spinning`, `source` with `membership`,
 //! `assignment`, `start`, `bounds`, `lookup`, `gap`, `offsets`, `ends`, `lag`, `lent` and
 //! `arrivals`, then `sink` with `producer`, `fields`, `resend` and `acknowledgements`;
-//! `transactional`, `transactions` and `outage` are of both. `admin` and `rights` are for before a
-//! run, `reader`, `tail`, `atomic_writer` and `groups` for commands that look at topics and copy
-//! records, `embedded` for demos and tests.
+//! `transactional`, `transactions` and `outage` are of both. `state` reads back what steps keep.
+//! `admin` and `rights` are for before a run, `reader`, `tail`, `atomic_writer` and `groups` for
+//! commands that look at topics and copy records, `embedded` for demos and tests.
 //!
 //! What this does not do: the newer group protocol, subscriptions by pattern.
 
@@ -43,6 +43,7 @@ mod sink;
 mod source;
 mod spinning;
 mod start;
+mod state;
 mod tail;
 mod transactional;
 mod transactions;
@@ -57,5 +58,6 @@ pub use reader::{Span, TopicReader};
 pub use sink::KafkaSink;
 pub use source::KafkaSource;
 pub use spinning::{Spinning, SpinningGuard};
+pub use state::{StatePlan, StateRestorer};
 pub use tail::TopicTail;
 pub use transactional::TransactionalProducer;

@@ -15,7 +15,7 @@ use std::{
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
 use super::client::Client;
-pub(super) use super::partitions::{PartitionEntry, PartitionList, entries};
+pub(super) use super::partitions::{PartitionEntry, PartitionList, entries, entry_at};
 use crate::{record::Headers, verdict::Sentence};
 
 /// What librdkafka means by "no offset".

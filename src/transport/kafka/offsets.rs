@@ -23,6 +23,7 @@ use std::{
 use crossbeam_queue::ArrayQueue;
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
+pub(super) use self::gated::Gate;
 use self::{questions::Inquiry, resolving::Resolved, stranded::Stranded};
 use super::{
     assignment::Place,
@@ -38,6 +39,7 @@ use super::{
 };
 use crate::{config::settings::OnGap, limits::PARTITIONS_MAX, transport::Trouble};
 
+mod gated;
 mod lagging;
 mod questions;
 mod resolving;
@@ -52,7 +54,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 const FORWARD_EVERY: Duration = Duration::from_millis(50);
 const FORWARD_FOR: Duration = Duration::from_secs(10);
 
-/// Jobs that can wait; the group gives one at a time.
+/// Jobs that can wait beside one for each partition; the group gives one at a time.
 const JOBS_MAX: usize = 16;
 
 /// Statistics that can wait; more are dropped unread.
@@ -60,8 +62,10 @@ const STATISTICS_MAX: usize = 2;
 
 /// What the hot thread asks for. The event lists the partitions, so that asking allocates nothing.
 pub(super) enum Job {
-    Assign(Event),
+    Assign(Event, Gate),
     Unassign(Event),
+    /// Its state is there: it may be fetched.
+    Restored(Place),
 }
 
 /// What it is told.
@@ -126,7 +130,7 @@ pub(super) struct Ground {
 impl Offsets {
     pub(super) fn start(ground: Ground) -> io::Result<Offsets> {
         let shared = Arc::new(Shared {
-            jobs: ArrayQueue::new(JOBS_MAX),
+            jobs: ArrayQueue::new(PARTITIONS_MAX + JOBS_MAX),
             statistics: ArrayQueue::new(STATISTICS_MAX),
             stranded: ArrayQueue::new(PARTITIONS_MAX),
             is_owed: AtomicBool::new(false),
@@ -185,7 +189,7 @@ impl Offsets {
     /// Ends the side thread. True if the group is left waiting for the answer to a job.
     pub(super) fn end(mut self) -> bool {
         self.join();
-        !self.shared.jobs.is_empty()
+        std::iter::from_fn(|| self.shared.jobs.pop()).any(|it| !matches!(it, Job::Restored(_)))
     }
 
     /// Waits for the call that is under way, at most.
@@ -227,6 +231,10 @@ struct Worker {
     commits: u64,
     /// Given to us, and not fetched yet.
     waiting: Vec<Place>,
+    /// Of those, and of those that have a first offset: their state is being restored.
+    closed: Vec<Place>,
+    /// Have a first offset, and are not fetched before their state is there.
+    settled: Vec<Place>,
     /// Fetched, as far as librdkafka knows.
     fetched: Vec<Fetched>,
     /// Fetched since a moment ago, and until when their records are forwarded anew.
@@ -246,6 +254,8 @@ impl Worker {
             replies,
             commits: 0,
             waiting: Vec::new(),
+            closed: Vec::new(),
+            settled: Vec::new(),
             fetched: Vec::new(),
             settling: Vec::new(),
             stranded: VecDeque::new(),
@@ -280,14 +290,18 @@ impl Worker {
 
     fn perform(&mut self, job: Job) {
         let result = match &job {
-            Job::Assign(event) => self.assign(event),
+            Job::Assign(event, gate) => self.assign(event, *gate),
             Job::Unassign(event) => self.unassign(event),
+            Job::Restored(place) => return self.open_gate(*place),
         };
         self.tell_of(result);
     }
 
-    fn assign(&mut self, event: &Event) -> Result<(), Fault> {
+    fn assign(&mut self, event: &Event, gate: Gate) -> Result<(), Fault> {
         let given = self.places(event);
+        if gate == Gate::Closed {
+            self.closed.extend(&given);
+        }
         if given.is_empty() {
             self.answer(Answer::NothingToStart);
         }
@@ -299,7 +313,9 @@ impl Worker {
     fn unassign(&mut self, event: &Event) -> Result<(), Fault> {
         let mut list = PartitionList::new();
         for place in self.places(event) {
-            self.waiting.retain(|it| *it != place);
+            for places in [&mut self.waiting, &mut self.closed, &mut self.settled] {
+                places.retain(|it| *it != place);
+            }
             self.stranded.retain(|it| it.lost.place != place);
             self.settling.retain(|it| it.0 != place);
             if self.forget(place).is_some() {
@@ -345,6 +361,7 @@ impl Worker {
     fn try_to_start(&mut self) {
         let started = self.resolve_and_commit().and_then(|resolved| {
             self.perform_all();
+            self.hold_back(&resolved);
             self.fetch(&resolved)
         });
         let result = match self.may_set_right() {

@@ -1,4 +1,8 @@
 //! Whether a client's brokers are out of reach: the client says when, and any answer says until.
+//!
+//! The client says it through a queue, which a hot thread with other work looks into late: by then
+//! brokers may have answered all that they were asked. So a client that has nothing to send asks
+//! something while an outage lasts (`metadata::knock`), or nobody would answer any more.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,6 +36,11 @@ impl Outage {
         if code == Code::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN {
             self.answers_before.get_or_insert(answers.so_far());
         }
+    }
+
+    /// True while there is one.
+    pub(super) fn is_on(&self) -> bool {
+        self.answers_before.is_some()
     }
 
     /// True once after an outage, when a broker has answered again.

@@ -56,6 +56,16 @@ pub(super) unsafe fn entries<'a>(
     }
 }
 
+/// # Safety
+///
+/// `entry` is live for `'a` and not changed meanwhile.
+pub(super) unsafe fn entry_at<'a>(
+    entry: *const rd::rd_kafka_topic_partition_t,
+) -> &'a PartitionEntry {
+    // SAFETY: the caller's; `PartitionEntry` is transparent.
+    unsafe { &*entry.cast() }
+}
+
 /// A list of partitions of our own.
 pub(super) struct PartitionList {
     handle: NonNull<rd::rd_kafka_topic_partition_list_t>,

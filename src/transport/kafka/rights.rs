@@ -17,7 +17,7 @@ use super::{
     faults, metadata,
     native::{OK, Queue, c_name, millis, outcome},
 };
-use crate::transport::Trouble;
+use crate::transport::{Trouble, restore::STATE_PEER};
 
 /// How long one question may take.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -37,6 +37,15 @@ impl Right {
     /// What a peer does with its topics.
     pub(super) fn of_peer(peer: &str) -> Right {
         if peer == "source" { Right::Read } else { Right::Write }
+    }
+
+    /// The same, all of it: state is written and read back.
+    fn all_of_peer(peer: &str) -> &'static [Right] {
+        match (peer, Right::of_peer(peer)) {
+            (STATE_PEER, _) => &[Right::Read, Right::Write],
+            (_, Right::Read) => &[Right::Read],
+            _ => &[Right::Write],
+        }
     }
 
     /// As Kafka's tools call it.
@@ -76,7 +85,7 @@ pub(super) fn require_topic(
     peer: &'static str,
     topic: &str,
 ) -> Result<(), Trouble> {
-    let (name, right) = (c_name(topic), Right::of_peer(peer));
+    let (name, rights) = (c_name(topic), Right::all_of_peer(peer));
     let options = Options::new(client, Request::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
     if !options.ask_any_broker(client) {
         return Ok(());
@@ -104,7 +113,8 @@ pub(super) fn require_topic(
             let topic = *topics.add(index);
             let operations = rd::rd_kafka_TopicDescription_authorized_operations(topic, &mut count);
             let code = rd::rd_kafka_error_code(rd::rd_kafka_TopicDescription_error(topic));
-            is_denied |= code == denied || code == OK && right.is_missing_in(operations, count);
+            is_denied |= code == denied
+                || code == OK && rights.iter().any(|it| it.is_missing_in(operations, count));
         }
     }
     match is_denied {
@@ -194,6 +204,13 @@ impl Drop for Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn state_is_read_and_written() {
+        let of = Right::all_of_peer;
+        assert_eq!(of(STATE_PEER), [Right::Read, Right::Write]);
+        assert_eq!((of("source"), of("sink")), (&[Right::Read][..], &[Right::Write][..]));
+    }
 
     #[test]
     fn only_an_answer_that_says_something_can_deny() {

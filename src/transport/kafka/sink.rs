@@ -23,6 +23,7 @@ use super::{
     client::{Client, unavailable},
     faults,
     fields::{Fields, OwnHeaders, parts},
+    metadata,
     native::{ANY_PARTITION, Event, OK, Queue, Topic, text_at},
     outage::Outage,
     producer::{self, Named, Producer},
@@ -31,7 +32,7 @@ use super::{
     wake::Wake,
 };
 use crate::{
-    clock::{Ticks, TscClock},
+    clock::{Clock, Ticks, TscClock},
     config::settings::KafkaClient,
     limits::DESTINATIONS_MAX,
     record::Output,
@@ -47,6 +48,9 @@ const EVENTS_PER_TURN_MAX: usize = 64;
 
 /// Delivery reports that are looked at together.
 const REPORTS_MAX: usize = 1024;
+
+/// How often a broker is asked something in an outage while nothing is to be sent.
+const KNOCK_EVERY_NS: u64 = 1_000_000_000;
 
 /// Trouble that waits for `next_trouble`; past it none is told again.
 const TROUBLES_MAX: usize = 64;
@@ -65,6 +69,9 @@ pub struct KafkaSink {
     /// It was said that a batch was refused.
     has_held: bool,
     outage: Outage,
+    /// In an outage: when brokers are sought next, though nothing is to be sent.
+    knock_due: Ticks,
+    knock_ticks: u64,
     wake: Wake,
     is_armed: bool,
     is_signalling: bool,
@@ -141,6 +148,7 @@ impl KafkaSink {
         exchange: Option<Arc<Exchange>>,
     ) -> Result<KafkaSink, Trouble> {
         let Producer { client, topics, limits, events } = producer;
+        let knock_ticks = times.clock().ticks(KNOCK_EVERY_NS);
         assert!(topics.len() <= DESTINATIONS_MAX, "`assemble` numbers at most that many");
         let wake = Wake::new().map_err(|it| {
             client.trouble(Code::RD_KAFKA_RESP_ERR__FAIL, &format!("a wake-up pipe: {it}"))
@@ -157,6 +165,8 @@ impl KafkaSink {
             resend: Resend::new(),
             has_held: false,
             outage: Outage::default(),
+            knock_due: Ticks(0),
+            knock_ticks,
             wake,
             is_armed: false,
             is_signalling: false,
@@ -390,6 +400,10 @@ impl Sink for KafkaSink {
             acks += self.send_again(self.in_flight - acks, now, visit);
         }
         self.in_flight -= acks;
+        if self.outage.is_on() && self.in_flight == 0 && now >= self.knock_due {
+            self.knock_due = Ticks(now.0 + self.knock_ticks);
+            metadata::knock(&self.client);
+        }
         acks
     }
 

@@ -10,6 +10,7 @@ use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
+use self::restoring::Restoring;
 use super::{
     arrivals::{Arrivals, Matching},
     assignment::{Assignment, State},
@@ -23,7 +24,7 @@ use super::{
         PEER, SourceTopic, leave, open_topics, place_of, places, start_client, subscribe,
     },
     native::{self, Event, OK, PartitionList, Queue, c_name, outcome},
-    offsets::{Answer, Ground, Job, Offsets, Started},
+    offsets::{Answer, Gate, Ground, Job, Offsets, Started},
     outage::Outage,
     start,
     transactional::TransactionalProducer,
@@ -41,6 +42,7 @@ use crate::{
 
 mod committing;
 mod lending;
+mod restoring;
 
 /// Events of the group that one turn serves at most.
 const EVENTS_PER_TURN_MAX: usize = 16;
@@ -73,6 +75,8 @@ pub struct KafkaSource {
     commit_entries: Vec<u32>,
     is_committing: bool,
     transactions: Option<Transactions>,
+    /// Partitions wait for their state, if steps keep any.
+    restoring: Option<Restoring>,
     /// They have a job; the group is not answered meanwhile.
     is_transacting: bool,
     /// They go back to what is committed; nothing is lent meanwhile.
@@ -135,6 +139,7 @@ impl KafkaSource {
         let transactions = transactions.map_err(|it| fault(format!("a side thread: {it}")))?;
         let source = KafkaSource {
             transactions,
+            restoring: None,
             is_transacting: false,
             is_going_back: false,
             group: Queue::group(&client),
@@ -202,6 +207,9 @@ impl KafkaSource {
         let is_lost = self.client.has_lost_assignment();
         let from = self.named.len();
         for place in places(&self.topics, event) {
+            if let Some(restoring) = &mut self.restoring {
+                self.assignment.find(place).into_iter().for_each(|it| restoring.cancel(it));
+            }
             self.named.extend(self.assignment.revoke(place, is_lost));
         }
         self.forget_records();
@@ -235,7 +243,8 @@ impl KafkaSource {
             let Some(event) = self.owed.pop_front() else { return };
             if event.code() == Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
                 self.begin(&event);
-                self.ask(Job::Assign(event));
+                let gate = if self.restoring.is_some() { Gate::Closed } else { Gate::Open };
+                self.ask(Job::Assign(event, gate));
             } else {
                 self.ask(Job::Unassign(event));
             }
@@ -246,9 +255,15 @@ impl KafkaSource {
         // A number that nobody has any more may go to another partition.
         self.latest = None;
         self.ends.stir();
-        let assignment = &mut self.assignment;
-        let refused =
-            places(&self.topics, event).filter(|place| assignment.begin(*place).is_none()).count();
+        let (mut refused, restoring) = (0, &mut self.restoring);
+        for place in places(&self.topics, event) {
+            let is_new = !self.assignment.is_ours(place);
+            match (self.assignment.begin(place), restoring.as_mut()) {
+                (None, _) => refused += 1,
+                (Some(partition), Some(restoring)) if is_new => restoring.want(partition, place),
+                _ => {}
+            }
+        }
         if refused > 0 {
             let text = format_args!("more than {PARTITIONS_MAX} partitions in one process");
             let (code, text) = ("TOO_MANY_PARTITIONS", Sentence::format(text));
@@ -298,6 +313,7 @@ impl KafkaSource {
 
     fn on_started(&mut self, Started { place, position, end, mark }: Started) {
         let Some(partition) = self.assignment.start(place, position) else { return };
+        self.restoring.iter_mut().for_each(|it| it.announce(partition));
         self.ends.begin(partition, position, end);
         let at = self.named.len();
         self.named.push(partition);
@@ -334,6 +350,7 @@ impl Source for KafkaSource {
             self.wake.drain();
         }
         let mut work = self.take_answers() + self.take_reply() + self.take_transaction();
+        work += self.open_gates();
         while let Some((code, text)) = self.lent.arrivals().next_error() {
             self.tell_trouble(self.client.trouble(code, text.as_str()));
             work += 1;
@@ -360,7 +377,8 @@ impl Source for KafkaSource {
     }
 
     fn next_recovery(&mut self) -> Option<&'static str> {
-        self.outage.is_over(self.lent.arrivals().answers()).then_some(PEER)
+        let is_over = self.outage.is_over(self.lent.arrivals().answers());
+        is_over.then_some(PEER).or_else(|| self.restoring.as_ref()?.next_recovery())
     }
 
     fn poll(

@@ -4,12 +4,20 @@
 //! and connect another: logs, commits and results outlive it, answers on their way do not. One with
 //! transactions shows results only once a commit is confirmed, in the order they were handed over.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+mod sink;
 
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
+
+pub use sink::BrokerSink;
+
+use super::state::{Gate, TOPIC};
 use crate::{
     clock::Ticks,
-    record::{Destination, Headers, Output, PartitionId, Record},
-    transport::{Ack, Refusal, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet},
+    record::{Destination, Headers, PartitionId, Record},
+    transport::{
+        Ack, Begin, Note, Refusal, Source, SourceEvent, Token, Trouble, WaitSet,
+        restore::Restoration,
+    },
     verdict::Sentence,
 };
 
@@ -29,6 +37,8 @@ pub struct Stored {
 pub struct Written {
     /// Where it was written.
     pub destination: Destination,
+    /// The partition, where the result named one.
+    pub partition_number: Option<i32>,
     /// The key.
     pub key: Option<Vec<u8>>,
     /// The value.
@@ -41,6 +51,8 @@ pub struct Written {
 struct State {
     logs: Vec<Vec<Stored>>,
     committed: Vec<Option<i64>>,
+    /// What the commits said beside that.
+    notes: Vec<Note>,
     /// Where partitions end, for a source that is told so.
     ends: Option<Vec<i64>>,
     written: Vec<Written>,
@@ -48,13 +60,29 @@ struct State {
     session: Session,
 }
 
+impl State {
+    /// A partition begins where the group knows it to be, else at `position`.
+    fn go_to(&mut self, at: usize, position: i64) {
+        let position = self.committed[at].unwrap_or(position);
+        self.session.fetch[at] = position;
+        self.session.begins[at] = Begin { position, note: self.notes[at] };
+    }
+}
+
+/// What a commit says.
+type Positions = Vec<(PartitionId, i64, Note)>;
+
 /// What ends with a connection.
 #[derive(Debug, Default)]
 struct Session {
     owned: Vec<PartitionId>,
     fetch: Vec<i64>,
+    /// Where partitions began, and what the commits said of them.
+    begins: Vec<Begin>,
     news: VecDeque<News>,
-    commits: VecDeque<(u64, Vec<(PartitionId, i64)>)>,
+    commits: VecDeque<(u64, Positions)>,
+    /// What the next commit says of each partition.
+    notes: Vec<Note>,
     /// Results without an answer: as given, and the bytes to be written if it is accepted.
     unanswered: Vec<(Token, Written, u64)>,
     /// Results handed over so far.
@@ -90,7 +118,8 @@ impl Broker {
     /// A broker whose source topic has these logs.
     pub fn new(logs: Vec<Vec<Stored>>) -> Broker {
         let committed = vec![None; logs.len()];
-        let state = State { logs, committed, ..State::default() };
+        let notes = vec![Note::default(); logs.len()];
+        let state = State { logs, committed, notes, ..State::default() };
         Broker { state: Rc::new(RefCell::new(state)) }
     }
 
@@ -105,9 +134,12 @@ impl Broker {
     pub fn connect(&self, sink_room: usize) -> (BrokerSource, BrokerSink) {
         let mut state = self.state.borrow_mut();
         let fetch = vec![0; state.logs.len()];
-        state.session = Session { fetch, room: sink_room, ..Session::default() };
-        let source = BrokerSource { state: Rc::clone(&self.state), told: [PartitionId(0)] };
-        (source, BrokerSink { state: Rc::clone(&self.state) })
+        let notes = vec![Note::default(); fetch.len()];
+        let begins = vec![Begin::default(); fetch.len()];
+        state.session = Session { fetch, begins, notes, room: sink_room, ..Session::default() };
+        let source =
+            BrokerSource { state: Rc::clone(&self.state), told: [PartitionId(0)], gate: None };
+        (source, BrokerSink::new(&self.state))
     }
 
     /// From now on a source ends at these offsets.
@@ -119,7 +151,7 @@ impl Broker {
     pub fn assign(&self, partition: PartitionId) {
         let mut state = self.state.borrow_mut();
         let at = usize::from(partition.0);
-        state.session.fetch[at] = state.committed[at].unwrap_or(0);
+        state.go_to(at, 0);
         state.session.owned.push(partition);
         state.session.news.push_back(News::Assigned(partition));
     }
@@ -134,7 +166,7 @@ impl Broker {
         let mut state = self.state.borrow_mut();
         state.session.owned.retain(|it| *it != partition);
         for (_, positions) in &mut state.session.commits {
-            positions.retain(|(id, _)| *id != partition);
+            positions.retain(|(id, ..)| *id != partition);
         }
         state.session.is_fenced |= !state.session.commits.is_empty();
         state.session.news.push_back(News::Lost(partition));
@@ -156,8 +188,9 @@ impl Broker {
             state.session.uncommitted.sort_by_key(|(number, _)| *number);
             let committed = state.session.uncommitted.drain(..).map(|(_, written)| written);
             state.written.extend(committed);
-            for (partition, position) in positions {
+            for (partition, position, note) in positions {
                 state.committed[usize::from(partition.0)] = Some(position);
+                state.notes[usize::from(partition.0)] = note;
             }
         }
         state.session.news.push_back(News::Committed { ticket, confirmed: confirm });
@@ -178,15 +211,18 @@ impl Broker {
     /// Takes the open transaction back, if that was asked for; false if it was not.
     pub fn answer_abort(&self) -> bool {
         let state = &mut *self.state.borrow_mut();
-        let session = &mut state.session;
-        let Some(positions) = session.aborting.take() else { return false };
+        let Some(positions) = state.session.aborting.take() else { return false };
         for (partition, position) in positions {
-            // What the group knows is the truth.
-            let at = usize::from(partition.0);
-            session.fetch[at] = state.committed[at].unwrap_or(position);
+            state.go_to(usize::from(partition.0), position);
         }
-        session.is_spoilt = false;
-        session.news.push_back(News::Aborted);
+        for partition in state.session.owned.clone() {
+            // Those that did not move begin where they are.
+            let at = usize::from(partition.0);
+            let position = state.committed[at].unwrap_or(state.session.begins[at].position);
+            state.session.begins[at] = Begin { position, note: state.notes[at] };
+        }
+        state.session.is_spoilt = false;
+        state.session.news.push_back(News::Aborted);
         true
     }
 
@@ -266,6 +302,43 @@ const WITHDRAWN: Refusal = Refusal {
 pub struct BrokerSource {
     state: Rc<RefCell<State>>,
     told: [PartitionId; 1],
+    /// Where partitions wait for their state, if steps keep any.
+    gate: Option<Gate>,
+}
+
+impl BrokerSource {
+    /// Each partition waits from now on until its state was taken.
+    pub fn restore_by(&mut self, restoration: Arc<Restoration>) {
+        self.gate = Some(Gate::new(restoration));
+    }
+
+    /// What of the news is for whoever asks; a partition is none before its state is there.
+    fn gated(&mut self, news: News) -> Option<News> {
+        let Some(gate) = &mut self.gate else { return Some(news) };
+        match news {
+            News::Assigned(partition) => {
+                gate.close(partition);
+                None
+            }
+            News::Revoked(partition) | News::Lost(partition) if gate.forget(partition) => {
+                self.state.borrow_mut().session.owned.retain(|it| *it != partition);
+                None
+            }
+            other => Some(other),
+        }
+    }
+
+    fn next_news(&mut self) -> Option<News> {
+        loop {
+            if let Some(partition) = self.gate.as_mut().and_then(Gate::next_open) {
+                return Some(News::Assigned(partition));
+            }
+            let news = self.state.borrow_mut().session.news.pop_front()?;
+            if let Some(news) = self.gated(news) {
+                return Some(news);
+            }
+        }
+    }
 }
 
 impl Source for BrokerSource {
@@ -274,7 +347,7 @@ impl Source for BrokerSource {
     }
 
     fn next_event(&mut self) -> Option<SourceEvent<'_>> {
-        let news = self.state.borrow_mut().session.news.pop_front()?;
+        let news = self.next_news()?;
         Some(match news {
             News::Assigned(partition) => {
                 self.told = [partition];
@@ -310,7 +383,9 @@ impl Source for BrokerSource {
             return 0;
         }
         let mut taken = 0;
-        for partition in &state.session.owned {
+        let is_open =
+            |it: &&PartitionId| self.gate.as_ref().is_none_or(|gate| !gate.is_closed(**it));
+        for partition in state.session.owned.iter().filter(is_open) {
             let at = usize::from(partition.0);
             let end = state.ends.as_ref().map_or(i64::MAX, |ends| ends[at]);
             while taken < records_max && state.session.fetch[at] < end {
@@ -318,7 +393,7 @@ impl Source for BrokerSource {
                 let Some(stored) = state.logs[at].get(offset as usize) else { break };
                 let record = Record {
                     partition: *partition,
-                    topic: "memory",
+                    topic: TOPIC,
                     partition_number: i32::from(partition.0),
                     offset,
                     timestamp_ms: Some(offset),
@@ -351,7 +426,19 @@ impl Source for BrokerSource {
     fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
         let session = &mut self.state.borrow_mut().session;
         assert!(!session.is_spoilt, "a commit of a transaction that lacks a result");
-        session.commits.push_back((ticket, positions.to_vec()));
+        let with_note = |(id, position): &(PartitionId, i64)| {
+            (*id, *position, session.notes[usize::from(id.0)])
+        };
+        let positions = positions.iter().map(with_note).collect();
+        session.commits.push_back((ticket, positions));
+    }
+
+    fn note(&mut self, partition: PartitionId, note: Note) {
+        self.state.borrow_mut().session.notes[usize::from(partition.0)] = note;
+    }
+
+    fn begin_of(&self, partition: PartitionId) -> Begin {
+        self.state.borrow().session.begins[usize::from(partition.0)]
     }
 
     fn abort(&mut self, positions: &[(PartitionId, i64)]) {
@@ -370,57 +457,10 @@ impl Source for BrokerSource {
     }
 
     fn partition(&self, partition: PartitionId) -> (&str, i32) {
-        ("memory", i32::from(partition.0))
+        (TOPIC, i32::from(partition.0))
     }
 
     fn wait_on(&mut self, _set: &mut WaitSet) {}
 
     fn close(&mut self) {}
-}
-
-/// The sink of one session.
-#[derive(Debug)]
-pub struct BrokerSink {
-    state: Rc<RefCell<State>>,
-}
-
-impl Sink for BrokerSink {
-    fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {
-        let session = &mut self.state.borrow_mut().session;
-        if session.is_spoilt || session.aborting.is_some() {
-            return Err(SendError::Refused(WITHDRAWN));
-        }
-        if session.unanswered.len() >= session.room {
-            return Err(SendError::Full);
-        }
-        let written = Written {
-            destination: output.destination,
-            key: output.key.map(<[u8]>::to_vec),
-            value: output.value.map(<[u8]>::to_vec),
-            headers: output.headers.as_bytes().to_vec(),
-        };
-        session.handed_over += 1;
-        session.unanswered.push((token, written, session.handed_over));
-        Ok(())
-    }
-
-    fn poll_acks(&mut self, now: Ticks, visit: &mut impl FnMut(Ack)) -> usize {
-        let answers = std::mem::take(&mut self.state.borrow_mut().session.answers);
-        let count = answers.len();
-        for answer in answers {
-            visit(Ack { at: now, ..answer });
-        }
-        count
-    }
-
-    fn next_trouble(&mut self) -> Option<Trouble> {
-        None
-    }
-
-    fn in_flight(&self) -> usize {
-        let session = &self.state.borrow().session;
-        session.unanswered.len() + session.answers.len()
-    }
-
-    fn wait_on(&mut self, _set: &mut WaitSet) {}
 }

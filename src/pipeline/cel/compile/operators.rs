@@ -143,26 +143,24 @@ impl Compiler<'_> {
 
 /// A comparison of a leaf with a constant is one node.
 fn tested(op: Op) -> Op {
-    let (how, nodes) = match op {
-        Op::Equal(nodes) => (How::Equal, nodes),
-        Op::NotEqual(nodes) => (How::NotEqual, nodes),
-        Op::Compare(comparison, nodes) => (How::Order(comparison), nodes),
-        other => return other,
+    let how = match &op {
+        Op::Equal(_) => How::Equal,
+        Op::NotEqual(_) => How::NotEqual,
+        Op::Compare(comparison, _) => How::Order(*comparison),
+        _ => return op,
     };
-    let [left, right] = *nodes;
-    match (left.op, right.op) {
-        (Op::Leaf(leaf), Op::Constant(constant)) => {
-            Op::Test(Box::new(Test { leaf, leaf_at: left.at, how, constant }))
+    match op {
+        Op::Equal(nodes) | Op::NotEqual(nodes) | Op::Compare(_, nodes)
+            if matches!((&nodes[0].op, &nodes[1].op), (Op::Leaf(_), Op::Constant(_))) =>
+        {
+            let [leaf, constant] = *nodes;
+            let Node { at: leaf_at, op: Op::Leaf(leaf) } = leaf else {
+                unreachable!("that was looked at")
+            };
+            let Op::Constant(constant) = constant.op else { unreachable!("that was looked at") };
+            Op::Test(Box::new(Test { leaf, leaf_at, how, constant }))
         }
-        (left_op, right_op) => {
-            let left = Node { op: left_op, ..left };
-            let nodes = Box::new([left, Node { op: right_op, ..right }]);
-            match how {
-                How::Equal => Op::Equal(nodes),
-                How::NotEqual => Op::NotEqual(nodes),
-                How::Order(comparison) => Op::Compare(comparison, nodes),
-            }
-        }
+        other => other,
     }
 }
 

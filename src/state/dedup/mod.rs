@@ -1,0 +1,334 @@
+//! Which keys were seen within a period: exact, in bounded memory taken at start.
+//!
+//! **What a period counts from.** The partition's own time is the largest record time that came so
+//! far; it never goes back, and a replay leads to the same. A record is a duplicate of the last
+//! kept record with its key if the partition's time has gone on by at most `within` since that
+//! one was admitted. Duplicates do not prolong a period. Arrival plays no part, so that the result
+//! does not depend on when a record is read, or how often. A record from far in the future ends
+//! all periods before it.
+//!
+//! **Pending and seen.** The first record of a key makes it pending; it is seen once that record
+//! was kept. Duplicates of a pending key wait. If the first is kept they are skipped; if it is
+//! refused the oldest of them becomes the first, and is to be processed.
+//!
+//! **Memory.** A slot of 28 bytes a key, an index of 13 (`index`), a sixteenth more of both for
+//! keys whose period is over and whose deletion is not committed, and 48 bytes a record in flight:
+//! 46 bytes a key at a million. All of it is taken by `new`; nothing grows. Where `max_keys` are
+//! remembered a record with another key is refused (`state_full`): forgetting one early would let a
+//! duplicate pass in silence.
+//!
+//! **Hashes.** A key is known by 96 bits of XXH3 under a seed. That another key has the same has a
+//! chance of 2^-96 a pair: with a million keys remembered 2^-76 a record, with 2^30 keys 2^-66.
+//! XXH3 is no cryptographic function: the seed, which the caller keeps with the state and out of
+//! sight, is what keeps others from making two keys that collide.
+//!
+//! **Commits.** See the head of `state`. A key that was kept is written with its offset and time; a
+//! replayed record at or below that offset is skipped, because every record before that entry was
+//! settled before it was written. It is deleted once a confirmed commit's position lies past its
+//! offset, and its period was over by that commit's time: a restart from there decides the same
+//! without it.
+
+mod committing;
+mod ring;
+mod waiting;
+
+use std::collections::VecDeque;
+
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use self::{
+    committing::{Draining, Entry, Point},
+    ring::{Ring, Slot},
+    waiting::InFlight,
+};
+use super::{Mark, index::Index};
+
+/// Slots beyond `max_keys`, for each so many; and at least.
+const SPARE_ONE_IN: usize = 16;
+const SPARE_MIN: usize = 64;
+
+/// Periods that are found to be over with one record.
+const EXPIRED_AT_ONCE: usize = 8;
+
+/// What is remembered of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyHash([u32; 3]);
+
+/// How a step removes duplicates.
+#[derive(Clone, Copy, Debug)]
+pub struct DedupRules {
+    /// For how long a key is remembered, in milliseconds of the partition's time.
+    pub within_ms: i64,
+    /// So many keys at once.
+    pub max_keys: usize,
+    /// So many records are admitted from the oldest on that is not settled, at most.
+    pub in_flight: usize,
+    /// Spreads keys; the same as long as the state is kept.
+    pub seed: u64,
+}
+
+/// What becomes of a record that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// The first of its key: process it, then `settle`.
+    Fresh,
+    /// A duplicate: skip it.
+    Seen,
+    /// A duplicate of a record that is in flight: `settle` of that one will release it.
+    Pending {
+        /// That record's offset.
+        of: i64,
+    },
+    /// As many keys are remembered as may be: refuse it (`state_full`).
+    Full,
+    /// Offer it again once changes are drained, records are settled, or a commit is confirmed.
+    NotYet,
+}
+
+/// What became of a record that was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It was emitted, held or skipped: its key is seen.
+    Kept,
+    /// It was rejected: its key is not seen.
+    Refused,
+}
+
+/// What is to be done with a duplicate that waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Released {
+    /// Skip it: the first was kept.
+    Skip,
+    /// Process it as the first, then `settle` it.
+    Process,
+}
+
+/// The keys of one partition.
+#[derive(Debug)]
+pub struct Dedup {
+    rules: DedupRules,
+    ring: Ring,
+    index: Index,
+    in_flight: InFlight,
+    /// Slots that are over and lie in the ring, with the later slot of their key.
+    superseded: VecDeque<(u64, u64)>,
+    /// The partition's time.
+    clock: i64,
+    /// The offset of the last record offered.
+    last_offset: i64,
+    /// The oldest slot kept.
+    front: u64,
+    /// The oldest slot whose period is not known to be over.
+    expired: u64,
+    /// Where the next slot goes.
+    tail: u64,
+    /// Slots from `expired` that remember a key.
+    live: usize,
+    confirmed: Point,
+    draining: Option<Draining>,
+    /// The entry that is lent.
+    entry: Entry,
+}
+
+impl Dedup {
+    /// Takes all memory. Then comes `restore` for each entry, if there are any, and `start`.
+    ///
+    /// # Panics
+    ///
+    /// Without a key to remember or a record in flight, or past 2^32 of either.
+    pub fn new(rules: DedupRules) -> Dedup {
+        assert!(rules.max_keys > 0 && rules.in_flight > 0, "room for a key and a record");
+        let spare = (rules.max_keys / SPARE_ONE_IN).max(SPARE_MIN);
+        let slots = rules.max_keys + spare;
+        Dedup {
+            rules,
+            ring: Ring::new(slots),
+            index: Index::new(slots),
+            in_flight: InFlight::new(rules.in_flight),
+            superseded: VecDeque::with_capacity(spare),
+            clock: Mark::NONE.0,
+            last_offset: -1,
+            front: 0,
+            expired: 0,
+            tail: 0,
+            live: 0,
+            confirmed: Point::default(),
+            draining: None,
+            entry: Entry::default(),
+        }
+    }
+
+    /// What a key is known by.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> KeyHash {
+        let hash = xxh3_128_with_seed(key, self.rules.seed);
+        KeyHash([(hash >> 96) as u32, (hash >> 64) as u32, hash as u32])
+    }
+
+    /// Keys that are remembered, those included whose period ended with the last records.
+    pub fn keys(&self) -> usize {
+        self.live
+    }
+
+    /// Memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        let superseded = self.superseded.capacity() * size_of::<(u64, u64)>();
+        let parts = self.ring.bytes() + self.index.bytes() + self.in_flight.bytes() + superseded;
+        parts + size_of::<Dedup>()
+    }
+
+    /// Offers the record of that offset; `time_ms` is its own, in milliseconds since the epoch.
+    ///
+    /// # Panics
+    ///
+    /// If offsets do not grow.
+    #[inline]
+    pub fn admit(&mut self, hash: KeyHash, time_ms: i64, offset: i64) -> Admission {
+        assert!(offset > self.last_offset, "offset {offset} came after {}", self.last_offset);
+        if self.has_changes() || !self.in_flight.has_room() {
+            return Admission::NotYet;
+        }
+        self.clock = self.clock.max(time_ms);
+        self.expire(EXPIRED_AT_ONCE);
+        let found = self.find(hash);
+        let admission = match found.map(|place| (place, *self.ring.in_place(place))) {
+            Some((place, slot)) if slot.is_pending() => {
+                self.in_flight.push_behind(slot.offset(), offset, self.clock, place);
+                Admission::Pending { of: slot.offset() }
+            }
+            Some((_, slot)) if offset <= slot.offset() || self.is_within(&slot, self.clock) => {
+                Admission::Seen
+            }
+            _ => self.remember(hash, offset, found),
+        };
+        if admission != Admission::NotYet {
+            self.last_offset = offset;
+        }
+        admission
+    }
+
+    /// Says what became of a record that was to be processed. `released` is told the offset of each
+    /// duplicate that waited for it and is released by that.
+    ///
+    /// # Panics
+    ///
+    /// If that record is not in flight.
+    pub fn settle(
+        &mut self,
+        offset: i64,
+        outcome: Settled,
+        mut released: impl FnMut(i64, Released),
+    ) {
+        let (first, mut next) = self.in_flight.settle(offset);
+        let slot = *self.ring.in_place(first.place);
+        debug_assert_eq!(slot.offset(), offset);
+        if outcome == Settled::Kept {
+            while let Some(number) = next {
+                let duplicate = self.in_flight.get(number);
+                if !self.is_within(&slot, duplicate.time) {
+                    break;
+                }
+                released(duplicate.offset, Released::Skip);
+                next = self.in_flight.skip(number);
+            }
+        }
+        match next {
+            // The slot was made after the last commit: what it said is in nobody's memory.
+            Some(number) => {
+                let heir = self.in_flight.get(number);
+                let slot = Slot::new(slot.hash(), heir.time, heir.offset).pending();
+                *self.ring.in_place_mut(first.place) = slot;
+                self.in_flight.promote(number, first.last(), first.place);
+                released(heir.offset, Released::Process);
+            }
+            None if outcome == Settled::Kept => self.ring.in_place_mut(first.place).settle(),
+            None => self.give_up(first.place),
+        }
+        self.in_flight.tidy();
+    }
+
+    #[inline]
+    fn find(&self, hash: KeyHash) -> Option<u32> {
+        self.index.find(hash.0[0], |place| self.ring.in_place(place).hash() == hash)
+    }
+
+    #[inline]
+    fn is_within(&self, slot: &Slot, time: i64) -> bool {
+        time.saturating_sub(slot.time()) <= self.rules.within_ms
+    }
+
+    /// Makes a slot for the first record of a key; `over` is the place of one whose period is over.
+    fn remember(&mut self, hash: KeyHash, offset: i64, over: Option<u32>) -> Admission {
+        if self.live >= self.rules.max_keys {
+            self.expire(usize::MAX);
+            if self.live >= self.rules.max_keys {
+                return Admission::Full;
+            }
+        }
+        let number = self.tail;
+        let is_full = number - self.front == self.ring.capacity() as u64;
+        if is_full || self.superseded.len() == self.superseded.capacity() {
+            return Admission::NotYet;
+        }
+        let place = self.ring.place(number);
+        match over {
+            Some(over) => {
+                self.index.replace(hash.0[0], over, place);
+                self.ring.in_place_mut(over).set_superseded(true);
+                self.superseded.push_back((self.number_of(over), number));
+            }
+            None => self.index.insert(hash.0[0], place),
+        }
+        *self.ring.at_mut(number) = Slot::new(hash, self.clock, offset).pending();
+        self.tail += 1;
+        self.live += 1;
+        self.in_flight.push(offset, self.clock, place);
+        Admission::Fresh
+    }
+
+    /// Its record was refused and nothing waits: the key is as before.
+    fn give_up(&mut self, place: u32) {
+        let number = self.number_of(place);
+        self.take_out(number);
+        self.ring.in_place_mut(place).give_up();
+        self.live -= 1;
+    }
+
+    /// The key of a slot that is not superseded has the slot again that it had before it.
+    fn take_out(&mut self, number: u64) {
+        let (place, tag) = (self.ring.place(number), self.ring.at(number).hash().0[0]);
+        match self.superseded.iter().rposition(|(_, by)| *by == number) {
+            Some(at) => {
+                let (before, _) = self.superseded.remove(at).expect("found there");
+                self.index.replace(tag, place, self.ring.place(before));
+                self.ring.at_mut(before).set_superseded(false);
+            }
+            None => self.index.remove(tag, place),
+        }
+    }
+
+    fn number_of(&self, place: u32) -> u64 {
+        let (capacity, place) = (self.ring.capacity() as u64, u64::from(place));
+        let front = self.front % capacity;
+        let ahead = if place >= front { place - front } else { place + capacity - front };
+        self.front + ahead
+    }
+
+    /// Finds that periods are over, of so many slots at most.
+    #[inline]
+    fn expire(&mut self, at_most: usize) {
+        for _ in 0..at_most {
+            if self.expired == self.tail {
+                return;
+            }
+            let slot = self.ring.at(self.expired);
+            if !slot.is_gone() {
+                if slot.is_pending() || self.is_within(slot, self.clock) {
+                    return;
+                }
+                self.live -= 1;
+            }
+            self.expired += 1;
+        }
+    }
+}
