@@ -208,12 +208,10 @@ impl<'a, W: World<'a>> Run<'a, '_, W> {
 
     fn index(&self, operand: Value<'a>, index: Value<'a>) -> std::result::Result<Value<'a>, Why> {
         match operand {
-            Value::Map(map) => match index.kind() {
-                Kind::Text | Kind::Int | Kind::Uint | Kind::Double | Kind::Bool => {
-                    map.get(&index, self.arena).ok_or(Why::Absent)
-                }
-                other => Err(Why::NoKey(other)),
-            },
+            Value::Map(map) if is_key(index.kind()) => {
+                map.get(&index, self.arena).ok_or(Why::Absent)
+            }
+            Value::Map(_) => Err(Why::NoKey(index.kind())),
             Value::List(list) => {
                 let number = match index {
                     Value::Int(number, _) => number,
@@ -286,7 +284,8 @@ impl<'a, W: World<'a>> Run<'a, '_, W> {
                 }
                 Ok(false)
             }
-            Value::Map(map) => Ok(map.get(&value, self.arena).is_some()),
+            Value::Map(map) if is_key(value.kind()) => Ok(map.get(&value, self.arena).is_some()),
+            Value::Map(_) => Err(Why::NoKey(value.kind())),
             other => Err(Why::TakesBoth(value.kind(), other.kind())),
         }
     }
@@ -402,6 +401,11 @@ impl<'a, W: World<'a>> Run<'a, '_, W> {
             (other, _) => Err(Why::Takes(other.kind()).at(node.at)),
         }
     }
+}
+
+/// What a map may be asked for. A double is no key, but may be as much as one.
+fn is_key(kind: Kind) -> bool {
+    matches!(kind, Kind::Text | Kind::Int | Kind::Uint | Kind::Double | Kind::Bool)
 }
 
 /// The part of a time or of a duration.
