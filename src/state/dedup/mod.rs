@@ -221,6 +221,11 @@ impl Dedup {
         admission
     }
 
+    /// A record of that offset was admitted and is not settled; it may wait for another.
+    pub fn is_in_flight(&self, offset: i64) -> bool {
+        self.in_flight.has(offset)
+    }
+
     /// Says what became of a record that was to be processed. `released` is told the offset of each
     /// duplicate that waited for it and is released by that.
     ///
