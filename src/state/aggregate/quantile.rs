@@ -1,9 +1,9 @@
 //! A quantile within one percent of its value: the bins of DDSketch.
 //!
 //! The crate `sketches-ddsketch` says which bin a value belongs to, and which value a bin stands
-//! for. The bins are kept here, flat and sorted, for the reasons that `distinct` has: twelve bytes for
-//! each that is not empty. Past `QUANTILE_BINS_MAX` of them the two of the least values become one,
-//! so that high quantiles stay exact to the promise.
+//! for. The bins are kept here, flat and sorted, for the reasons that `distinct` has: twelve bytes
+//! for each that is not empty. Past `QUANTILE_BINS_MAX` of them the two of the least values become
+//! one, so that high quantiles stay exact to the promise.
 
 use std::sync::LazyLock;
 

@@ -12,8 +12,8 @@
 //! refused the oldest of them becomes the first, and is to be processed.
 //!
 //! **Memory.** A slot of 28 bytes a key, an index of 13 (`index`), a sixteenth more of both for
-//! keys whose period is over and whose deletion is not committed, and 48 bytes a record in flight: 46
-//! bytes a key at a million. All of it is taken by `new`; nothing grows. Where `max_keys` are
+//! keys whose period is over and whose deletion is not committed, and 48 bytes a record in flight:
+//! 46 bytes a key at a million. All of it is taken by `new`; nothing grows. Where `max_keys` are
 //! remembered a record with another key is refused (`state_full`): forgetting one early would let a
 //! duplicate pass in silence.
 //!

@@ -10,10 +10,10 @@
 //! again, which would find another end.
 //!
 //! **Kinds.** Tumbling and hopping windows begin at multiples of their `size` or `advance` since
-//! the epoch and do not contain their end. A session contains records of which each is less than `gap`
-//! after another; it ends `gap` after its last, and two sessions become one where a record lies
-//! between them. A count window has `size` records; its bounds are the earliest and the latest of
-//! their times, and neither lateness nor the watermark matter to it.
+//! the epoch and do not contain their end. A session contains records of which each is less than
+//! `gap` after another; it ends `gap` after its last, and two sessions become one where a record
+//! lies between them. A count window has `size` records; its bounds are the earliest and the latest
+//! of their times, and neither lateness nor the watermark matter to it.
 //!
 //! **Results.** With `final` a window has one result, when it is closed. With `updates` each record
 //! leads to one for each window it counts in, and the last is final. Final results come by end,
@@ -26,9 +26,9 @@
 //! none of its windows.
 //!
 //! **Memory.** At start: the index, and the list of entries, for twice `max_keys`: keys whose
-//! windows are closed stay until their deletion is committed. Entries live in blocks (`blocks`); `stock`
-//! takes more of them between turns. What was changed since the last commit is kept in a buffer,
-//! which doubles until it has seen the largest commit. After that nothing allocates.
+//! windows are closed stay until their deletion is committed. Entries live in blocks (`blocks`);
+//! `stock` takes more of them between turns. What was changed since the last commit is kept in a
+//! buffer, which doubles until it has seen the largest commit. After that nothing allocates.
 //!
 //! **Commits.** See the head of `state`.
 
