@@ -57,6 +57,13 @@ impl Index {
         }
     }
 
+    /// What its probe begins with. Reading it brings it near, and of several read in a row the
+    /// misses overlap.
+    #[inline]
+    pub(super) fn peek(&self, tag: u32) -> u64 {
+        self.cells[self.home(tag)]
+    }
+
     /// The caller knows that it is not there, and that there is room.
     #[inline]
     pub(super) fn insert(&mut self, tag: u32, place: u32) {

@@ -32,7 +32,7 @@ mod committing;
 mod ring;
 mod waiting;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, hint::black_box};
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -177,6 +177,20 @@ impl Dedup {
         parts + size_of::<Dedup>()
     }
 
+    /// Brings near what records with these keys will look at. Worth its while for the records of a
+    /// turn: each of them would wait for memory by itself, here they wait together.
+    pub fn foresee(&self, hashes: &[KeyHash]) {
+        let mut seen = 0;
+        for hash in hashes {
+            seen ^= self.index.peek(hash.0[0]);
+        }
+        for hash in hashes {
+            let place = self.index.find(hash.0[0], |_| true);
+            seen ^= place.map_or(0, |place| self.ring.in_place(place).time() as u64);
+        }
+        black_box(seen);
+    }
+
     /// Offers the record of that offset; `time_ms` is its own, in milliseconds since the epoch.
     ///
     /// # Panics
@@ -205,6 +219,11 @@ impl Dedup {
             self.last_offset = offset;
         }
         admission
+    }
+
+    /// A record of that offset was admitted and is not settled; it may wait for another.
+    pub fn is_in_flight(&self, offset: i64) -> bool {
+        self.in_flight.has(offset)
     }
 
     /// Says what became of a record that was to be processed. `released` is told the offset of each
@@ -270,6 +289,7 @@ impl Dedup {
         if is_full || self.superseded.len() == self.superseded.capacity() {
             return Admission::NotYet;
         }
+        self.ring.enter(number);
         let place = self.ring.place(number);
         match over {
             Some(over) => {
@@ -308,8 +328,8 @@ impl Dedup {
     }
 
     fn number_of(&self, place: u32) -> u64 {
-        let (capacity, place) = (self.ring.capacity() as u64, u64::from(place));
-        let front = self.front % capacity;
+        let (front, place) = (u64::from(self.ring.place(self.front)), u64::from(place));
+        let capacity = self.ring.capacity() as u64;
         let ahead = if place >= front { place - front } else { place + capacity - front };
         self.front + ahead
     }

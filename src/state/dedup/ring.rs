@@ -92,11 +92,13 @@ impl Slot {
 #[derive(Debug)]
 pub(super) struct Ring {
     slots: Box<[Slot]>,
+    /// The number whose slot is the first one, in the lap that the newest is in.
+    lap: u64,
 }
 
 impl Ring {
     pub(super) fn new(slots: usize) -> Ring {
-        Ring { slots: vec![Slot::NONE; slots].into_boxed_slice() }
+        Ring { slots: vec![Slot::NONE; slots].into_boxed_slice(), lap: 0 }
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -107,9 +109,22 @@ impl Ring {
         size_of_val(&*self.slots)
     }
 
+    /// To be called before a slot is used of which the number is larger than of any before.
+    #[inline]
+    pub(super) fn enter(&mut self, number: u64) {
+        if number == self.lap + self.slots.len() as u64 {
+            self.lap = number;
+        }
+    }
+
+    /// The remainder by the number of slots, without a division: numbers in use are less than that
+    /// many apart.
     #[inline]
     pub(super) fn place(&self, number: u64) -> u32 {
-        (number % self.slots.len() as u64) as u32
+        let ahead = number.wrapping_sub(self.lap);
+        let place =
+            if number >= self.lap { ahead } else { ahead.wrapping_add(self.slots.len() as u64) };
+        place as u32
     }
 
     #[inline]

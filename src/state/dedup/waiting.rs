@@ -121,6 +121,10 @@ impl InFlight {
         }
     }
 
+    pub(super) fn has(&self, offset: i64) -> bool {
+        self.number_of(offset).is_some()
+    }
+
     fn number_of(&self, offset: i64) -> Option<u64> {
         let found = self.all.binary_search_by_key(&offset, |it| it.offset).ok()?;
         Some(self.front + found as u64).filter(|_| !self.all[found].is_settled)

@@ -6,6 +6,9 @@ use super::{
 };
 use crate::limits::{STATE_DELETIONS_MAX, STATE_ENTRY_BYTES_MAX};
 
+/// Entries that are brought near together.
+const FORESEEN: usize = 64;
+
 /// The last confirmed commit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Confirmed {
@@ -161,6 +164,9 @@ impl Windows {
     pub fn next_change(&mut self) -> Option<Change<'_>> {
         let mut draining = self.draining.filter(|it| !it.is_drained)?;
         if let Some(id) = self.undo.drained(draining.written) {
+            if draining.written.is_multiple_of(FORESEEN) {
+                self.keys.bring_near(self.undo.drained_from(draining.written).take(FORESEEN));
+            }
             draining.written += 1;
             self.draining = Some(draining);
             let value = self.keys.value_mut(id);

@@ -3,7 +3,7 @@
 //! An entry without windows stays until its deletion is committed. One that is taken out keeps its
 //! number and its key as long as a timer names it, because timers are in order by keys.
 
-use std::{cmp::Ordering, collections::hash_map::RandomState, hash::BuildHasher};
+use std::{cmp::Ordering, collections::hash_map::RandomState, hash::BuildHasher, hint::black_box};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -59,6 +59,12 @@ pub(super) struct Keys {
 /// A block that is so many times too large is changed for a smaller one.
 const SHRINK_FROM: usize = 4;
 
+/// What a CPU takes from memory at a time, in bytes.
+const CACHE_LINE: usize = 64;
+
+/// So much of an entry is brought near: a window of some numbers.
+const LINES_FORESEEN: usize = 4;
+
 impl Keys {
     pub(super) fn new(count_max: usize) -> Keys {
         Keys {
@@ -106,6 +112,27 @@ impl Keys {
     #[inline]
     pub(super) fn find(&self, tag: u32, key: &[u8]) -> Option<u32> {
         self.index.find(tag, |id| self.key(id) == key)
+    }
+
+    /// Brings near what these keys lead to: cells, then entries.
+    pub(super) fn foresee(&self, tags: &[u32]) {
+        let find = |tag: &u32| self.index.find(*tag, |_| true);
+        let mut seen = 0;
+        for tag in tags {
+            seen ^= self.index.peek(*tag);
+        }
+        black_box(seen);
+        self.bring_near(tags.iter().filter_map(find));
+    }
+
+    /// Brings near these entries: what is known of them, then the first bytes of their blocks.
+    pub(super) fn bring_near(&self, ids: impl Iterator<Item = u32> + Clone) {
+        let mut seen = ids.clone().fold(0, |sum, id| sum ^ self.at(id).len);
+        for id in ids {
+            let bytes = self.get(id).iter().step_by(CACHE_LINE).take(LINES_FORESEEN);
+            seen ^= bytes.fold(0, |sum, it| sum ^ u32::from(*it));
+        }
+        black_box(seen);
     }
 
     #[inline]
@@ -250,13 +277,14 @@ impl Keys {
         self.free_if_unused(id);
     }
 
-    /// The first eight bytes, as a number in the order of keys.
-    pub(super) fn prefix(&self, id: u32) -> u64 {
+    /// The first sixteen bytes, as numbers in the order of keys.
+    pub(super) fn prefix(&self, id: u32) -> [u64; 2] {
         let key = self.key(id);
-        let mut prefix = [0; 8];
-        let len = key.len().min(8);
+        let mut prefix = [0; 16];
+        let len = key.len().min(prefix.len());
         prefix[..len].copy_from_slice(&key[..len]);
-        u64::from_be_bytes(prefix)
+        let prefix = u128::from_be_bytes(prefix);
+        [(prefix >> 64) as u64, prefix as u64]
     }
 
     pub(super) fn order(&self, one: u32, other: u32) -> Ordering {

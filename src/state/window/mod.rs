@@ -240,6 +240,8 @@ pub struct Windows {
     behind: Vec<u8>,
     /// Timers that the change wants: when due, and the window's start.
     wanted: Vec<(i64, i64)>,
+    /// Of the keys that are foreseen.
+    tags: Vec<u32>,
     values: Values,
 }
 
@@ -271,6 +273,7 @@ impl Windows {
             scratch: Vec::new(),
             behind: Vec::new(),
             wanted: Vec::new(),
+            tags: Vec::new(),
             values: Values::default(),
             rules,
         }
@@ -303,6 +306,14 @@ impl Windows {
     /// Takes memory that records may soon need; for the time between turns.
     pub fn stock(&mut self) {
         self.keys.stock();
+    }
+
+    /// Brings near what records with these keys will look at. Worth its while for the records of a
+    /// turn: each of them would wait for memory by itself, here they wait together.
+    pub fn foresee<'k>(&mut self, keys: impl IntoIterator<Item = &'k [u8]>) {
+        self.tags.clear();
+        self.tags.extend(keys.into_iter().map(|key| self.keys.tag(key)));
+        self.keys.foresee(&self.tags);
     }
 
     /// Offers a record, with one input for each aggregate.

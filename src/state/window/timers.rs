@@ -1,7 +1,7 @@
 //! When windows are due, in the order in which their results come: end, start, key.
 //!
 //! A binary heap of our own, because two windows that end and start together are told apart by keys
-//! that lie with their entries; the first eight bytes of a key are here, and mostly enough. What
+//! that lie with their entries; the first sixteen bytes of a key are here, and mostly enough. What
 //! is said here may be out of date: a session has grown since, a window is gone. Who takes a timer
 //! out looks whether its window is still there. An entry keeps its key as long as it has a timer.
 
@@ -13,7 +13,7 @@ pub(super) struct Timer {
     pub(super) due: i64,
     pub(super) start: i64,
     /// The first bytes of the key, big-endian, zeroes behind.
-    pub(super) prefix: u64,
+    pub(super) prefix: [u64; 2],
     pub(super) entry: u32,
 }
 
@@ -106,7 +106,7 @@ mod tests {
                 let timer = Timer {
                     due: random.random_range(0..5),
                     start: random.random_range(0..3),
-                    prefix: random.random_range(0..2),
+                    prefix: [0, random.random_range(0..2)],
                     entry: random.random_range(0..9),
                 };
                 timers.push(timer, by_key);

@@ -79,6 +79,11 @@ impl Undo {
         self.draining.changed.get(number).map(|it| it.entry)
     }
 
+    /// The same, from that number on.
+    pub(super) fn drained_from(&self, number: usize) -> impl Iterator<Item = u32> + Clone {
+        self.draining.changed[number..].iter().map(|it| it.entry)
+    }
+
     pub(super) fn committed(&mut self) {
         self.draining.clear();
     }
