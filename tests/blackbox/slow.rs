@@ -164,7 +164,7 @@ fn a_broker_five_milliseconds_away_is_named_with_the_time_that_it_took() {
     let mut producer = ClientConfig::new();
     let producer: BaseProducer =
         producer.set("bootstrap.servers", far.bootstrap_servers()).create().expect("a producer");
-    // On a machine with more to do the thread may be held off just then, and that is the cause told.
+    // Where the thread is held off just then, that is the cause which is told: so try again.
     let line = await_cause(&pipeline, "broker", || {
         for message in names(50) {
             let value = message.value.expect("a value");
