@@ -186,6 +186,8 @@ proptest! {
                 prop_assert!(is_same(one, other), "{expression} {event}: {ours:?} {theirs:?}");
             }
             (Err(_), Err(_)) => {}
+            // The crate joins a list with the keys of an object; the specification has no such sum.
+            (Err(reason), Ok(_)) if reason.contains("`+` does not take a list and an object") => {}
             _ => prop_assert!(false, "{expression} {event}: {ours:?} {theirs:?}"),
         }
     }
