@@ -5,14 +5,11 @@
 //! A schedule is a seed. A failing one prints it; `HOTSPUR_SIMULATION_SEED=N` runs that one alone.
 
 mod delivery_rig;
+mod schedules;
 #[path = "delivery_rig/simulation.rs"]
 mod simulation;
 
-use std::{
-    num::NonZero,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    thread,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use delivery_rig::{id_of, stored};
 use hotspur::{
@@ -25,38 +22,9 @@ use hotspur::{
 };
 use simulation::{Simulated, Simulation, run};
 
-/// Schedules, unless `SCHEDULES_VARIABLE` says how many; `scripts/test` does.
-const SCHEDULES: u64 = 30_000;
-const SCHEDULES_VARIABLE: &str = "HOTSPUR_SCHEDULES";
-
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|it| it.parse().ok())
-}
-
-/// A part of the seeds.
-fn run_all(seeds: impl Iterator<Item = u64>) {
-    let mut hot = HotSide::detached(Ticks(0));
-    for seed in seeds {
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, false, hot)));
-        hot = outcome.unwrap_or_else(|panic| {
-            eprintln!("the schedule that failed: HOTSPUR_SIMULATION_SEED={seed}");
-            resume_unwind(panic)
-        });
-    }
-}
-
 #[test]
 fn guarantees_hold_under_random_schedules() {
-    if let Some(seed) = variable("HOTSPUR_SIMULATION_SEED") {
-        return run_all(std::iter::once(seed));
-    }
-    let count = variable(SCHEDULES_VARIABLE).unwrap_or(SCHEDULES);
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    thread::scope(|scope| {
-        for first in 0..threads {
-            scope.spawn(move || run_all((first as u64..count).step_by(threads)));
-        }
-    });
+    schedules::run_all(|seed, hot| run(seed, false, hot));
 }
 
 /// What a check is worth that never fails: a sink that acknowledges before the broker has taken

@@ -3,13 +3,12 @@
 //!
 //! A schedule is a seed. A failing one prints it; `HOTSPUR_SIMULATION_SEED=N` runs that one alone.
 
+mod schedules;
 mod stores_rig;
 
 use std::{
     collections::BTreeMap,
-    num::NonZero,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    thread,
+    panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use hotspur::{
@@ -22,10 +21,6 @@ use hotspur::{
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use stores_rig::{DEAD, Gathering, KEYS, SINK, lists, stored};
-
-/// Schedules, unless `SCHEDULES_VARIABLE` says how many.
-const SCHEDULES: u64 = 30_000;
-const SCHEDULES_VARIABLE: &str = "HOTSPUR_SCHEDULES";
 
 const PARTITIONS: u16 = 3;
 
@@ -197,33 +192,9 @@ fn run(seed: u64, is_forgetful: bool, mut hot: HotSide) -> HotSide {
     hot
 }
 
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|it| it.parse().ok())
-}
-
-fn run_all(seeds: impl Iterator<Item = u64>) {
-    let mut hot = HotSide::detached(Ticks(0));
-    for seed in seeds {
-        let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, false, hot)));
-        hot = outcome.unwrap_or_else(|panic| {
-            eprintln!("the schedule that failed: HOTSPUR_SIMULATION_SEED={seed}");
-            resume_unwind(panic)
-        });
-    }
-}
-
 #[test]
 fn state_is_exact_under_random_schedules() {
-    if let Some(seed) = variable("HOTSPUR_SIMULATION_SEED") {
-        return run_all(std::iter::once(seed));
-    }
-    let count = variable(SCHEDULES_VARIABLE).unwrap_or(SCHEDULES);
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    thread::scope(|scope| {
-        for first in 0..threads {
-            scope.spawn(move || run_all((first as u64..count).step_by(threads)));
-        }
-    });
+    schedules::run_all(|seed, hot| run(seed, false, hot));
 }
 
 /// What a check is worth that never fails.
