@@ -181,7 +181,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let (is_rebalancing, was_table_old) = (pulse.is_rebalancing, self.pauses.is_of_table());
         let writing = &mut self.writing;
         let count = sink.poll_acks(now, &mut |ack| match ack.result {
-            Ok(()) if ack.token == CHANGE => writing.answer(),
+            Ok(()) if process.has_state() && ack.token == CHANGE => writing.answer(),
             Err(refusal) => answers.push(Answer::Refused(ack.token, refusal)),
             Ok(()) => match delivery.answer(ack.token, true) {
                 Acknowledged::Emitted(sequence, stamps) => {

@@ -142,7 +142,7 @@ impl Transaction {
         matches!(self.stage, Stage::Closing(_) | Stage::Writing(_) | Stage::Aborting(_))
     }
 
-    pub(super) fn is_taken_back(&self) -> bool {
+    fn is_taken_back(&self) -> bool {
         matches!(self.stage, Stage::Aborting(_))
     }
 
