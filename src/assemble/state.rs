@@ -8,10 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{StartError, broker_error};
 use crate::{
-    config::{
-        Settings,
-        settings::{Operator, Step},
-    },
+    config::Settings,
     transport::{
         Trouble,
         kafka::{KafkaAdmin, NewTopic, StatePlan, StateRestorer},
@@ -22,26 +19,11 @@ use crate::{
 /// What keeps old records by their keys, and for ever.
 const COMPACT: &str = "compact";
 
-/// The steps that keep state, each with the hash of its configuration.
+/// The steps that keep state, each with the hash of its configuration. No operator of this version
+/// does (`Operator::keeps_state`).
 pub fn stateful_steps(settings: &Settings) -> Vec<StatefulStep> {
-    let stateful = |step: &Step| match &step.operator {
-        Operator::Lookup { .. }
-        | Operator::Hash { .. }
-        | Operator::Text(_)
-        | Operator::Set(_)
-        | Operator::Remove(_)
-        | Operator::Keep(_)
-        | Operator::Rename(_)
-        | Operator::Alias(_)
-        | Operator::Require(_)
-        | Operator::Filter(_)
-        | Operator::Each(_)
-        | Operator::Route(_)
-        | Operator::Key(_)
-        | Operator::Headers(_)
-        | Operator::Sample { .. } => None,
-    };
-    settings.steps.iter().filter_map(stateful).collect()
+    assert!(!settings.keeps_state(), "a step with state has a hash of its configuration");
+    Vec::new()
 }
 
 /// State that comes back during a run.
