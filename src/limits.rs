@@ -66,6 +66,9 @@ pub const EXPRESSION_BYTES_MAX: usize = 64 << 20;
 
 /// Turns of loops that the expressions of one record may take.
 pub const EXPRESSION_TURNS_MAX: usize = 1_000_000;
+/// Entries of state that one turn puts back at most.
+pub const RESTORED_PER_TURN_MAX: usize = 128;
+
 /// Buffers in which entries of the state topic go from the side thread to the hot thread.
 pub const RESTORE_BATCHES: usize = 32;
 

@@ -10,6 +10,7 @@
 mod alone;
 mod connections;
 mod exposing;
+mod keeping;
 mod machine;
 mod range;
 mod state;
@@ -37,6 +38,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::keeping::Keeping;
 use crate::{
     cache::{self, CacheError, OwnedValue, Sought, TableHandle, TableStatus, Tables},
     clock::{Clock, TscClock, WallOffset},
@@ -52,7 +54,6 @@ use crate::{
         runner::{self, HotThread},
     },
     host::{Cores, HostError, ThreadUsage},
-    limits::RETRIED_WAITING_MAX,
     measure::{Interval, Stages},
     observe::{ObserveError, Observer, ObserverHandle, Summary},
     pipeline::Pipeline,
@@ -283,12 +284,15 @@ pub fn start(
     let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone(), producer);
     let mut source = source.map_err(broker_error)?;
     drop(guard);
-    let restoring = Restoring::start(settings, &stateful_steps(settings))?;
-    let restorer = restoring.map(|Restoring { shared, restorer, .. }| {
-        exposing.restores(&shared);
-        source.restore_by(shared);
-        restorer
-    });
+    let steps = state::stateful_steps_of(pipeline.stores());
+    let (restorer, restored) = match Restoring::start(settings, &steps)? {
+        Some(Restoring { shared, restorer, entries }) => {
+            exposing.restores(&shared);
+            source.restore_by(shared);
+            (Some(restorer), Some(entries))
+        }
+        None => (None, None),
+    };
     if let Some(spinning) = &spinning {
         spinning.verify().map_err(StartError::Refused)?;
     }
@@ -307,7 +311,11 @@ pub fn start(
     tables.wake_with(move || waker.wake());
     let waker = Arc::clone(&stopper);
     exposing.switch().wake_with(move || waker.wake());
-    let steps = Steps::new(pipeline, tables, (clock.clone(), wall.clone()));
+    let waker = Arc::clone(&stopper);
+    let kept_at = (settings.source.topics.clone(), Destination(topics.len() as u8));
+    let keep = |it| Keeping::start(it, pipeline.stores(), kept_at, move || waker.wake());
+    let keeping = restored.map(keep).transpose()?;
+    let steps = Steps::new(pipeline, tables, (clock.clone(), wall.clone())).keeping(keeping);
     let (options, breaker) = (options(settings, dead_letters), settings.delivery.breaker.map(rule));
     let hot = runner::start(machine.manner(), move || {
         Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
@@ -354,13 +362,6 @@ fn open_sinks(
     Ok((Split::two(results, first_letter, letters), None))
 }
 
-/// Records that may wait aside, for all tables on demand together and to be tried again.
-pub fn records_waiting(settings: &Settings) -> usize {
-    let on_demand = settings.tables.iter().filter_map(settings::Table::on_demand);
-    let retried = if settings.delivery.retry.attempts > 0 { RETRIED_WAITING_MAX } else { 0 };
-    on_demand.map(|it| it.max_waiting).sum::<usize>() + retried
-}
-
 /// How what may heal is tried again.
 pub fn retry(settings: &Settings) -> Retry {
     let settings::Retry { attempts, backoff, max_backoff } = settings.delivery.retry;
@@ -380,7 +381,7 @@ fn options(settings: &Settings, dead_letters: Destination) -> Options {
         in_flight: settings.limits.in_flight,
         in_flight_bytes: settings.limits.in_flight_bytes,
         batch: settings.limits.batch,
-        waiting: records_waiting(settings),
+        waiting: settings.records_waiting(),
         retry: retry(settings),
         dead_letters,
         streams_headers: settings.dead_letters.streams_headers,

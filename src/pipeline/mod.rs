@@ -10,6 +10,7 @@
 pub mod cases;
 pub mod cel;
 pub mod results;
+pub mod stores;
 pub mod trial;
 
 mod compile;

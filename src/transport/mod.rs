@@ -65,6 +65,12 @@ pub trait Source {
         Begin::default()
     }
 
+    /// True if no record of the partition at or after that position is known to be there: it is
+    /// read to its end. Cheap, and asked at most some times a second.
+    fn is_at_end(&self, _partition: PartitionId, _position: i64) -> bool {
+        false
+    }
+
     /// Takes back what the sink was given since the last confirmed commit, where results and
     /// positions are committed together: none of it will be seen by readers. Goes back with these
     /// partitions, so that the next record of each is the one at that offset, or the first behind

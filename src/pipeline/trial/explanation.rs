@@ -106,7 +106,7 @@ impl Explanation {
         let ending = match verdict {
             Verdict::Skip(skip) => Some(skip.step),
             Verdict::Reject(rejection) => Some(rejection.step),
-            Verdict::Emit | Verdict::Hold(_) | Verdict::Wait(_) => None,
+            Verdict::Emit | Verdict::Hold(_) | Verdict::Wait(_) | Verdict::Behind { .. } => None,
         };
         if let Some(Step::Number(step)) = ending {
             self.at(step).did = Did::Ended(Outcome::from(verdict));
