@@ -56,7 +56,7 @@ impl Gated {
                 match it {
                     Handed::Begin => "begin".to_owned(),
                     Handed::Entry { key, .. } => String::from_utf8(key.to_vec()).unwrap(),
-                    Handed::Watermark { .. } => "watermark".to_owned(),
+                    Handed::Seed { .. } => "seed".to_owned(),
                     Handed::Complete => "complete".to_owned(),
                     Handed::Cancelled => "cancelled".to_owned(),
                 },
