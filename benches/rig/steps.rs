@@ -1,7 +1,7 @@
 //! Whole steps over seeded orders of 200 bytes: what a pipeline takes beyond one without steps,
 //! which parses and passes on.
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{path::Path, time::Instant};
 
 use hotspur::{
     cache::{Tables, Value, table},
@@ -62,12 +62,8 @@ fn beyond_parse(
 /// The ten steps, of which `change` may change something.
 fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/rig/ten-steps.toml");
-    let sources = Sources {
-        file: Some(file),
-        profile: Some("balanced".to_owned()),
-        set: Vec::new(),
-        environment: BTreeMap::new(),
-    };
+    let sources =
+        Sources { file: Some(file), profile: Some("balanced".to_owned()), ..Sources::default() };
     let mut settings = config::load(&sources).unwrap_or_else(|report| panic!("{report}")).settings;
     change(&mut settings);
     settings

@@ -1,7 +1,11 @@
 //! `schema`: JSON Schemas of what this program reads.
 
 use super::{Failure, Outcome, doctor, measure, print};
-use crate::{config, observe::slow, pipeline::cases};
+use crate::{
+    config::{self, OwnOperators},
+    observe::slow,
+    pipeline::cases,
+};
 
 /// Arguments of `schema`.
 #[derive(Debug, clap::Args)]
@@ -29,9 +33,12 @@ pub enum What {
 }
 
 /// Runs the command.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(arguments: &Arguments, operators: &OwnOperators) -> Outcome {
     let what = match arguments.what {
-        What::Config => return print(&format!("{:#}\n", config::schema::config())),
+        What::Config => {
+            let schema = config::schema::config_with(operators);
+            return print(&format!("{schema:#}\n"));
+        }
         What::Cases => return print(&format!("{:#}\n", cases::schema::schema())),
         What::Slow => return print(&format!("{:#}\n", slow::schema())),
         What::Measure => return print(&format!("{:#}\n", measure::schema())),
