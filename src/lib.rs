@@ -49,10 +49,9 @@
 //! `main` of one's own. The program is then `hotspur` with all its commands, and its
 //! configuration knows the step.
 //!
-//! ```
+//! ```standalone_crate
 //! # mod program {
-//! use hotspur::operator::{Answer, Call, Expression, Operator, Path};
-//! use hotspur::verdict::RejectClass;
+//! use hotspur::operator::{Answer, Call, Expression, Operator, Path, RejectClass};
 //!
 //! /// Which square of a grid a position lies in.
 //! struct Geo {
@@ -84,7 +83,35 @@
 //!     })
 //! }
 //! # }
+//! # // Without arguments it is the test of the program that it is with some.
 //! # fn main() {
+//! #     if std::env::args().len() > 1 {
+//! #         program::main();
+//! #     }
+//! #     let folder = tempfile::tempdir().unwrap();
+//! #     let write = |name: &str, text: &str| {
+//! #         let path = folder.path().join(name);
+//! #         std::fs::write(&path, text).unwrap();
+//! #         path
+//! #     };
+//! #     let configuration = r#"
+//! #         source.kafka.topics = ["in"]
+//! #         sink.kafka.topic = "out"
+//! #         [[steps]]
+//! #         when = "has(event.lat)"
+//! #         geo = { lat = "event.lat", lon = "event.lon", into = "cell" }
+//! #     "#;
+//! #     write("hotspur.cases.toml", r#"
+//! #         [[cases]]
+//! #         name = "a position has its square, and what has none passes"
+//! #         input = ['{"lat":48.2,"lon":-16.4}', '{"at":"sea"}', '{"lat":91,"lon":0}']
+//! #         output = ['{"lat":48.2,"lon":-16.4,"cell":"48:-17"}', '{"at":"sea"}']
+//! #         outcomes = ["emitted", "emitted", "rejected:schema"]
+//! #     "#);
+//! #     let mut program = std::process::Command::new(std::env::current_exe().unwrap());
+//! #     let file = write("hotspur.toml", configuration);
+//! #     let tested = program.arg("--config").arg(file).arg("test").status().unwrap();
+//! #     assert_eq!(tested.code(), Some(0));
 //! # }
 //! ```
 //!
@@ -95,7 +122,7 @@
 //! ```
 //!
 //! [`operator::Keys`] is what an operator can take in a step, [`operator::Call`] what it sees and
-//! does for a record, [`Operator`] what is asked of it. Nothing that a call lends outlives the call:
+//! does for a record, [`Operator`] what is asked of it. What a call lends ends with the call:
 //!
 //! ```compile_fail
 //! # use hotspur::operator::{Answer, Call, Expression, Operator};

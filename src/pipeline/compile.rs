@@ -91,8 +91,8 @@ pub(super) enum OnMiss {
     Json(Box<str>),
 }
 
-/// What steps compile to: what stays as it is, the topics that results can go to, and operators that
-/// the program brought along.
+/// What stays as it is, the topics that results can go to, and operators that the program brought
+/// along.
 type Compiled = (Plan, Topics, Vec<Slot>);
 
 /// Compiles what the settings say.

@@ -16,13 +16,12 @@ pub use call::{Call, Json, Value};
 pub use keys::{Expression, Flag, Given, Keys, Number, Path, Refusal, Table, Text};
 pub use registry::Registry;
 
+pub use crate::verdict::{RejectClass, SkipClass};
+
 pub(super) use call::{Lent, Write};
 pub(super) use registry::Maker;
 
-use crate::{
-    pipeline::failure::Failure,
-    verdict::{Awaited, RejectClass, SkipClass},
-};
+use crate::{pipeline::failure::Failure, verdict::Awaited};
 
 /// What a step does, in Rust.
 ///
