@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+use super::operators::Own;
+
 /// One entry of `[[steps]]`.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -74,6 +76,8 @@ pub enum Operator {
         /// Expression by whose value is decided; none is the record's place.
         by: Option<String>,
     },
+    /// One that the program brought along.
+    Own(Own),
 }
 
 impl Operator {
@@ -95,6 +99,7 @@ impl Operator {
             Operator::Key(_) => "key",
             Operator::Headers(_) => "headers",
             Operator::Sample { .. } => "sample",
+            Operator::Own(own) => own.operator.name,
         }
     }
 }

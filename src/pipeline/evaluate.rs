@@ -36,6 +36,11 @@ impl Made {
     pub(super) fn begin(&mut self) {
         self.arena.reset();
     }
+
+    /// For values as they are, and for bytes that are put together on the way.
+    pub(super) fn parts(&mut self) -> (&Arena, &mut Vec<u8>) {
+        (&self.arena, &mut self.bytes)
+    }
 }
 
 /// What kind of value an operand is.
@@ -66,7 +71,7 @@ impl Kind {
         }
     }
 
-    fn of_value(value: &cel::Value<'_>) -> Kind {
+    pub(super) fn of_value(value: &cel::Value<'_>) -> Kind {
         match value.kind() {
             cel::Kind::Null | cel::Kind::Optional => Kind::Null,
             cel::Kind::Bool => Kind::Bool,

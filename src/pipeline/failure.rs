@@ -47,6 +47,8 @@ pub(super) enum Why {
     NoTruth(Kind),
     /// It is no list.
     NoList(Kind),
+    /// It is not what is wanted, as a sentence names that.
+    Unfit(Kind, &'static str),
     /// A program has no value.
     Program(Fault),
     /// The value of a program cannot be used.
@@ -118,6 +120,7 @@ impl fmt::Display for Shown<'_, Why> {
                 write!(f, "is {}, and true or false is wanted", kind.name())
             }
             Why::NoList(kind) => write!(f, "is {}, and a list is wanted", kind.name()),
+            Why::Unfit(kind, wanted) => write!(f, "is {}, and {wanted} is wanted", kind.name()),
             Why::Program(fault) => show_program_fault(f, self.tree, fault.why),
             Why::Whole(why) => show_program_fault(f, self.tree, why),
             Why::NotText => f.write_str("is not UTF-8, and text is wanted"),
