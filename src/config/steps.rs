@@ -5,6 +5,8 @@
 
 use std::path::PathBuf;
 
+pub use super::stateful::{Dedup, Window, WindowKind};
+
 /// One entry of `[[steps]]`.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -74,6 +76,10 @@ pub enum Operator {
         /// Expression by whose value is decided; none is the record's place.
         by: Option<String>,
     },
+    /// `dedup`.
+    Dedup(Dedup),
+    /// `window`.
+    Window(Box<Window>),
 }
 
 impl Operator {
@@ -95,6 +101,8 @@ impl Operator {
             Operator::Key(_) => "key",
             Operator::Headers(_) => "headers",
             Operator::Sample { .. } => "sample",
+            Operator::Dedup(_) => "dedup",
+            Operator::Window(_) => "window",
         }
     }
 }

@@ -76,6 +76,7 @@ impl Compiler {
                 Some(Stateless::Sample { threshold: threshold(*share), by })
             }
             Operator::Lookup { .. } | Operator::Hash { .. } | Operator::Text(_) => None,
+            Operator::Dedup(_) | Operator::Window(_) => None,
         }
     }
 
@@ -195,7 +196,7 @@ impl Compiler {
         }
     }
 
-    fn topic(&mut self, key: &str, topic: &str) -> Option<Destination> {
+    pub(super) fn topic(&mut self, key: &str, topic: &str) -> Option<Destination> {
         let destination = self.topics.number(topic);
         // One is the dead letters'.
         if self.topics.names.len() < DESTINATIONS_MAX {

@@ -47,6 +47,8 @@ pub(super) enum Why {
     NoTruth(Kind),
     /// It is no list.
     NoList(Kind),
+    /// It is neither a timestamp nor a number.
+    NoTime(Kind),
     /// A program has no value.
     Program(Fault),
     /// The value of a program cannot be used.
@@ -118,6 +120,9 @@ impl fmt::Display for Shown<'_, Why> {
                 write!(f, "is {}, and true or false is wanted", kind.name())
             }
             Why::NoList(kind) => write!(f, "is {}, and a list is wanted", kind.name()),
+            Why::NoTime(kind) => {
+                write!(f, "is {}, and a timestamp or a number of ms is wanted", kind.name())
+            }
             Why::Program(fault) => show_program_fault(f, self.tree, fault.why),
             Why::Whole(why) => show_program_fault(f, self.tree, why),
             Why::NotText => f.write_str("is not UTF-8, and text is wanted"),

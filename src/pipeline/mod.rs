@@ -14,6 +14,7 @@ pub mod stores;
 pub mod trial;
 
 mod compile;
+mod compile_stateful;
 mod compile_steps;
 mod encode;
 mod evaluate;
@@ -25,6 +26,7 @@ mod names;
 mod origin;
 mod process;
 mod sight;
+mod stateful;
 mod steps;
 mod stop;
 mod template;
