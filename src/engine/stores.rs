@@ -55,6 +55,12 @@ pub trait Stores {
         true
     }
 
+    /// True if a record of that partition may be processed that waited aside, whatever becomes of
+    /// others.
+    fn takes_waiting(&mut self, _partition: PartitionId) -> bool {
+        true
+    }
+
     /// True if results are to be taken before a commit may begin.
     fn owes_results(&mut self) -> bool {
         false
@@ -180,6 +186,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 self.process_given_off(sequence, now, given_off);
                 count += 1;
             }
+        }
+        if count > 0 {
+            // Some may have waited for that.
+            self.waiting.hurry();
         }
         count
     }
