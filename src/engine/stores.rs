@@ -203,6 +203,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let processed = process.process_given_off(&record, given_off, start, results);
         let now = self.clock.now();
         let stamps = self.delivery.stamps_mut(sequence);
+        // It came from nowhere: its times are in no histogram of records.
+        stamps.is_sampled = false;
         (stamps.since, stamps.start) = (start, start);
         (stamps.parsed, stamps.operated, stamps.encoded) = (now, now, now);
         match processed.verdict {
