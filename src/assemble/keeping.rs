@@ -113,10 +113,10 @@ impl Keeping {
                 Handed::Entry { step, key, value } => {
                     stores.restore(partition, store_of(stores, step), key, value)
                 }
-                Handed::Watermark { step, value: Some(value) } => {
+                Handed::Seed { step, value: Some(value) } => {
                     stores.restore_seed(partition, store_of(stores, step), value)
                 }
-                Handed::Watermark { value: None, .. } | Handed::Complete => Ok(()),
+                Handed::Seed { value: None, .. } | Handed::Complete => Ok(()),
             };
             if let Err(text) = restored {
                 let code = "STATE_UNREADABLE";
@@ -146,7 +146,7 @@ impl Keeping {
         let is_some = stores.write_change(&mut |change: StateChange<'_>| {
             let (topic, number) = self.shared().place(change.partition);
             let of = &rules[change.store];
-            let kind = if change.is_seed { StateKind::Watermark } else { StateKind::Entry };
+            let kind = if change.is_seed { StateKind::Seed } else { StateKind::Entry };
             let (topic, step) = (&*self.topics[usize::from(topic)], &*of.name);
             bytes.clear();
             StateKey { kind, topic, step, hash: of.hash, key: change.key }.write(&mut bytes);

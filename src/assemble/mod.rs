@@ -9,6 +9,7 @@
 
 mod alone;
 mod connections;
+mod destinations;
 mod exposing;
 mod keeping;
 mod machine;
@@ -19,6 +20,7 @@ mod topics;
 
 pub use alone::StepsAlone;
 pub use connections::{Creation, check_connections};
+pub use destinations::Destinations;
 pub use exposing::{Exposing, expose};
 pub use machine::Machine;
 pub use range::check_range;
@@ -279,13 +281,13 @@ pub fn start(
     let spinning = machine.spinning();
     let guard = spinning.as_ref().map(Spinning::enter);
     learn_topics(settings, &mut pipeline, stop)?;
-    let topics = pipeline.topics();
-    let (sinks, producer) = open_sinks(settings, topics, &clock, stop)?;
+    let stateful = state::stateful_steps_of(pipeline.stores());
+    let destinations = Destinations::new(settings, pipeline.topics(), !stateful.is_empty());
+    let (sinks, producer) = open_sinks(settings, &destinations, &clock, stop)?;
     let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone(), producer);
     let mut source = source.map_err(broker_error)?;
     drop(guard);
-    let steps = state::stateful_steps_of(pipeline.stores());
-    let (restorer, restored) = match Restoring::start(settings, &steps)? {
+    let (restorer, restored) = match Restoring::start(settings, &stateful)? {
         Some(Restoring { shared, restorer, entries }) => {
             exposing.restores(&shared);
             source.restore_by(shared);
@@ -297,10 +299,7 @@ pub fn start(
         spinning.verify().map_err(StartError::Refused)?;
     }
     exposing.reads(source.lag());
-    // The dead letters' topic has the number behind the last of the results'.
-    let dead_letters = Destination(topics.len() as u8);
-    let destinations: Vec<_> = topics.iter().chain([&settings.dead_letters.topic]).collect();
-    let setup = exposing.setup(settings, destinations.into_iter().cloned().collect());
+    let setup = exposing.setup(settings, destinations.counted());
     let (hot_side, observer) = Observer::start(setup, clock.clone(), wall.clone())?;
     let (stopper, control) = control::control()?;
     let control = control.with_switch(exposing.switch());
@@ -312,11 +311,15 @@ pub fn start(
     let waker = Arc::clone(&stopper);
     exposing.switch().wake_with(move || waker.wake());
     let waker = Arc::clone(&stopper);
-    let kept_at = (settings.source.topics.clone(), Destination(topics.len() as u8));
-    let keep = |it| Keeping::start(it, pipeline.stores(), kept_at, move || waker.wake());
-    let keeping = restored.map(keep).transpose()?;
+    let keep = |restored, state| {
+        let kept_at = (settings.source.topics.clone(), state);
+        Keeping::start(restored, pipeline.stores(), kept_at, move || waker.wake())
+    };
+    let keeping = restored.zip(destinations.state()).map(|(it, state)| keep(it, state));
+    let keeping = keeping.transpose()?;
     let steps = Steps::new(pipeline, tables, (clock.clone(), wall.clone())).keeping(keeping);
-    let (options, breaker) = (options(settings, dead_letters), settings.delivery.breaker.map(rule));
+    let options = options(settings, destinations.letters());
+    let breaker = settings.delivery.breaker.map(rule);
     let hot = runner::start(machine.manner(), move || {
         Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
             .with_breaker(breaker)
@@ -325,20 +328,20 @@ pub fn start(
     Ok(Running { stopper, intruders, hot, observer, tables: handles, restorer, exposing })
 }
 
-/// One producer for results and dead letters, or two where their clusters or settings differ.
+/// One producer for all that is written, or one of the dead letters' own where their cluster or
+/// settings differ.
 fn open_sinks(
     settings: &Settings,
-    results: &[String],
+    destinations: &Destinations,
     clock: &TscClock,
     stop: &AtomicBool,
 ) -> Result<(Split<KafkaSink>, Option<TransactionalProducer>), StartError> {
     let (sink, dead) = (&settings.sink, &settings.dead_letters);
     let wait = (settings.engine.start_timeout, stop);
-    let letters = std::slice::from_ref(&dead.topic);
-    let both = [results, letters].concat();
+    let all = destinations.all();
     if settings.delivery.guarantee == Guarantee::ExactlyOnce {
         let named = (settings.transactional_id(), settings.delivery.transaction_timeout);
-        let opened = KafkaSink::open_transactional(&sink.client, &both, clock.clone(), named, wait);
+        let opened = KafkaSink::open_transactional(&sink.client, &all, clock.clone(), named, wait);
         return match stop.load(Ordering::Acquire) {
             true => Err(StartError::Stopped),
             false => {
@@ -354,12 +357,11 @@ fn open_sinks(
         }
     };
     if sink.client == dead.client {
-        return open("sink", &sink.client, &both).map(|it| (Split::one(it), None));
+        return open("sink", &sink.client, &all).map(|it| (Split::one(it), None));
     }
-    let first_letter = Destination(results.len() as u8);
-    let results = open("sink", &sink.client, results)?;
-    let letters = open("dead_letters", &dead.client, letters)?;
-    Ok((Split::two(results, first_letter, letters), None))
+    let results = open("sink", &sink.client, &destinations.of_results())?;
+    let letters = open("dead_letters", &dead.client, destinations.of_letters())?;
+    Ok((Split::two(results, destinations.letters(), letters), None))
 }
 
 /// How what may heal is tried again.

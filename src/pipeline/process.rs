@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     codec::{Edits, ParseErrorKind, Parser, Written},
     config::{Problem, Settings, settings::Tombstones},
-    limits::{DESTINATIONS_MAX, RESULTS_PER_RECORD_MAX, STATE_ENTRY_BYTES_MAX},
+    limits::{RESULT_TOPICS_MAX, RESULTS_PER_RECORD_MAX, STATE_ENTRY_BYTES_MAX},
     pipeline::{
         Found, Lookup, Mark, Processed, Results,
         compile::{self, Plan},
@@ -115,10 +115,10 @@ impl Pipeline {
     ///
     /// # Panics
     ///
-    /// Past `DESTINATIONS_MAX` topics, one of which is left for the dead letters.
+    /// Past `RESULT_TOPICS_MAX` topics.
     pub fn learn_topic(&mut self, name: &str) {
         self.topics.number(name);
-        assert!(self.topics.names.len() < DESTINATIONS_MAX, "too many topics");
+        assert!(self.topics.names.len() <= RESULT_TOPICS_MAX, "too many topics");
     }
 
     /// Every topic is taken for one that is there, where it begins with one of the prefixes.
