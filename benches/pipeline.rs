@@ -55,6 +55,8 @@ const ROWS: &[Row] = &[
     Row { name: "condition", nanos_max: Some(60.0), ratio_min: Some(10.0), measure: condition },
     Row { name: "condition and paths", nanos_max: None, ratio_min: None, measure: with_paths },
     Row { name: "text with three holes", nanos_max: Some(80.0), ratio_min: None, measure: text },
+    Row { name: "set", nanos_max: None, ratio_min: None, measure: set },
+    Row { name: "the same by an own operator", nanos_max: None, ratio_min: None, measure: own },
     Row { name: "ten steps", nanos_max: Some(1_000.0), ratio_min: None, measure: ten_steps },
 ];
 
@@ -147,6 +149,16 @@ fn beside_crate(plan: Plan, work: fn(&mut Ours, &[Event<'_>]) -> usize) -> Figur
 
 fn text(plan: Plan) -> Figures {
     Figures { nanos: steps::text_nanos(plan.rounds, plan.repeats.div_ceil(5)), other: None }
+}
+
+fn set(plan: Plan) -> Figures {
+    let set = "set.double = \"event.value * 2\"";
+    Figures { nanos: steps::one_nanos(set, plan.rounds, plan.repeats.div_ceil(5)), other: None }
+}
+
+fn own(plan: Plan) -> Figures {
+    let own = "double = { of = \"event.value\", into = \"double\" }";
+    Figures { nanos: steps::one_nanos(own, plan.rounds, plan.repeats.div_ceil(5)), other: None }
 }
 
 fn ten_steps(plan: Plan) -> Figures {

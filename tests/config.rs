@@ -453,6 +453,7 @@ proptest::proptest! {
             profile: None,
             environment: [("HOTSPUR_LIMITS__DEPTH".to_owned(), inserted)].into(),
             set: vec![argument],
+            ..Sources::default()
         };
         match config::load(&sources) {
             Ok(loaded) => proptest::prop_assert!(!loaded.warnings.has_errors()),

@@ -22,7 +22,10 @@ use hotspur::{
     assemble::Steps,
     cache::Tables,
     clock::{Clock, TscClock, WallOffset},
-    config::settings::{OnDemand, OnMiss, Operator, RedisTable, TablePlace},
+    config::{
+        operators::{Own, OwnValue},
+        settings::{OnDemand, OnMiss, Operator, RedisTable, TablePlace},
+    },
     delivery::Order,
     engine::{
         Engine, Options, Phase, Retry,
@@ -30,6 +33,7 @@ use hotspur::{
         idle::IdleStrategy,
     },
     observe::HotSide,
+    operator::{self, Answer, Call, Expression, Path, Registry, SkipClass, Table, Value},
     pipeline::Pipeline,
     record::Destination,
     transport::memory::{Discard, Replay},
@@ -73,15 +77,52 @@ fn open(server: &Server) -> Opened {
     cache_rig::open(&cache_rig::settings(place)).unwrap()
 }
 
-fn engine(tables: Tables, records: Vec<(Vec<u8>, Vec<u8>)>, control: Control) -> Simple {
-    let lookup = Operator::Lookup {
+/// The same as the step `lookup`, in Rust.
+struct Tier {
+    table: Table,
+    key: Expression,
+    into: Path,
+}
+
+impl operator::Operator for Tier {
+    fn apply(&mut self, call: &mut Call<'_>) -> Answer {
+        let key = call.key(self.key)?;
+        match call.lookup(self.table, key)? {
+            Some(Value::Text(tier)) => call.write(self.into, tier),
+            _ => Err(call.skip(SkipClass::TableMiss)),
+        }
+    }
+}
+
+fn own_lookup() -> Operator {
+    let mut steps = Registry::new();
+    steps.register("tier", |keys| {
+        let (table, key) = (keys.table("table"), keys.expression("key"));
+        let into = keys.path("into");
+        move |_| Ok(Tier { table, key, into })
+    });
+    let operator = Arc::new(steps.operators().iter().next().unwrap().clone());
+    let values = ["users", "event.user", "tier"].map(|it| OwnValue::Text(it.to_owned()));
+    Operator::Own(Own { operator, values: values.into() })
+}
+
+fn lookup() -> Operator {
+    Operator::Lookup {
         table: "users".to_owned(),
         key: "event.user".to_owned(),
         into: "tier".to_owned(),
         on_miss: OnMiss::Skip,
         into_age: None,
-    };
-    let settings = pipeline_settings::settings(vec![lookup], &["users"]);
+    }
+}
+
+fn engine(
+    operator: Operator,
+    tables: Tables,
+    records: Vec<(Vec<u8>, Vec<u8>)>,
+    control: Control,
+) -> Simple {
+    let settings = pipeline_settings::settings(vec![operator], &["users"]);
     let clock = TscClock::new();
     let hour_ns = HOUR.as_nanos() as u64;
     let options = Options {
@@ -124,7 +165,17 @@ fn run(engine: &mut Simple, more: u64, idle: IdleStrategy) {
 fn records_that_wait_cost_the_hot_thread_no_allocation() {
     let server = Server::start();
     let Opened { tables, handle: _side_thread } = open(&server);
-    let mut engine = engine(tables, records(), Control::none());
+    assert_waiting_is_free(engine(lookup(), tables, records(), Control::none()));
+}
+
+#[test]
+fn an_operator_of_ones_own_waits_as_a_lookup_does() {
+    let server = Server::start();
+    let Opened { tables, handle: _side_thread } = open(&server);
+    assert_waiting_is_free(engine(own_lookup(), tables, records(), Control::none()));
+}
+
+fn assert_waiting_is_free(mut engine: Simple) {
     run(&mut engine, 5_000, IdleStrategy::Yield);
     let before = allocations::calls();
     run(&mut engine, 5_000, IdleStrategy::Yield);
@@ -142,7 +193,7 @@ fn an_answer_wakes_a_hot_thread_that_sleeps_for_an_hour() {
     let stopper = Arc::new(stopper);
     let waker = stopper.clone();
     tables.wake_with(move || waker.wake());
-    let mut engine = engine(tables, records(), control);
+    let mut engine = engine(lookup(), tables, records(), control);
     let (done, is_done) = mpsc::channel::<()>();
     let watchdog = thread::spawn(move || {
         // Ends the sleep, so that the test can fail.

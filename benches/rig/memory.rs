@@ -3,10 +3,7 @@
 //! Everything between a record's bytes and its result is the program's own: settings from the
 //! shipped files, the table, delivery, the meter. Only the source and the sink are in memory.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use hotspur::{
     assemble::{self, Steps},
@@ -63,8 +60,7 @@ impl Case {
         let sources = Sources {
             file: Some(file),
             profile: Some("balanced".to_owned()),
-            set: Vec::new(),
-            environment: BTreeMap::new(),
+            ..Sources::default()
         };
         config::load(&sources).unwrap_or_else(|report| panic!("{report}")).settings
     }

@@ -1,13 +1,14 @@
 //! Whole steps over seeded orders of 200 bytes: what a pipeline takes beyond one without steps,
 //! which parses and passes on.
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{fs, path::Path, time::Instant};
 
 use hotspur::{
     cache::{Tables, Value, table},
     clock::{Ticks, WallOffset},
     config::{self, Settings, Sources, settings::Operator},
     loadgen::{Payload, write_key},
+    operator::{Answer, Call, Expression, Operator as OwnOperator, Registry},
     pipeline::{Found, Lookup, Pipeline, Results},
     record::{Headers, PartitionId, Record},
     verdict::Verdict,
@@ -40,6 +41,36 @@ pub(crate) fn text_nanos(rounds: usize, repeats: usize) -> f64 {
     beyond_parse((rounds, repeats), none, only_text)
 }
 
+/// One step, spliced, beyond a pipeline that does nothing. Nanoseconds a record.
+pub(crate) fn one_nanos(step: &str, rounds: usize, repeats: usize) -> f64 {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("hotspur.toml");
+    let head = "source.kafka.topics = [\"orders\"]\nsink.kafka.topic = \"processed\"\n";
+    fs::write(&file, format!("{head}[[steps]]\n{step}\n")).expect("a file can be written");
+    let mut steps = Registry::new();
+    steps.register("double", |keys| {
+        let (of, into) = (keys.expression("of"), keys.path("into"));
+        move |_| Ok(Double { of, into })
+    });
+    let operators = steps.operators();
+    let sources = Sources { file: Some(file), operators, ..Sources::default() };
+    let one = config::load(&sources).unwrap_or_else(|report| panic!("{report}")).settings;
+    beyond_parse((rounds, repeats), |settings| settings.steps.clear(), |settings| *settings = one)
+}
+
+/// Twice a number, in Rust.
+struct Double {
+    of: Expression,
+    into: hotspur::operator::Path,
+}
+
+impl OwnOperator for Double {
+    fn apply(&mut self, call: &mut Call<'_>) -> Answer {
+        let twice = call.integer(self.of)? * 2;
+        call.write(self.into, &twice)
+    }
+}
+
 /// All ten, the result spliced. Nanoseconds a record.
 pub(crate) fn ten_steps_nanos(rounds: usize, repeats: usize) -> f64 {
     beyond_parse((rounds, repeats), |settings| settings.steps.clear(), |_| {})
@@ -62,12 +93,8 @@ fn beyond_parse(
 /// The ten steps, of which `change` may change something.
 fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/rig/ten-steps.toml");
-    let sources = Sources {
-        file: Some(file),
-        profile: Some("balanced".to_owned()),
-        set: Vec::new(),
-        environment: BTreeMap::new(),
-    };
+    let sources =
+        Sources { file: Some(file), profile: Some("balanced".to_owned()), ..Sources::default() };
     let mut settings = config::load(&sources).unwrap_or_else(|report| panic!("{report}")).settings;
     change(&mut settings);
     settings

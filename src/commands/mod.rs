@@ -4,6 +4,7 @@
 //! Results go to standard output, everything else to standard error.
 
 use std::{
+    ffi::OsString,
     io::{self, IsTerminal, Write},
     path::PathBuf,
 };
@@ -12,7 +13,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
     assemble,
-    config::{self, Loaded, Sources},
+    config::{self, Loaded, OwnOperators, Sources},
 };
 
 pub mod check;
@@ -69,6 +70,9 @@ pub struct CommandLine {
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+    /// Operators that the program brought along; no argument says them
+    #[arg(skip)]
+    pub operators: OwnOperators,
 }
 
 /// The commands.
@@ -131,10 +135,19 @@ pub struct Later {
     pub arguments: Vec<String>,
 }
 
-/// Reads the command line, does what it says, tells what failed.
+/// Reads the command line of the process, does what it says, tells what failed.
 pub fn main() -> Exit {
-    let line = match CommandLine::try_parse() {
-        Ok(line) => line,
+    main_with(std::env::args_os(), OwnOperators::default())
+}
+
+/// The same with these arguments, of which the first is the program, and these operators.
+pub fn main_with<I, A>(arguments: I, operators: OwnOperators) -> Exit
+where
+    I: IntoIterator<Item = A>,
+    A: Into<OsString> + Clone,
+{
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => CommandLine { operators, ..line },
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
             // Nobody is left to be told if the terminal is gone.
@@ -172,7 +185,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
             logging::set_up(None, line.verbose, line.quiet);
             check::run(arguments, &sources(line))
         }
-        Command::Schema(arguments) => schema::run(arguments),
+        Command::Schema(arguments) => schema::run(arguments, &line.operators),
         Command::Try(arguments) => try_one::run(&loaded(line)?, arguments),
         Command::Load(arguments) => load::run(&loaded(line)?, arguments),
         Command::Table(arguments) => table::run(&loaded(line)?, arguments),
@@ -230,7 +243,8 @@ fn refuse_useless(line: &CommandLine) -> Result<(), Failure> {
 }
 
 fn sources(line: &CommandLine) -> Sources {
-    Sources::of_process(line.config.clone(), line.profile.clone(), line.set.clone())
+    let (file, profile, set) = (line.config.clone(), line.profile.clone(), line.set.clone());
+    Sources { operators: line.operators.clone(), ..Sources::of_process(file, profile, set) }
 }
 
 /// The configuration, with logging set up as it says and its warnings logged.

@@ -2,7 +2,7 @@
 
 use super::{Outcome, doctor, measure, print};
 use crate::{
-    config,
+    config::{self, OwnOperators},
     observe::slow,
     pipeline::{cases, trial},
 };
@@ -33,9 +33,9 @@ pub enum What {
 }
 
 /// Runs the command.
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(arguments: &Arguments, operators: &OwnOperators) -> Outcome {
     let schema = match arguments.what {
-        What::Config => config::schema::config(),
+        What::Config => config::schema::config_with(operators),
         What::Cases => cases::schema::schema(),
         What::Slow => slow::schema(),
         What::Measure => measure::schema(),

@@ -37,7 +37,7 @@ impl Builder<'_> {
                     _ => return None,
                 }
             }
-            _ => return None,
+            _ => return self.own(place, name),
         })
     }
 

@@ -6,6 +6,7 @@ use super::{
     build::Builder,
     hints,
     keys::table,
+    operators::Own,
     problem::Problem,
     secrets,
     settings::{
@@ -215,7 +216,7 @@ impl Builder<'_> {
                 steps.push(Step { name, when, operator, place });
             }
         }
-        self.warn_of_unused_tables();
+        self.warn_of_unused_tables(&steps);
         steps
     }
 
@@ -254,7 +255,7 @@ impl Builder<'_> {
         }
     }
 
-    fn table_name(&mut self, key: &str) -> String {
+    pub(super) fn table_name(&mut self, key: &str) -> String {
         let table = self.required(key, "table = \"users\"");
         let names: Vec<&str> = self.walked.tables.iter().map(|(name, _)| name.as_str()).collect();
         if !table.is_empty() && !names.contains(&table.as_str()) {
@@ -268,15 +269,20 @@ impl Builder<'_> {
         table
     }
 
-    fn warn_of_unused_tables(&mut self) {
+    fn warn_of_unused_tables(&mut self, steps: &[Step]) {
         let is_table = |key: &str| key.starts_with("steps[") && key.ends_with(".lookup.table");
-        let used: Vec<String> = self
+        let own = steps.iter().filter_map(|step| match &step.operator {
+            Operator::Own(own) => Some(own),
+            _ => None,
+        });
+        let mut used: Vec<String> = self
             .walked
             .values
             .iter()
             .filter(|(key, _)| is_table(key))
             .filter_map(|(key, _)| self.text_at(key))
             .collect();
+        used.extend(own.flat_map(Own::tables).map(str::to_owned));
         let is_asked = |name: &str| self.layers.iter().any(|layer| asks(&layer.text, name));
         for (name, key) in &self.walked.tables {
             if !used.contains(name) && !self.walked.broken.contains(key) && !is_asked(name) {

@@ -130,7 +130,7 @@ mod tests {
                 folder: std::path::PathBuf::new(),
                 secrets: Vec::new(),
             };
-            let walked = walk::walk(&tree, &[layer], &BTreeMap::new());
+            let walked = walk::walk(&tree, &[layer], &BTreeMap::new(), &Default::default());
             assert!(walked.problems.is_empty(), "{:?}", walked.problems);
         }
     }

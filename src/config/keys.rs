@@ -58,6 +58,8 @@ pub(crate) enum Kind {
     Secret,
     /// A share, 0 to 1.
     Share,
+    /// Any number.
+    Number,
     /// A whole number from … to.
     Integer(u64, u64),
     /// A duration from … to.
@@ -170,6 +172,9 @@ pub(crate) const BREAKER: &str = "delivery.breaker";
 
 /// The list of steps.
 pub(crate) const STEPS: &str = "steps[]";
+
+/// A key of an operator that the program brought along.
+pub(crate) const OWN_KEY: &str = "steps[].*.*";
 
 /// The key of the endpoint's token, which is a secret.
 pub(crate) const TOKEN: &str = "observe.token";

@@ -11,6 +11,7 @@ use std::{
 use super::{
     docs, environment,
     keys::{self, Kind},
+    operators::OwnOperators,
     problem::Problem,
     profiles,
     report::{Located, Report},
@@ -30,6 +31,8 @@ pub struct Sources {
     pub set: Vec<String>,
     /// The environment, all of it: `HOTSPUR_…` is read, `${NAME}` looks here.
     pub environment: BTreeMap<String, String>,
+    /// Operators that the program brings along.
+    pub operators: OwnOperators,
 }
 
 impl Sources {
@@ -38,7 +41,8 @@ impl Sources {
         let text = |text: std::ffi::OsString| text.into_string().ok();
         let pairs = std::env::vars_os();
         let environment = pairs.filter_map(|(name, value)| Some((text(name)?, text(value)?)));
-        Sources { file, profile, set, environment: environment.collect() }
+        let (environment, operators) = (environment.collect(), OwnOperators::default());
+        Sources { file, profile, set, environment, operators }
     }
 
     /// The file to read: `-c`, else `HOTSPUR_CONFIG`, else `./hotspur.toml`, if it is there.

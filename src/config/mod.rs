@@ -23,6 +23,7 @@ mod host;
 mod keys;
 mod layers;
 mod librdkafka;
+pub mod operators;
 mod outline;
 pub mod problem;
 pub mod profiles;
@@ -41,6 +42,7 @@ pub mod steps;
 mod substitute;
 mod together;
 pub(crate) mod tree;
+mod tuning;
 mod unbuilt;
 pub mod units;
 mod values;
@@ -48,10 +50,12 @@ mod walk;
 
 pub use docs::DEFAULT_FILE;
 pub use layers::Sources;
+pub use operators::OwnOperators;
 pub use outline::StepOutline;
 pub use problem::{Problem, Severity};
 pub use report::Report;
 pub use settings::Settings;
+pub use tuning::{Tuning, load_tuning};
 pub use walk::Effective;
 
 use layers::{Layer, LayerKind};
@@ -74,6 +78,7 @@ pub struct Loaded {
     locator: Locator,
     tree: Node,
     environment: BTreeMap<String, String>,
+    operators: OwnOperators,
 }
 
 /// The configuration as it was read, to resolve `${file:…}` in it again.
@@ -82,6 +87,7 @@ pub struct Reread {
     locator: Locator,
     tree: Node,
     environment: BTreeMap<String, String>,
+    operators: OwnOperators,
 }
 
 impl Reread {
@@ -92,7 +98,7 @@ impl Reread {
     /// If such a file cannot be read, or what it holds does not fit.
     pub fn settings(&self) -> Result<Settings, Report> {
         let layers = &self.locator.layers;
-        let walked = walk::walk(&self.tree, layers, &self.environment);
+        let walked = walk::walk(&self.tree, layers, &self.environment, &self.operators);
         let (problems, derived) = (Vec::new(), Vec::new());
         let mut builder = build::Builder { walked: &walked, layers, problems, derived };
         let settings = builder.settings();
@@ -108,12 +114,13 @@ impl Loaded {
     /// For who reads secrets again in the run.
     pub fn reread(&self) -> Reread {
         let (locator, tree) = (self.locator.clone(), self.tree.clone());
-        Reread { locator, tree, environment: self.environment.clone() }
+        let (environment, operators) = (self.environment.clone(), self.operators.clone());
+        Reread { locator, tree, environment, operators }
     }
 
     /// The steps in short, in order.
     pub fn outline(&self) -> Vec<StepOutline> {
-        outline::steps(&self.tree)
+        outline::steps(&self.tree, &self.operators)
     }
 
     /// The topic that the state of steps is kept in.
@@ -149,7 +156,8 @@ pub fn load_and(
     inspect: &dyn Fn(&Settings) -> Vec<Problem>,
 ) -> Result<Loaded, Report> {
     let gathered = layers::gather(sources)?;
-    let mut walked = walk::walk(&gathered.tree, &gathered.layers, &sources.environment);
+    let Sources { environment, operators, .. } = sources;
+    let mut walked = walk::walk(&gathered.tree, &gathered.layers, environment, operators);
     let mut builder = build::Builder {
         walked: &walked,
         layers: &gathered.layers,
@@ -184,56 +192,9 @@ pub fn load_and(
         ignored_variables: gathered.ignored,
         locator,
         tree: gathered.tree,
-        environment: sources.environment.clone(),
+        environment: environment.clone(),
+        operators: operators.clone(),
     })
-}
-
-/// The part of a configuration that is about the machine.
-#[derive(Clone, Debug)]
-pub struct Tuning {
-    /// The profile's name or path.
-    pub profile: String,
-    /// `[engine]`.
-    pub engine: settings::Engine,
-    /// Whether a table is to lie in huge pages.
-    pub huge_pages: bool,
-    /// The file that was read, if there is one.
-    pub file: Option<PathBuf>,
-}
-
-/// Sections that a tuning consists of.
-const TUNING_KEYS: [&str; 3] = ["profile", "engine", "limits"];
-
-/// Reads all layers for what they say of the machine: there need not be a file, and it need not say
-/// what a pipeline does. What it does say must be right.
-///
-/// # Errors
-///
-/// All problems at once, if at least one is an error.
-pub fn load_tuning(sources: &Sources) -> Result<Tuning, Report> {
-    let gathered = layers::gather_if_any(sources)?;
-    let walked = walk::walk(&gathered.tree, &gathered.layers, &sources.environment);
-    let (problems, derived) = (Vec::new(), Vec::new());
-    let mut builder =
-        build::Builder { walked: &walked, layers: &gathered.layers, problems, derived };
-    let settings = builder.settings();
-    let is_tuning = |problem: &Problem| {
-        let section = problem.key.split('.').next().unwrap_or_default();
-        TUNING_KEYS.contains(&section)
-    };
-    let huge_pages = builder.boolean("engine.huge_pages")
-        || settings.tables.iter().any(|table| table.huge_pages);
-    let found: Vec<Problem> = builder.problems.into_iter().filter(is_tuning).collect();
-    let (layers, places) = (gathered.layers, walked.places);
-    let locator = Locator { layers, places, file: gathered.file.clone() };
-    let located = found.into_iter().map(|problem| locator.locate(problem));
-    let problems = gathered.problems.into_iter().chain(walked.problems).chain(located);
-    let report = in_order(problems.collect(), &locator.file);
-    if report.has_errors() {
-        return Err(report);
-    }
-    let settings::Settings { profile, engine, .. } = settings;
-    Ok(Tuning { profile, engine, huge_pages, file: sources.path() })
 }
 
 /// The place of a key's section in the default file.
@@ -482,7 +443,8 @@ text.result = "${literal}_{event.key}"
         let breaker = |set: &[&str]| {
             let set = set.iter().map(|it| (*it).to_owned()).collect();
             let environment = [("TEST_SECRET".to_owned(), "hush".to_owned())].into();
-            let sources = Sources { file: Some(file.clone()), set, environment, profile: None };
+            let file = Some(file.clone());
+            let sources = Sources { file, set, environment, ..Sources::default() };
             load(&sources).unwrap().settings.delivery.breaker
         };
         assert_eq!(breaker(&["delivery.breaker=false"]), None);

@@ -4,7 +4,10 @@
 //! for what it does, so that a step needs no word here to be shown. Only what leads elsewhere is
 //! known by name: tables, topics, state.
 
-use super::tree::{Node, Value, quoted_key};
+use super::{
+    operators::{OwnOperators, Takes},
+    tree::{Node, Value, quoted_key},
+};
 
 /// A step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,12 +37,17 @@ const WITH_STATE: [&str; 2] = ["dedup", "window"];
 const NO_TOPICS: [&str; 3] = ["sink", "skip", "reject"];
 
 /// All steps of a configuration.
-pub(super) fn steps(root: &Node) -> Vec<StepOutline> {
+pub(super) fn steps(root: &Node, operators: &OwnOperators) -> Vec<StepOutline> {
     let nodes = match root.get(&["steps"]).map(|node| &node.value) {
         Some(Value::List(nodes)) => nodes.as_slice(),
         _ => &[],
     };
-    nodes.iter().zip(1..).map(|(node, number)| step(node, number)).collect()
+    let step = |(node, number)| {
+        let mut outline = step(node, number);
+        add_own_tables(&mut outline, node, operators);
+        outline
+    };
+    nodes.iter().zip(1..).map(step).collect()
 }
 
 /// The topic of the state, if the file says one.
@@ -147,6 +155,15 @@ fn topics(operator: &Node) -> Vec<(String, String)> {
     topics
 }
 
+/// Tables by keys of an operator that the program brought along.
+fn add_own_tables(outline: &mut StepOutline, node: &Node, operators: &OwnOperators) {
+    let Some(own) = operators.find(&outline.operator) else { return };
+    for key in own.keys.iter().filter(|key| key.takes == Takes::Table) {
+        let table = node.get(&[own.name, key.name]).and_then(Node::text);
+        outline.tables.extend(table.map(str::to_owned));
+    }
+}
+
 /// Tables by the key of a lookup, or by `lookup("…", …)` in an expression, each once.
 fn add_tables(tables: &mut Vec<String>, node: &Node) {
     let mut add = |name: &str| {
@@ -181,7 +198,7 @@ mod tests {
 
     fn outline(text: &str) -> StepOutline {
         let root = tree::read(&format!("[[steps]]\n{text}\n"), 0).unwrap();
-        steps(&root).pop().unwrap()
+        steps(&root, &OwnOperators::default()).pop().unwrap()
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::{
     docs::{self, Doc},
     keys::{self, KEYS, Key, Kind},
     librdkafka::{PROPERTIES, Property, Scope, Takes},
+    operators::{OwnOperator, OwnOperators, OwnValue},
     settings::JsonType,
 };
 
@@ -23,6 +24,11 @@ const SUBSTITUTED: &str = r"\$\{";
 
 /// The schema.
 pub fn config() -> Value {
+    config_with(&OwnOperators::default())
+}
+
+/// The schema where these operators are known, too.
+pub fn config_with(operators: &OwnOperators) -> Value {
     let docs = docs::docs();
     let mut root = object();
     for key in KEYS {
@@ -32,14 +38,17 @@ pub fn config() -> Value {
     }
     root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
     root["title"] = "Hotspur's configuration".into();
-    let operators = keys::names_under(keys::STEPS).into_iter();
-    let operators = operators.filter(|name| !matches!(*name, "name" | "when"));
+    let built_in = keys::names_under(keys::STEPS).into_iter();
+    let built_in = built_in.filter(|name| !matches!(*name, "name" | "when"));
     root["properties"]["steps"]["items"]["oneOf"] =
-        operators.map(|name| json!({ "required": [name] })).collect();
+        built_in.chain(operators.names()).map(|name| json!({ "required": [name] })).collect();
     let breaker = &mut root["properties"]["delivery"]["properties"]["breaker"];
     breaker["type"] = json!(["object", "boolean"]);
     breaker["not"] = json!({ "const": true });
     let step = &mut root["properties"]["steps"]["items"]["properties"];
+    for operator in operators.iter() {
+        step[operator.name] = own(operator);
+    }
     step["lookup"]["required"] = json!(["table", "key", "into"]);
     step["hash"]["required"] = json!(["algorithm", "of", "into"]);
     step["each"]["required"] = json!(["of", "into"]);
@@ -60,6 +69,25 @@ pub fn config() -> Value {
     step["route"]["properties"]["to"]["minItems"] = 1.into();
     step["route"]["properties"]["to"]["items"]["required"] = json!(["when", "topic"]);
     root
+}
+
+/// What a step says to an operator that the program brought along.
+fn own(operator: &OwnOperator) -> Value {
+    let mut own = object();
+    own["description"] = "An operator of this program's own.".into();
+    own["required"] =
+        operator.keys.iter().filter(|key| key.default.is_none()).map(|key| key.name).collect();
+    for key in &operator.keys {
+        let mut schema = kind(key.kind());
+        match &key.default {
+            Some(OwnValue::Text(text)) => schema["default"] = text.as_str().into(),
+            Some(OwnValue::Number(number)) => schema["default"] = (*number).into(),
+            Some(OwnValue::Flag(flag)) => schema["default"] = (*flag).into(),
+            Some(OwnValue::Absent) | None => {}
+        }
+        own["properties"][key.name] = schema;
+    }
+    own
 }
 
 fn object() -> Value {
@@ -167,6 +195,7 @@ fn kind(kind: Kind) -> Value {
         }),
         Kind::Properties(scope) => properties(scope),
         Kind::Boolean => json!({ "type": "boolean" }),
+        Kind::Number => json!({ "type": "number" }),
         Kind::Share => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Kind::Integer(from, to) => json!({ "type": "integer", "minimum": from, "maximum": to }),
         Kind::Duration(..) => text(DURATION),

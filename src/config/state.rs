@@ -39,7 +39,8 @@ impl Operator {
             | Operator::Route(_)
             | Operator::Key(_)
             | Operator::Headers(_)
-            | Operator::Sample { .. } => false,
+            | Operator::Sample { .. }
+            | Operator::Own(_) => false,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use super::operators::Own;
 pub use super::stateful::{Dedup, Window, WindowKind};
 
 /// One entry of `[[steps]]`.
@@ -76,6 +77,8 @@ pub enum Operator {
         /// Expression by whose value is decided; none is the record's place.
         by: Option<String>,
     },
+    /// One that the program brought along.
+    Own(Own),
     /// `dedup`.
     Dedup(Dedup),
     /// `window`.
@@ -101,6 +104,7 @@ impl Operator {
             Operator::Key(_) => "key",
             Operator::Headers(_) => "headers",
             Operator::Sample { .. } => "sample",
+            Operator::Own(own) => own.operator.name,
             Operator::Dedup(_) => "dedup",
             Operator::Window(_) => "window",
         }

@@ -25,6 +25,7 @@ pub(crate) enum Typed {
     Pairs(Vec<(String, String)>),
     Boolean(bool),
     Integer(u64),
+    Number(f64),
     Share(f64),
     Duration(Duration),
     Start(Start),
@@ -75,6 +76,7 @@ pub(crate) fn parse(kind: Kind, node: &Node) -> Result<Typed, Wrong> {
         Kind::Properties(_) => Err(expected("a table of properties", node)),
         Kind::Boolean => parse_boolean(node).map(Typed::Boolean),
         Kind::Secret => parse_secret(node),
+        Kind::Number => parse_number(node).map(Typed::Number),
         Kind::Share => parse_share(node).map(Typed::Share),
         Kind::Integer(from, to) => parse_integer(node, from, to).map(Typed::Integer),
         Kind::Duration(from, to) => parse_duration(node, from, to),
@@ -203,6 +205,14 @@ fn parse_secret(node: &Node) -> Result<Typed, Wrong> {
             message: "expected letters, digits and signs in quotes, without spaces".to_owned(),
             hint: Some("token = \"${file:token}\"".to_owned()),
         }),
+    }
+}
+
+fn parse_number(node: &Node) -> Result<f64, Wrong> {
+    match &node.value {
+        Value::Float(number) if number.is_finite() => Ok(*number),
+        Value::Integer(number) => Ok(*number as f64),
+        _ => Err(expected("a number", node)),
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     keys::{self, Found, Key, Kind},
     layers::{Layer, LayerKind},
     librdkafka::Scope,
+    operators::{OwnOperator, OwnOperators},
     problem::Problem,
     properties,
     report::Located,
@@ -44,6 +45,8 @@ pub(crate) struct Walked {
     pub(crate) steps: Vec<Vec<String>>,
     pub(crate) effective: Vec<Effective>,
     pub(crate) problems: Vec<Located>,
+    /// Operators beside the built-in ones.
+    pub(crate) operators: OwnOperators,
 }
 
 /// Walks the tree.
@@ -51,8 +54,10 @@ pub(crate) fn walk(
     tree: &Node,
     layers: &[Layer],
     environment: &BTreeMap<String, String>,
+    operators: &OwnOperators,
 ) -> Walked {
-    let mut walker = Walker { layers, environment, walked: Walked::default() };
+    let walked = Walked { operators: operators.clone(), ..Walked::default() };
+    let mut walker = Walker { layers, environment, walked };
     walker.children(tree.children().unwrap_or_default(), "", "");
     walker.walked
 }
@@ -76,7 +81,13 @@ impl Walker<'_> {
                 Found::Leaf(key) => self.leaf(key, &path, node),
                 Found::Table(inner) => self.table(name, node, &path, &inner),
                 Found::List(inner) => self.list(node, &path, &inner),
-                Found::Unknown => self.unknown(name, node, &path, pattern),
+                Found::Unknown => match self.walked.operators.find(name) {
+                    Some(own) if pattern == keys::STEPS => {
+                        let own = own.clone();
+                        self.own(&own, node, &path);
+                    }
+                    _ => self.unknown(name, node, &path, pattern),
+                },
             }
         }
     }
@@ -92,6 +103,26 @@ impl Walker<'_> {
                 let message = format!("expected a table, found {}", node.value.kind());
                 self.walked.broken.push(path.to_owned());
                 self.tell(Problem::error(path, message), &node.place, true);
+            }
+        }
+    }
+
+    /// What a step says to an operator that the program brought along.
+    fn own(&mut self, own: &OwnOperator, node: &Node, path: &str) {
+        let Some(children) = node.children() else {
+            let message = format!("expected a table, found {}", node.value.kind());
+            self.walked.broken.push(path.to_owned());
+            return self.tell(Problem::error(path, message), &node.place, true);
+        };
+        for (name, node) in children {
+            let path = tree::join_key(path, name);
+            self.walked.places.insert(path.clone(), node.place.clone());
+            match own.keys.iter().find(|key| key.name == name) {
+                Some(key) => {
+                    let key = Key { pattern: keys::OWN_KEY, kind: key.kind() };
+                    self.leaf(&key, &path, node);
+                }
+                None => self.tell(own.no_key(&path, name), &node.place, false),
             }
         }
     }
@@ -142,6 +173,8 @@ impl Walker<'_> {
             return self.tell(problem, &node.place, false);
         }
         let near = keys::names_under(pattern).into_iter().chain(unbuilt::names_under(pattern));
+        let own = self.walked.operators.names().filter(|_| pattern == keys::STEPS);
+        let near = near.chain(own);
         let near = near.map(|name| name.trim_end_matches("[]"));
         let hint = hints::did_you_mean(name, near).or_else(|| {
             let same = |key: &&Key| key.pattern.rsplit('.').next() == Some(name);

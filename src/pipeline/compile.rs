@@ -17,7 +17,7 @@ use crate::{
         foresight::Foresight,
         names::{self, A_TEXT, Sights, Written},
         stateful,
-        steps::{Stateless, outgoing::Topics},
+        steps::{Stateless, outgoing::Topics, own::Slot},
         stores::{Room, StoreRules},
         template,
     },
@@ -113,8 +113,12 @@ pub(super) enum OnMiss {
     Json(Box<str>),
 }
 
-/// Compiles what the settings say; with the topics that results can go to.
-pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem>> {
+/// What stays as it is, the topics that results can go to, and operators that the program brought
+/// along.
+type Compiled = (Plan, Topics, Vec<Slot>);
+
+/// Compiles what the settings say.
+pub(super) fn compile(settings: &Settings) -> Result<Compiled, Vec<Problem>> {
     let mut compiler = Compiler {
         names: Sights {
             tables: settings.tables.iter().map(|table| table.name.clone()).collect(),
@@ -126,6 +130,7 @@ pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem
         eaches: 0,
         topics: Topics { names: vec![settings.sink.topic.clone()], are_unknown: false },
         prefixes: Vec::new(),
+        own: Vec::new(),
         stores: Vec::new(),
         is_behind_window: false,
         on_demand: settings.tables.iter().map(|table| table.on_demand().is_some()).collect(),
@@ -168,7 +173,7 @@ pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem
             waiting: settings.records_waiting_for_others().min(settings.limits.in_flight),
         },
     };
-    Ok((plan, compiler.topics))
+    Ok((plan, compiler.topics, compiler.own))
 }
 
 pub(super) struct Compiler {
@@ -181,6 +186,7 @@ pub(super) struct Compiler {
     pub(super) eaches: usize,
     pub(super) topics: Topics,
     pub(super) prefixes: Vec<String>,
+    pub(super) own: Vec<Slot>,
     pub(super) stores: Vec<StoreRules>,
     /// A window stands before the next step.
     pub(super) is_behind_window: bool,
@@ -314,7 +320,7 @@ impl Compiler {
         self.writes - 1
     }
 
-    fn table(&mut self, key: &str, name: &str) -> Option<usize> {
+    pub(super) fn table(&mut self, key: &str, name: &str) -> Option<usize> {
         let found = self.names.tables.iter().position(|table| table == name);
         if found.is_none() {
             let (wrong, hint) = names::no_table(&self.names.tables, name);

@@ -75,6 +75,7 @@ impl Compiler {
                 let by = by.map_or(Some(None), |by| by.map(Some))?;
                 Some(Stateless::Sample { threshold: threshold(*share), by })
             }
+            Operator::Own(own) => self.own(&key, own, place).map(Stateless::Own),
             Operator::Lookup { .. } | Operator::Hash { .. } | Operator::Text(_) => None,
             Operator::Dedup(_) | Operator::Window(_) => None,
         }
@@ -88,7 +89,7 @@ impl Compiler {
     }
 
     /// A path that a step writes any JSON to.
-    fn json_target(&mut self, key: &str, path: &str, place: &str) -> Option<Target> {
+    pub(super) fn json_target(&mut self, key: &str, path: &str, place: &str) -> Option<Target> {
         let target = self.target(key, path, place)?;
         self.names.may_hold_parts(target.path);
         Some(target)

@@ -36,6 +36,11 @@ impl Made {
     pub(super) fn begin(&mut self) {
         self.arena.reset();
     }
+
+    /// For values as they are, and for bytes that are put together on the way.
+    pub(super) fn parts(&mut self) -> (&Arena, &mut Vec<u8>) {
+        (&self.arena, &mut self.bytes)
+    }
 }
 
 /// What kind of value an operand is.

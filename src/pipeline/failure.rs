@@ -47,6 +47,8 @@ pub(super) enum Why {
     NoTruth(Kind),
     /// It is no list.
     NoList(Kind),
+    /// It is not what is wanted, as a sentence names that.
+    Unfit(Kind, &'static str),
     /// It is neither a timestamp nor a number.
     NoTime(Kind),
     /// A program has no value.
@@ -120,6 +122,7 @@ impl fmt::Display for Shown<'_, Why> {
                 write!(f, "is {}, and true or false is wanted", kind.name())
             }
             Why::NoList(kind) => write!(f, "is {}, and a list is wanted", kind.name()),
+            Why::Unfit(kind, wanted) => write!(f, "is {}, and {wanted} is wanted", kind.name()),
             Why::NoTime(kind) => {
                 write!(f, "is {}, and a timestamp or a number of ms is wanted", kind.name())
             }

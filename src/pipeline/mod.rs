@@ -9,11 +9,13 @@
 
 pub mod cases;
 pub mod cel;
+pub mod operator;
 pub mod results;
 pub mod stores;
 pub mod trial;
 
 mod compile;
+mod compile_own;
 mod compile_stateful;
 mod compile_steps;
 mod encode;

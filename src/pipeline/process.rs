@@ -32,7 +32,7 @@ pub const SINK: Destination = Destination(0);
 const RESULT_DEPTH: usize = 2;
 
 /// Room that each write starts with.
-const WRITE_BYTES: usize = 4096;
+pub(super) const WRITE_BYTES: usize = 4096;
 
 /// Compiled steps and sink expressions with their reused memory; one for each hot thread.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ impl Pipeline {
     ///
     /// All problems at once, with their key paths.
     pub fn compile(settings: &Settings) -> Result<Pipeline, Vec<Problem>> {
-        let (plan, topics) = compile::compile(settings)?;
+        let (plan, topics, own) = compile::compile(settings)?;
         Ok(Pipeline {
             parser: Parser::new(settings.limits.record, settings.limits.depth),
             results_parser: plan.has_windows().then(|| {
@@ -93,7 +93,7 @@ impl Pipeline {
             }),
             edits: Edits::new(&plan.tree, plan.writes, WRITE_BYTES, plan.eaches),
             made: Made::with_capacity(WRITE_BYTES),
-            memory: Memory::with_capacity(WRITE_BYTES),
+            memory: Memory::new(WRITE_BYTES, own),
             outgoing: Outgoing::new(plan.headers.len(), plan.eaches),
             topics,
             stores: StateStores::new(plan.stores.clone(), plan.room),

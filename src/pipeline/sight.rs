@@ -7,11 +7,46 @@ use crate::{
         Found, Lookup,
         cel::{Arena, Kind, Leaf, Map, Origin, Time, Value, Why, World},
         evaluate::Scope,
-        expression::{Field, Other},
-        failure,
+        expression::{Expression, Field, Other},
+        failure::{self, Failure},
     },
     record::Record,
 };
+
+impl<'a> Scope<'a> {
+    /// The value of an expression as a program would see it.
+    pub(super) fn look<'m>(
+        &self,
+        expression: &'m Expression,
+        arena: &'m Arena,
+        scratch: &mut Vec<u8>,
+        tables: &mut dyn Lookup,
+    ) -> Result<Value<'m>, Failure>
+    where
+        'a: 'm,
+    {
+        let scope: Scope<'m> = *self;
+        let mut sight = Sight { scope, tables, scratch };
+        let path = match expression {
+            Expression::Event(path) => path,
+            Expression::Inside(path) => match scope.find_inside(*path)? {
+                Some(json) => return Ok(Value::of_json(json, arena)),
+                None => path,
+            },
+            Expression::Record(field) => {
+                return of_record(field, scope.record, arena).map_err(Failure::of_whole);
+            }
+            Expression::Text(text) => return Ok(Value::Text(text)),
+            Expression::Program(program) => {
+                return program.evaluate(&mut sight, arena).map_err(Failure::of_program);
+            }
+        };
+        sight.touched(*path, arena).map_err(|why| match why {
+            Why::Absent | Why::InsideOf(..) => scope.why_absent(*path),
+            other => Failure::of_whole(other),
+        })
+    }
+}
 
 /// What a program sees.
 pub(super) struct Sight<'a, 't> {

@@ -5,7 +5,7 @@
 //! record's expressions may take, and how often their loops may turn, is bounded here: a short
 //! expression can ask for more than any machine has.
 
-use std::cell::Cell;
+use std::{cell::Cell, fmt};
 
 use bumpalo::{Bump, collections};
 
@@ -74,6 +74,14 @@ impl Arena {
     /// Keeps a copy of a text.
     pub fn keep_text(&self, text: &str) -> &str {
         self.bump.alloc_str(text)
+    }
+
+    /// Keeps a text that is formatted.
+    pub fn keep_formatted(&self, arguments: fmt::Arguments<'_>) -> &str {
+        let mut text = self.empty_text();
+        // It fails only where a part of it does, and is cut there.
+        let _ = fmt::write(&mut text, arguments);
+        text.into_bump_str()
     }
 
     /// Keeps some short texts, one behind the other.

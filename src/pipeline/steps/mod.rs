@@ -8,6 +8,7 @@ mod alias;
 mod choose;
 mod each;
 pub(super) mod outgoing;
+pub(super) mod own;
 mod require;
 mod reshape;
 mod schema;
@@ -28,6 +29,7 @@ use crate::{
 pub(super) use choose::threshold;
 pub(super) use each::Each;
 pub(super) use outgoing::Route;
+use own::{OwnStep, Slot};
 pub(super) use require::Rule;
 pub(super) use schema::Schema;
 
@@ -36,12 +38,13 @@ pub(super) use schema::Schema;
 pub(super) struct Memory {
     one: Vec<u8>,
     texts: [Vec<u8>; 2],
+    own: Vec<Slot>,
 }
 
 impl Memory {
-    pub(super) fn with_capacity(bytes: usize) -> Memory {
+    pub(super) fn new(bytes: usize, own: Vec<Slot>) -> Memory {
         let memory = || Vec::with_capacity(bytes);
-        Memory { one: memory(), texts: [memory(), memory()] }
+        Memory { one: memory(), texts: [memory(), memory()], own }
     }
 }
 
@@ -69,6 +72,8 @@ pub(super) enum Stateless {
         threshold: u128,
         by: Option<Expression>,
     },
+    /// The program brought it along.
+    Own(OwnStep),
 }
 
 impl<'p> Work<'p, '_> {
@@ -120,6 +125,7 @@ impl<'p> Work<'p, '_> {
             Stateless::Sample { threshold, by } => {
                 self.sample(index, *threshold, by.as_ref(), sources, watch)
             }
+            Stateless::Own(step) => self.own(index, step, sources, watch),
             Stateless::Each(_) => unreachable!("`run` goes through the elements"),
         }
     }
