@@ -1,4 +1,4 @@
-//! Steps with state: what belongs to which kind of window, and what such a step cannot stand beside.
+//! Steps with state: what belongs to which kind of window, what cannot stand beside such a step.
 
 use std::time::Duration;
 

@@ -119,7 +119,11 @@ fn step() -> Value {
             "found": { "enum": explanation::FOUND, "description": "Its answer." },
         },
     });
-    let named = |values: Value, what: &str| json!({ "type": "object", "additionalProperties": values, "description": what });
+    let named = |values: Value, what: &str| {
+        let mut named = json!({ "type": "object", "description": what });
+        named["additionalProperties"] = values;
+        named
+    };
     json!({
         "type": "object",
         "additionalProperties": false,

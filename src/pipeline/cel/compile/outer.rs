@@ -38,8 +38,8 @@ impl Outer {
         self.arguments
     }
 
-    /// Compiles an argument, by its index; its text is that of the whole, so that what is wrong with
-    /// a record is told of its place in that.
+    /// Compiles an argument, by its index; its text is that of the whole, so that what is wrong
+    /// with a record is told of its place in that.
     ///
     /// # Errors
     ///
