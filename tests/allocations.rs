@@ -243,6 +243,108 @@ fn expressions_cost_no_allocation_whether_they_have_a_value_or_not() {
     }
 }
 
+/// Records of the pipeline with state, each settled and its results taken as an engine does, with a
+/// commit now and then.
+struct Stateful {
+    pipeline: Pipeline,
+    results: Results,
+    records: Vec<KeyAndValue>,
+    offset: i64,
+    /// Emitted, duplicates, held, given off.
+    counts: [u64; 4],
+}
+
+impl Stateful {
+    const PARTITION: PartitionId = PartitionId(3);
+
+    fn record<'r>(&self, (key, value): &'r KeyAndValue) -> Record<'r> {
+        Record {
+            partition: Stateful::PARTITION,
+            topic: "in",
+            partition_number: 0,
+            offset: self.offset,
+            // Each eighth is late.
+            timestamp_ms: Some(self.offset - if self.offset % 8 == 7 { 1_000 } else { 0 }),
+            key: Some(key),
+            value: Some(value),
+            headers: hotspur::record::Headers::NONE,
+            arrived: Ticks(0),
+        }
+    }
+
+    fn process(&mut self, at: usize) {
+        let records = std::mem::take(&mut self.records);
+        let record = self.record(&records[at]);
+        self.results.clear();
+        let Stateful { pipeline, results, counts, .. } = self;
+        let verdict = pipeline.process(&record, &mut Full, &mut |_| {}, results).verdict;
+        match verdict {
+            Verdict::Emit => counts[0] += 1,
+            Verdict::Skip(skip) => {
+                assert_eq!(skip.class, SkipClass::Duplicate);
+                counts[1] += 1;
+            }
+            Verdict::Hold(_) => counts[2] += 1,
+            other => panic!("{other:?}"),
+        }
+        pipeline.stores_mut().settled(Stateful::PARTITION, record.offset, true);
+        while let Some(()) = self.give_off() {}
+        let stores = self.pipeline.stores_mut();
+        if self.offset % 64 == 63 {
+            stores.commit_at_once(Stateful::PARTITION, self.offset + 1, false);
+            stores.stock();
+        }
+        self.records = records;
+        self.offset += 1;
+    }
+
+    fn give_off(&mut self) -> Option<()> {
+        let (mut value, mut key, mut step) = ([0; 4096], [0; 64], None);
+        let (mut lengths, mut end) = ((0, 0), None);
+        self.pipeline.stores_mut().give_off(Stateful::PARTITION, &mut |record, given| {
+            let (key_bytes, bytes) = (record.key.unwrap(), record.value.unwrap());
+            key[..key_bytes.len()].copy_from_slice(key_bytes);
+            value[..bytes.len()].copy_from_slice(bytes);
+            (lengths, end) = ((key_bytes.len(), bytes.len()), record.timestamp_ms);
+            step = Some(given.step);
+            true
+        });
+        let empty = (Vec::new(), Vec::new());
+        let record = Record {
+            key: Some(&key[..lengths.0]),
+            value: Some(&value[..lengths.1]),
+            timestamp_ms: end,
+            ..self.record(&empty)
+        };
+        let Stateful { pipeline, results, counts, .. } = self;
+        results.clear();
+        let processed = pipeline.process_given_off(&record, step?, &mut Full, results);
+        assert_eq!((processed.verdict, results.len()), (Verdict::Emit, 1));
+        counts[3] += 1;
+        Some(())
+    }
+}
+
+#[test]
+fn steps_with_state_and_their_results_cost_no_allocation() {
+    let file = "../../benches/rig/stateful.toml";
+    let case = Case { name: "stateful", file, ..Case::orders_spliced(KEYS) };
+    let mut pipeline = Pipeline::compile(&case.settings()).expect("it compiles");
+    pipeline.stores_mut().begin_empty(Stateful::PARTITION);
+    let results = Results::with_capacity(1 << 20, 1);
+    let (records, offset, counts) = (case.records(1_500), 0, [0; 4]);
+    let mut stateful = Stateful { pipeline, results, records, offset, counts };
+    let mut rounds = |rounds: usize| {
+        let before = allocations::calls();
+        (0..rounds * 1_500).for_each(|number| stateful.process(number % 1_500));
+        (allocations::calls() - before, stateful.counts)
+    };
+    rounds(20);
+    let (calls, counts) = rounds(20);
+    assert!(counts.iter().all(|it| *it > 1_000), "{counts:?}");
+    assert_eq!(calls, 0, "{counts:?}");
+}
+
 #[test]
 fn state_that_comes_back_costs_no_allocation() {
     let (number, name, operator, hash) = (0, "1".to_owned(), "dedup", 1);

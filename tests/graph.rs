@@ -31,12 +31,19 @@ name = "say <it> & \"quote\""
 text.'["odd name"]' = "{event.country} < 'x' && {event.hash}"
 "#;
 
+const SENSORS: &str = include_str!("../tuning/pipelines/sensors.toml");
+
 #[test]
 fn mermaid_is_as_it_is_kept() {
-    let folder = Folder::empty().with("hotspur.toml", ORDERS);
-    let answer = folder.run(&["graph", "--format", "mermaid"]).is(0, &[]);
-    assert_eq!(answer.output, include_str!("golden/orders.mermaid"));
-    assert_eq!(answer.errors, "");
+    for (pipeline, kept) in [
+        (ORDERS, include_str!("golden/orders.mermaid")),
+        (SENSORS, include_str!("golden/sensors.mermaid")),
+    ] {
+        let folder = Folder::empty().with("hotspur.toml", pipeline);
+        let answer = folder.run(&["graph", "--format", "mermaid"]).is(0, &[]);
+        assert_eq!(answer.output, kept);
+        assert_eq!(answer.errors, "");
+    }
 }
 
 #[test]

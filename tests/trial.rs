@@ -5,19 +5,20 @@ mod json_schema;
 #[path = "support/pipeline_settings.rs"]
 mod pipeline_settings;
 
-use std::{fs, io::Write};
+use std::{fs, io::Write, time::Duration};
 
 use hotspur::{
     config::{
         Settings,
         settings::{
-            Alias, Each, HashAlgorithm, JsonType, OnMiss, Operator, Otherwise, Require, Route,
-            Rules,
+            Alias, Dedup, Each, HashAlgorithm, JsonType, OnMiss, Operator, Otherwise, Require,
+            Route, Rules, Window, WindowKind,
         },
     },
     pipeline::trial::{Outcome, TrialError, TrialOptions, TrialSummary, run, schema::schema},
 };
 use pipeline_settings::settings;
+use serde_json::json;
 
 fn orders() -> Settings {
     let lookup = Operator::Lookup {
@@ -174,7 +175,6 @@ fn each_step_says_what_it_did() {
         let of_step = steps.iter().filter(|it| it["step"] == step);
         of_step.map(|it| &it[part]).filter(|it| !it.is_null()).collect()
     };
-    use serde_json::json;
     assert_eq!(of("1", "decided"), [&json!(["all rules hold"])]);
     assert_eq!(of("2", "wrote"), [&json!({"a": {"b": 1}})]);
     assert_eq!(of("3", "wrote"), [&json!({"a.c": "x"})]);
@@ -222,8 +222,77 @@ fn envelopes_carry_what_travels_beside_the_value() {
 }
 
 #[test]
+fn what_windows_give_off_stands_behind_the_record_that_closed_them() {
+    let second = Duration::from_secs(1);
+    let window = Window {
+        kind: WindowKind::Tumbling { size: second },
+        aggregates: vec![("n".to_owned(), "count()".to_owned())],
+        key: "event.key".to_owned(),
+        time: "event.at".to_owned(),
+        lateness: Duration::ZERO,
+        late: None,
+        idle: None,
+        updates: false,
+        max_keys: 10,
+        max_age: None,
+    };
+    let dedup = Dedup { key: "event.id".to_owned(), within: second, max_keys: 10 };
+    let mut settings = settings(
+        vec![
+            Operator::Dedup(dedup),
+            Operator::Window(Box::new(window)),
+            Operator::Filter("event.n > 1".to_owned()),
+        ],
+        &[],
+    );
+    settings.steps[1].name = Some("count".to_owned());
+    let input = br#"{"id":1,"key":"a","at":0}
+{"id":1,"key":"a","at":0}
+{"id":2,"key":"b","at":999}
+{"id":3,"key":"b","at":5}
+{"id":4,"key":"b","at":1000}
+{"id":5,"key":"b","at":1}
+"#;
+    let explain = true;
+    let deny = Some(Outcome::Skipped);
+    let options = TrialOptions { explain, deny, ..TrialOptions::default() };
+    let (summary, answers, _) = try_lines(&settings, input, &options);
+    let answers: Vec<serde_json::Value> =
+        answers.iter().map(|it| serde_json::from_str(it).unwrap()).collect();
+    let outcomes: Vec<_> = answers.iter().map(|it| it["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["held", "skipped", "held", "held", "held", "skipped"]);
+    assert_eq!((&answers[1]["class"], &answers[5]["class"]), (&json!("duplicate"), &json!("late")));
+    // The fifth counts once, whatever became of both results behind it.
+    assert_eq!(summary.unwrap(), TrialSummary { records: 6, denied: 3 });
+    assert!(answers[..4].iter().all(|it| it["window_results"].is_null()));
+    let value = "{\"key\":\"b\",\"start\":\"1970-01-01T00:00:00Z\",\
+                 \"end\":\"1970-01-01T00:00:01Z\",\"n\":2}";
+    let step = |did: &str, truth: &str| {
+        let read = json!({ "event.n > 1": truth });
+        json!([{ "step": "3", "operator": "filter", "did": did, "read": read }])
+    };
+    let mut dropped = step("skipped", "false");
+    dropped[0]["decided"] = json!(["the condition is not true"]);
+    let result = json!({ "topic": "out", "key": "b", "value": value, "headers": [] });
+    let steps = step("ran", "true");
+    let expected = json!([
+        { "window": "count", "outcome": "skipped", "class": "filtered", "step": "3",
+          "results": [], "steps": dropped },
+        { "window": "count", "outcome": "emitted", "results": [result], "steps": steps },
+    ]);
+    assert_eq!(answers[4]["window_results"], expected);
+    let steps = &answers[4]["steps"];
+    let did: Vec<_> = (0..3).map(|at| steps[at]["did"].as_str().unwrap()).collect();
+    assert_eq!(did, ["ran", "held", "not_reached"]);
+    assert_eq!(steps[0]["decided"], json!(["it is the first with this key"]));
+    assert_eq!(steps[1]["decided"], json!(["it counts in the windows of its key"]));
+    assert_eq!(steps[1]["read"], json!({ "event.key": "b", "time, in ms": "1000" }));
+    let decided = &answers[5]["steps"][1]["decided"];
+    assert_eq!(decided, &json!(["every window that it belongs to is closed"]));
+}
+
+#[test]
 fn what_is_no_answer_does_not_fit_the_schema() {
-    use serde_json::json;
     let result = json!({"topic": "out", "key": null, "value": "{}", "headers": [["a", "1"]]});
     let step = json!({"step": "1", "operator": "lookup", "did": "ran", "wrote": {"a": [1]}});
     let right = json!({"v": 1, "line": 1, "outcome": "emitted", "results": [result],

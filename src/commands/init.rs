@@ -4,7 +4,7 @@ use super::{Failure, Outcome, print};
 use crate::config::DEFAULT_FILE;
 
 /// The pipelines that come with the program: name, what it does, text.
-pub const PIPELINES: [(&str, &str, &str); 6] = [
+pub const PIPELINES: [(&str, &str, &str); 11] = [
     (
         "orders",
         "orders enriched from Redis, the result as plain text",
@@ -29,6 +29,31 @@ pub const PIPELINES: [(&str, &str, &str); 6] = [
         "fraud",
         "payments scored by a table in Redis, and routed by that score",
         include_str!("../../tuning/pipelines/fraud.toml"),
+    ),
+    (
+        "sessions",
+        "clicks gathered into one record a visit",
+        include_str!("../../tuning/pipelines/sessions.toml"),
+    ),
+    (
+        "sensors",
+        "readings averaged by the minute, late ones apart",
+        include_str!("../../tuning/pipelines/sensors.toml"),
+    ),
+    (
+        "payments",
+        "payments, each once, however often it was sent",
+        include_str!("../../tuning/pipelines/payments.toml"),
+    ),
+    (
+        "batches",
+        "a hundred lines at a time in one record",
+        include_str!("../../tuning/pipelines/batches.toml"),
+    ),
+    (
+        "repartition",
+        "records under another key, for steps with state behind",
+        include_str!("../../tuning/pipelines/repartition.toml"),
     ),
     ("reference", "every key, what it means and its default", DEFAULT_FILE),
 ];

@@ -1,4 +1,4 @@
-//! Steps with state: what belongs to which kind of window, and what such a step cannot stand beside.
+//! Steps with state: what belongs to which kind of window, what cannot stand beside such a step.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{
     units::show_duration,
     values::Typed,
 };
-use crate::limits::{AGGREGATES_MAX, OVERLAPPING_WINDOWS_MAX};
+use crate::limits::{AGGREGATES_MAX, OVERLAPPING_WINDOWS_MAX, STATEFUL_STEPS_MAX};
 
 /// Keys that belong to some kinds of windows, with these.
 const BELONGS: [(&str, &[&str]); 6] = [
@@ -202,6 +202,12 @@ impl Builder<'_> {
         let Some(first) = settings.steps.iter().find(|it| it.operator.keeps_state()) else {
             return;
         };
+        let mut beyond = settings.steps.iter().filter(|it| it.operator.keeps_state());
+        if let Some(step) = beyond.nth(STATEFUL_STEPS_MAX) {
+            let key = format!("{}.{}", step.place, step.operator.name());
+            let message = format!("more than {STATEFUL_STEPS_MAX} steps keep state");
+            self.error(&key, message, "a second pipeline for the others");
+        }
         if self.stands("source.redis") {
             let message = "steps with state read from Kafka, by whose offsets they count";
             let key = format!("{}.{}", first.place, first.operator.name());

@@ -150,7 +150,10 @@ pub(super) fn compile(settings: &Settings) -> Result<Compiled, Vec<Problem>> {
     let steps: Vec<_> = steps.into_iter().flatten().collect();
     let Sights { tree, tables, others, asked, .. } = compiler.names;
     let plan = Plan {
-        foresight: steps.iter().find_map(|step| Foresight::of(&step.operator, &tree)),
+        foresight: (steps.iter())
+            // Behind a window keys are not in the record.
+            .take_while(|step| !matches!(step.operator, Operator::Window(_)))
+            .find_map(|step| Foresight::of(&step.operator, &tree)),
         tree,
         steps,
         writes: usize::from(compiler.writes),

@@ -38,6 +38,42 @@ pub fn schema() -> Value {
                 "items": step(),
                 "description": "What each step saw and did; with --explain.",
             },
+            "window_results": {
+                "type": "array",
+                "items": window_result(&classes),
+                "description": "What windows gave off behind the record, in order.",
+            },
+        },
+    })
+}
+
+fn window_result(classes: &[&str]) -> Value {
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["window", "outcome", "results"],
+        "properties": {
+            "window": text("The window's step: its name, else its number from 1."),
+            "outcome": {
+                "enum": Outcome::ALL.map(Outcome::name),
+                "description": "What became of it in the steps behind that.",
+            },
+            "class": {
+                "enum": classes,
+                "description": "Of what kind that is, if it was skipped or rejected.",
+            },
+            "step": text("Who decided that: a step's name, else its number, or encode."),
+            "reason": text("Why it was rejected, in words."),
+            "results": {
+                "type": "array",
+                "items": result(),
+                "description": "What it became, in order.",
+            },
+            "steps": {
+                "type": "array",
+                "items": step(),
+                "description": "What each step behind the window saw and did; with --explain.",
+            },
         },
     })
 }
@@ -83,7 +119,11 @@ fn step() -> Value {
             "found": { "enum": explanation::FOUND, "description": "Its answer." },
         },
     });
-    let named = |values: Value, what: &str| json!({ "type": "object", "additionalProperties": values, "description": what });
+    let named = |values: Value, what: &str| {
+        let mut named = json!({ "type": "object", "description": what });
+        named["additionalProperties"] = values;
+        named
+    };
     json!({
         "type": "object",
         "additionalProperties": false,

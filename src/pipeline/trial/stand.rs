@@ -164,8 +164,8 @@ impl<'s> Trial<'s> {
         self.pipeline.stores_mut().begin_turn(now_ms);
     }
 
-    /// The index of a record's partition, whose stores are there then; nothing without state. Within
-    /// a partition offsets grow: one that does not is taken for the next.
+    /// The index of a record's partition, whose stores are there then; nothing without state.
+    /// Within a partition offsets grow: one that does not is taken for the next.
     fn place(&mut self, record: &mut Record<'_>) -> Option<usize> {
         if self.pipeline.stores().is_empty() {
             return None;
