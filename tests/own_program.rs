@@ -37,6 +37,9 @@ when = "has(event.lat)"
 geo = { lat = "event.lat", lon = "event.lon", into = "cell" }
 [[steps]]
 tier = { table = "users", key = "event.user", into = "tier" }
+[[steps]]
+when = "event.user == 'b'"
+dawdle = { ms = 200 }
 "#;
 
 fn main() {
@@ -100,6 +103,18 @@ fn runs_on_a_broker() {
         assert!(letters[0].1.contains(header), "no {header} in {}", letters[0].1);
     }
     assert_eq!(running.stop(), Some(0));
+    assert_eq!(slowest_stage(&folder.path().join("out")), "operate", "who dawdles is told");
+}
+
+/// Of the slowest record.
+fn slowest_stage(out: &Path) -> String {
+    let files = fs::read_dir(out).expect("files were written");
+    let mut paths = files.map(|it| it.expect("a readable entry").path());
+    let slow = paths.find(|it| it.to_string_lossy().ends_with(".slow.jsonl"));
+    let lines = fs::read_to_string(slow.expect("some were slow")).expect("lines");
+    let lines = lines.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let slowest = lines.max_by_key(|line: &serde_json::Value| line["stages"]["operate"].as_u64());
+    slowest.expect("a line")["slowest_stage"].as_str().expect("a name").to_owned()
 }
 
 fn configuration(brokers: &str, steps: &str) -> String {
@@ -108,7 +123,7 @@ fn configuration(brokers: &str, steps: &str) -> String {
         name = "own"
         kafka.brokers = "{brokers}"
         engine.core = "none"
-        observe.listen = "off"
+        observe = {{ listen = "off", out = "out" }}
         sink.kafka.topic = "out"
         [source.kafka]
         topics = ["in"]
