@@ -3,8 +3,11 @@
 /// Partitions that one process can own at the same time, over all topics.
 pub const PARTITIONS_MAX: usize = 4096;
 
-/// Topics a pipeline can write to, its dead letters included.
-pub const DESTINATIONS_MAX: usize = 64;
+/// Topics that a pipeline's results can go to.
+pub const RESULT_TOPICS_MAX: usize = 63;
+
+/// Topics that a run writes to: those, that of its state, and that of its dead letters.
+pub const DESTINATIONS_MAX: usize = RESULT_TOPICS_MAX + 2;
 
 /// Results of one record, which `each` makes of a list.
 pub const RESULTS_PER_RECORD_MAX: usize = 4096;
@@ -66,6 +69,9 @@ pub const EXPRESSION_BYTES_MAX: usize = 64 << 20;
 
 /// Turns of loops that the expressions of one record may take.
 pub const EXPRESSION_TURNS_MAX: usize = 1_000_000;
+/// Entries of state that one turn puts back at most.
+pub const RESTORED_PER_TURN_MAX: usize = 128;
+
 /// Buffers in which entries of the state topic go from the side thread to the hot thread.
 pub const RESTORE_BATCHES: usize = 32;
 

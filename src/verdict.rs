@@ -22,6 +22,12 @@ pub enum Verdict {
     Hold(Step),
     /// A table on demand has been asked and did not answer yet: to be processed again later.
     Wait(Awaited),
+    /// A duplicate of a record in flight: to be processed again when that one is settled.
+    Behind {
+        /// A step with state stands behind the one that says so: the records behind this one in its
+        /// partition wait, too.
+        holds: bool,
+    },
 }
 
 /// A lookup whose answer a record waits for.

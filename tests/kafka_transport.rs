@@ -6,6 +6,8 @@ mod gaps;
 mod gates;
 #[path = "kafka_transport/member.rs"]
 mod member;
+#[path = "kafka_transport/notes.rs"]
+mod notes;
 #[path = "kafka_transport/rebalances.rs"]
 mod rebalances;
 #[path = "kafka_transport/tail.rs"]

@@ -298,6 +298,7 @@ fn run_case(pipeline: &mut Pipeline, tables: &mut Tables, case: &dyn TableLike) 
         }
         Verdict::Hold(_) => ("held".to_owned(), None, None),
         Verdict::Wait(_) => panic!("{name}: no table here is on demand"),
+        Verdict::Behind { .. } => panic!("{name}: nothing else is in flight"),
     };
     let wanted = |kind: &str| text(case, kind).map(|class| format!("{kind}:{class}"));
     let wanted = wanted("rejected").or(wanted("skipped")).unwrap_or("emitted".to_owned());

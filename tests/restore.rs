@@ -21,5 +21,7 @@ mod entries;
 mod source;
 #[path = "restore/topic.rs"]
 mod topic;
+#[path = "restore/transactions.rs"]
+mod transactions;
 #[path = "restore/trouble.rs"]
 mod trouble;

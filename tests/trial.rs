@@ -1,5 +1,7 @@
 //! `try` without its command line: lines in, lines out, notes and denials.
 
+#[path = "support/json_schema.rs"]
+mod json_schema;
 #[path = "support/pipeline_settings.rs"]
 mod pipeline_settings;
 
@@ -13,7 +15,7 @@ use hotspur::{
             Rules,
         },
     },
-    pipeline::trial::{Outcome, TrialError, TrialOptions, TrialSummary, run},
+    pipeline::trial::{Outcome, TrialError, TrialOptions, TrialSummary, run, schema::schema},
 };
 use pipeline_settings::settings;
 
@@ -31,7 +33,7 @@ fn orders() -> Settings {
     settings
 }
 
-/// Answers and notes as lines.
+/// Answers and notes as lines; the answers are as their schema says.
 fn try_lines(
     settings: &Settings,
     input: &[u8],
@@ -39,8 +41,14 @@ fn try_lines(
 ) -> (Result<TrialSummary, TrialError>, Vec<String>, Vec<String>) {
     let (mut output, mut notes) = (Vec::new(), Vec::new());
     let summary = run(settings, input, &mut output, &mut notes, options);
-    let lines = |bytes| String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect();
-    (summary, lines(output), lines(notes))
+    let lines = |bytes| -> Vec<String> {
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    };
+    let answers = lines(output);
+    for answer in &answers {
+        json_schema::assert_valid(&serde_json::from_str(answer).unwrap(), &schema());
+    }
+    (summary, answers, lines(notes))
 }
 
 fn table(lines: &str) -> tempfile::NamedTempFile {
@@ -211,6 +219,36 @@ fn envelopes_carry_what_travels_beside_the_value() {
     );
     let skipped = r#"{"v":1,"line":2,"outcome":"skipped","class":"tombstone","step":"parse"}"#;
     assert_eq!(answers[1], skipped);
+}
+
+#[test]
+fn what_is_no_answer_does_not_fit_the_schema() {
+    use serde_json::json;
+    let result = json!({"topic": "out", "key": null, "value": "{}", "headers": [["a", "1"]]});
+    let step = json!({"step": "1", "operator": "lookup", "did": "ran", "wrote": {"a": [1]}});
+    let right = json!({"v": 1, "line": 1, "outcome": "emitted", "results": [result],
+                       "steps": [step]});
+    json_schema::assert_valid(&right, &schema());
+    for (place, wrong) in [
+        ("/v", json!(2)),
+        ("/line", json!(0)),
+        ("/outcome", json!("dropped")),
+        ("/results", json!({})),
+        ("/results/0/topic", json!(null)),
+        ("/results/0/value", json!({})),
+        ("/results/0/headers/0", json!(["a"])),
+        ("/results/0/headers/0/0", json!(null)),
+        ("/results/0/headers/0/1", json!({"base65": ""})),
+        ("/steps/0/did", json!("walked")),
+        ("/steps/0", json!({"step": "1", "operator": "lookup", "did": "ran", "lookups": [{}]})),
+        ("/steps/0", json!({"step": "1", "operator": "lookup", "did": "ran", "read": {"a": 1}})),
+        ("", json!({"v": 1, "line": 1, "outcome": "rejected", "class": "bad"})),
+        ("", json!({"v": 1, "line": 1, "outcome": "skipped", "why": ""})),
+    ] {
+        let mut answer = right.clone();
+        *answer.pointer_mut(place).unwrap() = wrong;
+        assert!(json_schema::problem(&answer, &schema(), "$").is_some(), "{answer}");
+    }
 }
 
 #[test]

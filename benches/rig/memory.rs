@@ -149,7 +149,7 @@ fn options(settings: &Settings) -> Options {
         in_flight: settings.limits.in_flight,
         in_flight_bytes: settings.limits.in_flight_bytes,
         batch: settings.limits.batch,
-        waiting: assemble::records_waiting(settings),
+        waiting: settings.records_waiting(),
         retry: assemble::retry(settings),
         dead_letters: Destination(1),
         streams_headers: settings.dead_letters.streams_headers,

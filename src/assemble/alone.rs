@@ -38,6 +38,11 @@ impl StepsAlone {
     ///
     /// As a run's start.
     pub fn open(settings: &Settings, stop: &AtomicBool) -> Result<StepsAlone, StartError> {
+        if settings.keeps_state() {
+            let wrong = "steps with state see records in the order of their topic, which dead \
+                         letters are out of: `--to source` has them come again";
+            return Err(StartError::Refused(wrong.to_owned()));
+        }
         let mut pipeline = compile(settings)?;
         learn_topics(settings, &mut pipeline, stop)?;
         let LoadedTables { tables, handles } = LoadedTables::open(&settings.tables, stop, |_| {})?;

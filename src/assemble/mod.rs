@@ -9,7 +9,9 @@
 
 mod alone;
 mod connections;
+mod destinations;
 mod exposing;
+mod keeping;
 mod machine;
 mod range;
 mod state;
@@ -18,6 +20,7 @@ mod topics;
 
 pub use alone::StepsAlone;
 pub use connections::{Creation, check_connections};
+pub use destinations::Destinations;
 pub use exposing::{Exposing, expose};
 pub use machine::Machine;
 pub use range::check_range;
@@ -37,6 +40,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::keeping::Keeping;
 use crate::{
     cache::{self, CacheError, OwnedValue, Sought, TableHandle, TableStatus, Tables},
     clock::{Clock, TscClock, WallOffset},
@@ -52,7 +56,6 @@ use crate::{
         runner::{self, HotThread},
     },
     host::{Cores, HostError, ThreadUsage},
-    limits::RETRIED_WAITING_MAX,
     measure::{Interval, Stages},
     observe::{ObserveError, Observer, ObserverHandle, Summary},
     pipeline::Pipeline,
@@ -278,25 +281,25 @@ pub fn start(
     let spinning = machine.spinning();
     let guard = spinning.as_ref().map(Spinning::enter);
     learn_topics(settings, &mut pipeline, stop)?;
-    let topics = pipeline.topics();
-    let (sinks, producer) = open_sinks(settings, topics, &clock, stop)?;
+    let stateful = state::stateful_steps_of(pipeline.stores());
+    let destinations = Destinations::new(settings, pipeline.topics(), !stateful.is_empty());
+    let (sinks, producer) = open_sinks(settings, &destinations, &clock, stop)?;
     let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone(), producer);
     let mut source = source.map_err(broker_error)?;
     drop(guard);
-    let restoring = Restoring::start(settings, &stateful_steps(settings))?;
-    let restorer = restoring.map(|Restoring { shared, restorer, .. }| {
-        exposing.restores(&shared);
-        source.restore_by(shared);
-        restorer
-    });
+    let (restorer, restored) = match Restoring::start(settings, &stateful)? {
+        Some(Restoring { shared, restorer, entries }) => {
+            exposing.restores(&shared);
+            source.restore_by(shared);
+            (Some(restorer), Some(entries))
+        }
+        None => (None, None),
+    };
     if let Some(spinning) = &spinning {
         spinning.verify().map_err(StartError::Refused)?;
     }
     exposing.reads(source.lag());
-    // The dead letters' topic has the number behind the last of the results'.
-    let dead_letters = Destination(topics.len() as u8);
-    let destinations: Vec<_> = topics.iter().chain([&settings.dead_letters.topic]).collect();
-    let setup = exposing.setup(settings, destinations.into_iter().cloned().collect());
+    let setup = exposing.setup(settings, destinations.counted());
     let (hot_side, observer) = Observer::start(setup, clock.clone(), wall.clone())?;
     let (stopper, control) = control::control()?;
     let control = control.with_switch(exposing.switch());
@@ -307,8 +310,16 @@ pub fn start(
     tables.wake_with(move || waker.wake());
     let waker = Arc::clone(&stopper);
     exposing.switch().wake_with(move || waker.wake());
-    let steps = Steps::new(pipeline, tables, (clock.clone(), wall.clone()));
-    let (options, breaker) = (options(settings, dead_letters), settings.delivery.breaker.map(rule));
+    let waker = Arc::clone(&stopper);
+    let keep = |restored, state| {
+        let kept_at = (settings.source.topics.clone(), state);
+        Keeping::start(restored, pipeline.stores(), kept_at, move || waker.wake())
+    };
+    let keeping = restored.zip(destinations.state()).map(|(it, state)| keep(it, state));
+    let keeping = keeping.transpose()?;
+    let steps = Steps::new(pipeline, tables, (clock.clone(), wall.clone())).keeping(keeping);
+    let options = options(settings, destinations.letters());
+    let breaker = settings.delivery.breaker.map(rule);
     let hot = runner::start(machine.manner(), move || {
         Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
             .with_breaker(breaker)
@@ -317,20 +328,20 @@ pub fn start(
     Ok(Running { stopper, intruders, hot, observer, tables: handles, restorer, exposing })
 }
 
-/// One producer for results and dead letters, or two where their clusters or settings differ.
+/// One producer for all that is written, or one of the dead letters' own where their cluster or
+/// settings differ.
 fn open_sinks(
     settings: &Settings,
-    results: &[String],
+    destinations: &Destinations,
     clock: &TscClock,
     stop: &AtomicBool,
 ) -> Result<(Split<KafkaSink>, Option<TransactionalProducer>), StartError> {
     let (sink, dead) = (&settings.sink, &settings.dead_letters);
     let wait = (settings.engine.start_timeout, stop);
-    let letters = std::slice::from_ref(&dead.topic);
-    let both = [results, letters].concat();
+    let all = destinations.all();
     if settings.delivery.guarantee == Guarantee::ExactlyOnce {
         let named = (settings.transactional_id(), settings.delivery.transaction_timeout);
-        let opened = KafkaSink::open_transactional(&sink.client, &both, clock.clone(), named, wait);
+        let opened = KafkaSink::open_transactional(&sink.client, &all, clock.clone(), named, wait);
         return match stop.load(Ordering::Acquire) {
             true => Err(StartError::Stopped),
             false => {
@@ -346,19 +357,11 @@ fn open_sinks(
         }
     };
     if sink.client == dead.client {
-        return open("sink", &sink.client, &both).map(|it| (Split::one(it), None));
+        return open("sink", &sink.client, &all).map(|it| (Split::one(it), None));
     }
-    let first_letter = Destination(results.len() as u8);
-    let results = open("sink", &sink.client, results)?;
-    let letters = open("dead_letters", &dead.client, letters)?;
-    Ok((Split::two(results, first_letter, letters), None))
-}
-
-/// Records that may wait aside, for all tables on demand together and to be tried again.
-pub fn records_waiting(settings: &Settings) -> usize {
-    let on_demand = settings.tables.iter().filter_map(settings::Table::on_demand);
-    let retried = if settings.delivery.retry.attempts > 0 { RETRIED_WAITING_MAX } else { 0 };
-    on_demand.map(|it| it.max_waiting).sum::<usize>() + retried
+    let results = open("sink", &sink.client, &destinations.of_results())?;
+    let letters = open("dead_letters", &dead.client, destinations.of_letters())?;
+    Ok((Split::two(results, destinations.letters(), letters), None))
 }
 
 /// How what may heal is tried again.
@@ -380,7 +383,7 @@ fn options(settings: &Settings, dead_letters: Destination) -> Options {
         in_flight: settings.limits.in_flight,
         in_flight_bytes: settings.limits.in_flight_bytes,
         batch: settings.limits.batch,
-        waiting: records_waiting(settings),
+        waiting: settings.records_waiting(),
         retry: retry(settings),
         dead_letters,
         streams_headers: settings.dead_letters.streams_headers,

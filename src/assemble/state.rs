@@ -9,6 +9,10 @@ use std::{sync::Arc, time::Duration};
 use super::{StartError, broker_error};
 use crate::{
     config::Settings,
+    pipeline::{
+        Pipeline,
+        stores::{StateStores, StoreRules},
+    },
     transport::{
         Trouble,
         kafka::{KafkaAdmin, NewTopic, StatePlan, StateRestorer},
@@ -19,11 +23,23 @@ use crate::{
 /// What keeps old records by their keys, and for ever.
 const COMPACT: &str = "compact";
 
-/// The steps that keep state, each with the hash of its configuration. No operator of this version
-/// does (`Operator::keeps_state`).
+/// The steps that keep state, each with the hash of its configuration. None if the pipeline does
+/// not compile, for which there are other words.
 pub fn stateful_steps(settings: &Settings) -> Vec<StatefulStep> {
-    assert!(!settings.keeps_state(), "a step with state has a hash of its configuration");
-    Vec::new()
+    if !settings.keeps_state() {
+        return Vec::new();
+    }
+    let pipeline = Pipeline::compile(settings);
+    pipeline.map(|it| stateful_steps_of(it.stores())).unwrap_or_default()
+}
+
+/// The same of a pipeline that is compiled.
+pub(super) fn stateful_steps_of(stores: &StateStores) -> Vec<StatefulStep> {
+    let step = |it: &StoreRules| {
+        let StoreRules { step: number, name, operator, hash, .. } = it.clone();
+        StatefulStep { number, name, operator, hash }
+    };
+    stores.rules().iter().map(step).collect()
 }
 
 /// State that comes back during a run.

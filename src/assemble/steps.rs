@@ -1,12 +1,15 @@
 //! The pipeline with its tables, as the engine steps it.
 
+use super::keeping::Keeping;
 use crate::{
     cache::{KeyHash, Lookups, Sought, Tables},
     clock::{Ticks, TscClock, WallOffset},
-    engine::{Chance, Process, Stores},
+    delivery::GivenOff,
+    engine::{Chance, Fate, Process, Stores},
     measure::Counters,
     pipeline::{Found, Lookup, Mark, Pipeline, Processed, Results},
-    record::{Destination, Record},
+    record::{Destination, Output, PartitionId, Record},
+    transport::{Begin, Note, Trouble},
     verdict::{Awaited, Sentence, Step},
 };
 
@@ -21,6 +24,8 @@ pub struct Steps {
     now: Ticks,
     /// The likely lookups of records that this turn took.
     foreseen: Vec<(usize, KeyHash)>,
+    /// Where state is kept, if steps have any.
+    keeping: Option<Keeping>,
 }
 
 /// Lookups of one turn that are brought near; the further ones of a larger batch pay their misses.
@@ -30,7 +35,12 @@ impl Steps {
     /// Joins both; tables stand in the order of the settings. The clock is the engine's.
     pub fn new(pipeline: Pipeline, tables: Tables, (clock, wall): (TscClock, WallOffset)) -> Steps {
         let foreseen = Vec::with_capacity(FORESEEN_MAX);
-        Steps { pipeline, tables, clock, wall, now: Ticks(0), foreseen }
+        Steps { pipeline, tables, clock, wall, now: Ticks(0), foreseen, keeping: None }
+    }
+
+    /// The same, with state that is kept.
+    pub(super) fn keeping(self, keeping: Option<Keeping>) -> Steps {
+        Steps { keeping, ..self }
     }
 
     /// The topic that results of that number go to.
@@ -75,13 +85,103 @@ impl Lookup for InTables<'_> {
     }
 }
 
-impl Stores for Steps {}
+impl Stores for Steps {
+    #[inline]
+    fn has_state(&self) -> bool {
+        !self.pipeline.stores().is_empty()
+    }
+
+    fn next_trouble(&mut self) -> Option<Trouble> {
+        self.keeping.as_mut()?.next_trouble()
+    }
+
+    fn begin(&mut self, partition: PartitionId, begin: Begin) {
+        self.pipeline.stores_mut().begin(partition, begin.position, begin.note.numbers());
+    }
+
+    fn end(&mut self, partition: PartitionId) {
+        if let Some(keeping) = &mut self.keeping {
+            keeping.end(self.pipeline.stores_mut(), partition);
+        }
+    }
+
+    #[inline]
+    fn takes_records(&mut self) -> bool {
+        self.pipeline.stores_mut().takes_records()
+    }
+
+    fn owes_results(&mut self) -> bool {
+        self.pipeline.stores_mut().owes_results()
+    }
+
+    fn is_behind(&mut self, partition: PartitionId, offset: i64) -> bool {
+        self.pipeline.stores_mut().is_behind(partition, offset)
+    }
+
+    fn settled(&mut self, partition: PartitionId, offset: i64, fate: Fate) {
+        self.pipeline.stores_mut().settled(partition, offset, fate == Fate::Kept);
+    }
+
+    fn give_off(
+        &mut self,
+        partition: PartitionId,
+        _now: Ticks,
+        take: &mut impl FnMut(&Record<'_>, GivenOff) -> bool,
+    ) -> bool {
+        self.pipeline.stores_mut().give_off(partition, &mut |record, given| {
+            take(record, GivenOff { step: given.step, number: given.number })
+        })
+    }
+
+    fn process_given_off(
+        &mut self,
+        record: &Record<'_>,
+        given_off: GivenOff,
+        now: Ticks,
+        results: &mut Results,
+    ) -> Processed {
+        let chance = Chance { now, is_last: false, is_rehearsal: false };
+        let time = (&self.clock, &self.wall, self.now);
+        let mut tables = InTables { tables: &self.tables, chance, time };
+        self.pipeline.process_given_off(record, given_off.step, &mut tables, results)
+    }
+
+    fn wants_commit(&self, is_at_end: &mut dyn FnMut(PartitionId) -> bool) -> bool {
+        self.pipeline.stores().wants_commit(is_at_end)
+    }
+
+    fn begin_commit(&mut self, partition: PartitionId, position: i64, is_at_end: bool) -> Note {
+        let mut note = Note::default();
+        let stores = self.pipeline.stores_mut();
+        stores.begin_commit(partition, position, is_at_end, |mark| note.push(mark));
+        note
+    }
+
+    fn write_change(&mut self, write: &mut impl FnMut(&Output<'_>) -> bool) -> bool {
+        let Some(keeping) = &mut self.keeping else { return false };
+        keeping.write_change(self.pipeline.stores_mut(), write)
+    }
+
+    fn committed(&mut self, partition: PartitionId) {
+        self.pipeline.stores_mut().committed(partition);
+    }
+
+    fn roll_back(&mut self, partition: PartitionId) {
+        self.pipeline.stores_mut().roll_back(partition);
+    }
+}
 
 impl Process for Steps {
     #[inline]
     fn begin_turn(&mut self, now: Ticks) {
         self.now = now;
         self.tables.begin_turn(now);
+        if let Some(keeping) = &mut self.keeping {
+            let now_ms = self.wall.epoch_nanos(&self.clock, now) / 1_000_000;
+            let stores = self.pipeline.stores_mut();
+            stores.begin_turn(now_ms);
+            keeping.restore(stores);
+        }
     }
 
     #[inline]
@@ -128,11 +228,14 @@ impl Process for Steps {
     ) -> Processed {
         let time = (&self.clock, &self.wall, self.now);
         let mut tables = InTables { tables: &self.tables, chance, time };
+        if self.keeping.is_some() {
+            self.pipeline.stores_mut().rehearse(chance.is_rehearsal);
+        }
         self.pipeline.process(record, &mut tables, mark, results)
     }
 
     fn answered(&self) -> u64 {
-        self.tables.answered()
+        self.tables.answered().wrapping_add(self.pipeline.stores().released())
     }
 
     fn is_answered(&self, awaited: Awaited) -> bool {
@@ -156,6 +259,10 @@ impl Process for Steps {
         for (lookups, counted) in self.tables.take_lookups().zip(&mut counters.lookups) {
             let Lookups { hits, misses, stale } = lookups;
             counted.iter_mut().zip([hits, misses, stale]).for_each(|(it, more)| *it += more);
+        }
+        if let Some(keeping) = &self.keeping {
+            self.pipeline.stores_mut().stock();
+            keeping.tell_kept(self.pipeline.stores());
         }
     }
 

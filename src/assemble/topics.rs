@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::{Settings, settings::KafkaClient},
-    limits::DESTINATIONS_MAX,
+    limits::RESULT_TOPICS_MAX,
     pipeline::Pipeline,
     transport::{
         Trouble,
@@ -73,13 +73,11 @@ pub fn learn_topics(
         topics.sort();
         wait.for_topics("sink", client, &topics)?;
         for topic in topics {
-            // One place is left for the dead letters.
-            if !pipeline.topics().contains(&topic) && pipeline.topics().len() + 2 > DESTINATIONS_MAX
-            {
+            let is_new = !pipeline.topics().contains(&topic);
+            if is_new && pipeline.topics().len() == RESULT_TOPICS_MAX {
                 return Err(StartError::Refused(format!(
-                    "more than {} topics to write to: a longer route.prefix than {prefix:?}, or \
-                     route.among",
-                    DESTINATIONS_MAX - 1
+                    "more than {RESULT_TOPICS_MAX} topics to write to: a longer route.prefix than \
+                     {prefix:?}, or route.among"
                 )));
             }
             pipeline.learn_topic(&topic);

@@ -4,7 +4,7 @@ use super::{Failure, Outcome, print};
 use crate::config::DEFAULT_FILE;
 
 /// The pipelines that come with the program: name, what it does, text.
-pub const PIPELINES: [(&str, &str, &str); 4] = [
+pub const PIPELINES: [(&str, &str, &str); 6] = [
     (
         "orders",
         "orders enriched from Redis, the result as plain text",
@@ -19,6 +19,16 @@ pub const PIPELINES: [(&str, &str, &str); 4] = [
         "names",
         "the md5 of each record added to it",
         include_str!("../../tuning/pipelines/names.toml"),
+    ),
+    (
+        "customers",
+        "three spellings of an id made one, and rules that must hold",
+        include_str!("../../tuning/pipelines/customers.toml"),
+    ),
+    (
+        "fraud",
+        "payments scored by a table in Redis, and routed by that score",
+        include_str!("../../tuning/pipelines/fraud.toml"),
     ),
     ("reference", "every key, what it means and its default", DEFAULT_FILE),
 ];

@@ -242,6 +242,7 @@ pub(super) fn tell_end(finished: &Finished) {
         emitted = counters.emitted,
         skipped = counters.skipped.total(),
         rejected = counters.rejected.total(),
+        held = counters.held.total(),
         unfinished = ending.unfinished,
         classes = classes(summary),
         hot_thread_switches_voluntary = hot_usage.voluntary_switches,

@@ -1,10 +1,10 @@
-//! `schema`: JSON Schemas of what this program reads.
+//! `schema`: JSON Schemas of what this program reads and prints.
 
-use super::{Failure, Outcome, doctor, measure, print};
+use super::{Outcome, doctor, measure, print};
 use crate::{
     config::{self, OwnOperators},
     observe::slow,
-    pipeline::cases,
+    pipeline::{cases, trial},
 };
 
 /// Arguments of `schema`.
@@ -28,22 +28,19 @@ pub enum What {
     Measure,
     /// Findings of `doctor --json`
     Doctor,
-    /// Lines of `try` (not built yet)
+    /// Lines of `try`
     Try,
 }
 
 /// Runs the command.
 pub fn run(arguments: &Arguments, operators: &OwnOperators) -> Outcome {
-    let what = match arguments.what {
-        What::Config => {
-            let schema = config::schema::config_with(operators);
-            return print(&format!("{schema:#}\n"));
-        }
-        What::Cases => return print(&format!("{:#}\n", cases::schema::schema())),
-        What::Slow => return print(&format!("{:#}\n", slow::schema())),
-        What::Measure => return print(&format!("{:#}\n", measure::schema())),
-        What::Doctor => return print(&format!("{:#}\n", doctor::schema())),
-        What::Try => "try",
+    let schema = match arguments.what {
+        What::Config => config::schema::config_with(operators),
+        What::Cases => cases::schema::schema(),
+        What::Slow => slow::schema(),
+        What::Measure => measure::schema(),
+        What::Doctor => doctor::schema(),
+        What::Try => trial::schema::schema(),
     };
-    Err(Failure::not_built(&format!("`hotspur schema {what}`")))
+    print(&format!("{schema:#}\n"))
 }

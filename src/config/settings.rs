@@ -23,6 +23,7 @@ use super::{
     range::Range,
     requirement::Requirement,
 };
+use crate::limits::RETRIED_WAITING_MAX;
 
 /// Everything a run needs to know.
 #[derive(Clone, Debug)]
@@ -184,6 +185,20 @@ pub struct DeadLetters {
 }
 
 impl Settings {
+    /// Records that may wait aside: for all tables on demand together, to be tried again and, where
+    /// steps keep state, as duplicates of others in flight.
+    pub fn records_waiting(&self) -> usize {
+        let duplicates = if self.keeps_state() { self.limits.in_flight } else { 0 };
+        self.records_waiting_for_others() + duplicates
+    }
+
+    /// Those of them that wait for a table, or to be tried again.
+    pub fn records_waiting_for_others(&self) -> usize {
+        let on_demand = self.tables.iter().filter_map(Table::on_demand);
+        let retried = if self.delivery.retry.attempts > 0 { RETRIED_WAITING_MAX } else { 0 };
+        on_demand.map(|it| it.max_waiting).sum::<usize>() + retried
+    }
+
     /// Topics that results may go to by name, the sink's first, each with the key that names it.
     /// Their places are the numbers of their destinations.
     pub fn result_topics(&self) -> Vec<(String, String)> {

@@ -68,9 +68,10 @@ impl Delivery {
         (partition.position, partition.committed) = (Some(position), Some(position));
     }
 
-    /// True if everything that was handed out is settled.
+    /// True if everything that was handed out is settled. What state gave off, and the sink has,
+    /// is not seen here.
     pub fn is_at_rest(&self) -> bool {
-        self.ring.len() as u64 == self.unprocessed()
+        self.ring.len() as u64 <= self.unprocessed()
     }
 
     /// As `begin_commit`, of all these partitions.

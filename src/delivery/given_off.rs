@@ -3,7 +3,9 @@
 //! It is kept until its results are acknowledged, so that a refused one can be dead-lettered as
 //! itself. It stands in its partition's chain behind what was admitted before: positions wait for
 //! it, and a partition that goes back or away takes it along. It moves no position itself, for it
-//! has none; its number tells the state which one it was.
+//! has none; its number tells the state which one it was. It is processed when it is taken in,
+//! before records that came earlier: the state is without it already, and a commit of that state
+//! must not come before its results are acknowledged.
 
 use super::{
     Delivery, Sequence,
@@ -15,8 +17,8 @@ use crate::{
 };
 
 impl Delivery {
-    /// Takes in what a partition's state gave off, if there is room. It is handed out for
-    /// processing in its turn.
+    /// Takes in what a partition's state gave off, if there is room. Whoever does so processes it
+    /// then; it is never handed out.
     pub fn admit_given_off(
         &mut self,
         record: &Record<'_>,
@@ -40,6 +42,11 @@ impl Delivery {
     #[inline]
     pub fn given_off(&self, sequence: Sequence) -> Option<GivenOff> {
         self.ring.slot(self.ring.index(sequence)).given_off
+    }
+
+    /// Everything of the partition below that offset is settled; `None` if nothing was admitted.
+    pub fn position(&self, id: PartitionId) -> Option<i64> {
+        self.ledger.partition(id).position
     }
 
     /// Where a partition was last: the offset of the youngest record in flight, else the last that

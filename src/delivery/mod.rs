@@ -247,11 +247,17 @@ impl Delivery {
         }
     }
 
-    /// The next record that may be processed now, in the order of admission.
+    /// The next record that may be processed now, in the order of admission. What state gave off
+    /// was processed when it was taken in.
     pub fn next_ready(&mut self) -> Option<Sequence> {
+        self.cursor = self.cursor.max(self.ring.oldest());
         while self.cursor < self.ring.next() {
             let sequence = self.cursor;
             let slot = self.ring.slot(self.ring.index(sequence));
+            if slot.stage != SlotStage::Admitted {
+                self.cursor.0 += 1;
+                continue;
+            }
             let partition = self.ledger.partition(slot.partition);
             let ours = partition.owned && partition.epoch == slot.epoch;
             let covered = self.order != Order::CommitThenProcess

@@ -23,36 +23,35 @@ impl Delivery {
         self.withdraw(id);
     }
 
-    /// Takes what was not handed out off the end of the partition's chain; its first offset. The
-    /// slots no longer belong to an ownership, and are dropped where they would be handed out.
+    /// Takes what was not handed out out of the partition's chain; its first offset. The slots no
+    /// longer belong to an ownership, and are dropped where they would be handed out. What state
+    /// gave off stands among them, and stays.
     fn cut_chain(&mut self, id: PartitionId) -> Option<i64> {
-        let (mut last, mut index) = (NO_SLOT, self.ledger.partition(id).head);
-        while index != NO_SLOT && self.ring.sequence(index) < self.cursor {
-            last = index;
-            index = self.ring.slot(index).next;
-        }
-        if index == NO_SLOT {
-            return None;
-        }
-        let first = self.ring.slot(index).offset;
-        let mut count = 0;
+        let (mut head, mut last, mut index) = (NO_SLOT, NO_SLOT, self.ledger.partition(id).head);
+        let (mut first, mut count) = (None, 0);
         while index != NO_SLOT {
+            let is_handed_out = self.ring.sequence(index) < self.cursor;
             let slot = self.ring.slot_mut(index);
-            debug_assert_eq!(slot.stage, SlotStage::Admitted);
-            slot.epoch = slot.epoch.wrapping_sub(1);
-            count += 1;
-            index = slot.next;
-        }
-        if last != NO_SLOT {
-            self.ring.slot_mut(last).next = NO_SLOT;
+            let next = std::mem::replace(&mut slot.next, NO_SLOT);
+            if is_handed_out || slot.stage != SlotStage::Admitted {
+                match last {
+                    NO_SLOT => head = index,
+                    last => self.ring.slot_mut(last).next = index,
+                }
+                last = index;
+            } else {
+                first.get_or_insert(slot.offset);
+                slot.epoch = slot.epoch.wrapping_sub(1);
+                count += 1;
+            }
+            index = next;
         }
         let partition = self.ledger.partition_mut(id);
         partition.in_flight -= count;
-        partition.tail = last;
-        if last == NO_SLOT {
-            partition.head = NO_SLOT;
-        }
-        Some(first)
+        (partition.head, partition.tail) = (head, last);
+        self.advance(id);
+        self.reclaim();
+        first
     }
 
     /// Under `CommitThenProcess` a position that will not be processed here must not be committed;

@@ -1,6 +1,8 @@
 //! How records come to wait aside for a table on demand, and how they come back.
 //!
-//! So do those that are to be tried again because what they failed over may heal (see `retry`).
+//! So do those that are to be tried again because what they failed over may heal (see `retry`), and
+//! duplicates of a record in flight, until it is known what becomes of that; these wait by
+//! themselves, unless a step with state that follows must see records in order.
 //! A record whose lookup has no answer yet waits; those behind it in its lane (see `waiting`) wait
 //! with it, so that results keep the order of each key, and all others pass. While a record waits
 //! behind another it is already processed once for nothing: so its own lookup is asked for at once,
@@ -33,6 +35,11 @@ pub(super) enum Later {
     Answered(Awaited),
     /// Time: it is to be tried again.
     TriedAgain,
+    /// What becomes of the first of its key.
+    First {
+        /// So do the records behind it.
+        holds: bool,
+    },
 }
 
 /// A record asks so often within its time, in case that a question or its answer was lost.
@@ -53,11 +60,6 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     /// that ended.
     #[inline]
     pub(super) fn process_first(&mut self, sequence: Sequence, start: Ticks) -> Ticks {
-        if self.process.has_state()
-            && let Some(given_off) = self.delivery.given_off(sequence)
-        {
-            return self.process_given_off(sequence, start, given_off);
-        }
         if !self.waiting.is_empty() {
             let lane = self.lane(sequence);
             if self.waiting.holds(lane) {
@@ -76,7 +78,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     #[cold]
     fn begin_waiting(&mut self, sequence: Sequence, start: Ticks, later: Later) {
-        let lane = self.lane(sequence);
+        let lane = match later {
+            Later::First { holds: false } => self.waiting.lane_apart(sequence),
+            _ => self.lane(sequence),
+        };
         self.wait(sequence, lane, start, Some(later));
     }
 
@@ -111,8 +116,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             is_untried: self.waiting.holds(lane),
             retries: 0,
             is_put_off: false,
+            is_behind: false,
         };
         let waiter = match later {
+            Some(Later::First { .. }) => behind(waiter),
             Some(Later::TriedAgain) => self.put_off(waiter, since),
             Some(Later::Answered(awaited)) => self.await_answer(waiter, Some(awaited), since),
             None => self.await_answer(waiter, None, since),
@@ -123,7 +130,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     /// A record that waits from `now` on, behind others or for an answer.
     fn await_answer(&self, waiter: Waiter, awaited: Option<Awaited>, now: Ticks) -> Waiter {
         let (deadline, ask_again) = self.times(now, awaited);
-        Waiter { awaited, deadline, ask_again, is_put_off: false, ..waiter }
+        Waiter { awaited, deadline, ask_again, is_put_off: false, is_behind: false, ..waiter }
     }
 
     /// A record that is to be tried again.
@@ -131,7 +138,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let nanos = self.options.retry.wait_ns(waiter.retries, waiter.sequence);
         let due = self.waiting.time(now) + self.clock.ticks(nanos);
         let (deadline, ask_again, retries) = (due, due, waiter.retries + 1);
-        Waiter { awaited: None, deadline, ask_again, retries, is_put_off: true, ..waiter }
+        let waiter = Waiter { awaited: None, is_put_off: true, is_behind: false, ..waiter };
+        Waiter { deadline, ask_again, retries, ..waiter }
     }
 
     /// For one that begins to wait at `now`: its deadline, and when it asks again.
@@ -143,8 +151,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     fn lane(&self, sequence: Sequence) -> Lane {
         let record = self.delivery.record(sequence, "", 0);
-        // Exactly once a partition's records wait for each other: see `transaction`.
-        let key = record.key.filter(|_| !self.transaction.is_used());
+        // In stages a partition's records wait for each other: see `transaction`.
+        let key = record.key.filter(|_| !self.transaction.is_staged());
         self.waiting.lane(&Record { key, ..record })
     }
 
@@ -164,6 +172,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             if count >= self.options.batch || self.outbox.is_full() || self.breaker.holds() {
                 break;
             }
+            if self.process.has_state() && !self.has_room_in_state(now) {
+                break;
+            }
             let Some((place, waiter)) = self.waiting.next_head() else { break };
             count += self.look_at(place, waiter, time);
         }
@@ -176,9 +187,13 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.waiting.remove(place);
             return 1;
         }
-        let is_answered = match waiter.is_put_off {
-            true => time >= waiter.deadline || self.is_last_chance(waiter.partition),
-            false => waiter.awaited.is_none_or(|it| self.process.is_answered(it)),
+        let is_answered = if waiter.is_behind {
+            let (partition, offset) = self.delivery.place(waiter.sequence);
+            !self.process.is_behind(partition, offset)
+        } else if waiter.is_put_off {
+            time >= waiter.deadline || self.is_last_chance(waiter.partition)
+        } else {
+            waiter.awaited.is_none_or(|it| self.process.is_answered(it))
         };
         let is_late = !is_answered && time >= waiter.deadline;
         if !is_answered && !is_late && time < waiter.ask_again {
@@ -193,15 +208,22 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 self.waiting.remove(place);
                 return 1;
             }
+            (_, Some(Later::First { .. })) => behind(waiter),
             (_, Some(Later::TriedAgain)) => self.put_off(waiter, start),
             (_, Some(Later::Answered(awaited))) => {
                 let asked = self.await_answer(waiter, Some(awaited), start);
                 // All its lookups have one wait, unless it could not ask before, or asks anew.
-                let is_anew = waiter.is_untried || waiter.is_put_off;
+                let is_anew = waiter.is_untried || waiter.is_put_off || waiter.is_behind;
                 Waiter { deadline: if is_anew { asked.deadline } else { waiter.deadline }, ..asked }
             }
         };
         self.waiting.keep(place, Waiter { is_untried: false, ..waiter });
         1
     }
+}
+
+/// A duplicate waits as long as the first of its key is in flight.
+fn behind(waiter: Waiter) -> Waiter {
+    let (deadline, ask_again) = (u64::MAX, u64::MAX);
+    Waiter { awaited: None, deadline, ask_again, is_put_off: false, is_behind: true, ..waiter }
 }

@@ -35,8 +35,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let Some(positions) = delivery.begin_commit_of(owned) else {
             return self.close_without_positions();
         };
-        for (partition, position) in positions {
-            source.note(*partition, process.begin_commit(*partition, *position));
+        for &(partition, position) in positions {
+            let is_at_end = source.is_at_end(partition, position);
+            source.note(partition, process.begin_commit(partition, position, is_at_end));
         }
         self.writing = super::stores::Writing::default();
         let patience = self.clock.ticks(self.options.transaction_timeout_ns);

@@ -16,6 +16,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             || !self.delivery.has_room()
             || !self.revoking.is_empty()
             || self.transaction.awaits_sink()
+            || self.waiting.has_behind()
             || self.phase != Phase::Running
             || self.breaker.holds();
         let commit_waits = self.clock.now() >= self.commit_due;
@@ -41,8 +42,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     pub fn nanos_to_housekeeping(&self) -> u64 {
         let now = self.clock.now();
         let ahead = self.delivery.in_flight() > 0 && self.commit_due > now;
-        let has_state = self.process.has_state() && self.process.wants_commit();
-        let commit = ahead || has_state || self.delivery.wants_commit();
+        let commit = ahead || self.state_wants_commit() || self.delivery.wants_commit();
         let due = if commit { self.commit_due.min(self.publish_due) } else { self.publish_due };
         let due = self.transaction.repeat_due().map_or(due, |repeat| due.min(repeat));
         // A sink without room keeps those that wait aside, too.

@@ -8,7 +8,8 @@
 //! positions: each carries the offset up to which it counts, and what comes again is not counted.
 //!
 //! What state gives off, such as a closed window, is taken into the in-flight ring like a record
-//! and goes through the steps that follow.
+//! and goes through the steps that follow at once: a commit of the state without it must not come
+//! before its results are acknowledged.
 
 use super::{Process, turn::Engine};
 use crate::{
@@ -37,11 +38,32 @@ pub trait Stores {
         false
     }
 
+    /// What went wrong with state that was put back; the run ends for it.
+    fn next_trouble(&mut self) -> Option<Trouble> {
+        None
+    }
+
     /// A partition's stores are complete, and its records come from there on.
     fn begin(&mut self, _partition: PartitionId, _begin: Begin) {}
 
     /// The partition is no longer ours, or its stores are to be restored once more.
     fn end(&mut self, _partition: PartitionId) {}
+
+    /// False while no record may be processed: results are to be taken first, or a commit to be
+    /// confirmed, or records to be settled.
+    fn takes_records(&mut self) -> bool {
+        true
+    }
+
+    /// True if results are to be taken before a commit may begin.
+    fn owes_results(&mut self) -> bool {
+        false
+    }
+
+    /// True while that record, a duplicate, waits for the first of its key.
+    fn is_behind(&mut self, _partition: PartitionId, _offset: i64) -> bool {
+        false
+    }
 
     /// A record that was processed came to its end.
     fn settled(&mut self, _partition: PartitionId, _offset: i64, _fate: Fate) {}
@@ -72,13 +94,15 @@ pub trait Stores {
     fn given_off_settled(&mut self, _partition: PartitionId, _given_off: GivenOff, _fate: Fate) {}
 
     /// True if a commit has something to write, or to confirm, whether or not positions moved.
-    fn wants_commit(&self) -> bool {
+    /// `is_at_end` says whether a partition is known to be read to its end.
+    fn wants_commit(&self, _is_at_end: &mut dyn FnMut(PartitionId) -> bool) -> bool {
         false
     }
 
     /// A commit begins: everything of the partition below that position is settled, and nothing
-    /// from it on was processed. What the commit says beside the position.
-    fn begin_commit(&mut self, _partition: PartitionId, _position: i64) -> Note {
+    /// from it on was processed; `is_at_end` if nothing is known to be there. What the commit says
+    /// beside the position.
+    fn begin_commit(&mut self, _partition: PartitionId, _position: i64, _is_at_end: bool) -> Note {
         Note::default()
     }
 
@@ -138,34 +162,30 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// Takes in what state gives off by now, as much as a turn may.
     pub(super) fn take_given_off(&mut self, now: Ticks) -> usize {
-        let Engine { delivery, process, owned, .. } = self;
         let mut count = 0;
-        for &partition in &*owned {
-            let mut has_room = true;
-            while has_room && count < GIVEN_OFF_PER_TURN_MAX {
-                let found = process.give_off(partition, now, &mut |record, given_off| {
+        for index in 0..self.owned.len() {
+            let partition = self.owned[index];
+            while count < GIVEN_OFF_PER_TURN_MAX && !self.outbox.is_full() {
+                let Engine { delivery, process, .. } = self;
+                let mut taken = None;
+                process.give_off(partition, now, &mut |record, given_off| {
                     let offset = delivery.offset_of_last(partition).unwrap_or(record.offset);
                     let record = Record { partition, offset, arrived: now, ..*record };
-                    has_room = delivery.admit_given_off(&record, given_off, now).is_some();
-                    has_room
+                    let admitted = delivery.admit_given_off(&record, given_off, now);
+                    taken = admitted.map(|sequence| (sequence, given_off));
+                    taken.is_some()
                 });
-                if !found {
-                    break;
-                }
-                count += usize::from(has_room);
+                // Nothing is due, or there is no room.
+                let Some((sequence, given_off)) = taken else { break };
+                self.process_given_off(sequence, now, given_off);
+                count += 1;
             }
         }
         count
     }
 
     /// Processes what state gave off: it is no record of the source, and is counted apart.
-    #[cold]
-    pub(super) fn process_given_off(
-        &mut self,
-        sequence: Sequence,
-        start: Ticks,
-        given_off: GivenOff,
-    ) -> Ticks {
+    fn process_given_off(&mut self, sequence: Sequence, start: Ticks, given_off: GivenOff) {
         let Engine { source, delivery, process, outbox, .. } = self;
         let (topic, partition_number) = source.partition(delivery.partition(sequence));
         let record = delivery.record(sequence, topic, partition_number);
@@ -186,11 +206,33 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 self.delivery.skip(sequence);
             }
             Verdict::Reject(rejection) => self.reject(sequence, rejection),
-            Verdict::Wait(_) | Verdict::Hold(_) => {
+            Verdict::Wait(_) | Verdict::Hold(_) | Verdict::Behind { .. } => {
                 unreachable!("`check` refuses what holds or waits behind a window")
             }
         }
-        now
+    }
+
+    /// Whether any record may be processed. Results that stand in the way are taken.
+    #[inline]
+    pub(super) fn has_room_in_state(&mut self, now: Ticks) -> bool {
+        let has_room = self.process.takes_records();
+        self.is_state_full &= !has_room;
+        has_room || self.makes_room_in_state(now)
+    }
+
+    #[cold]
+    fn makes_room_in_state(&mut self, now: Ticks) -> bool {
+        self.take_given_off(now);
+        let has_room = self.process.takes_records();
+        // What is owed has room once results are acknowledged; a commit would not make any.
+        self.is_state_full = !has_room && !self.process.owes_results();
+        has_room
+    }
+
+    /// A commit of state is wanted, whether or not positions moved.
+    pub(super) fn state_wants_commit(&self) -> bool {
+        let Engine { process, source, delivery, .. } = self;
+        process.has_state() && process.wants_commit(&mut |it| is_at_end(source, delivery, it))
     }
 
     /// Hands changes over, as many as a turn may. True once all are acknowledged.
@@ -247,6 +289,16 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             process.committed(partition);
         }
     }
+}
+
+/// Whether everything of a partition that is known to be there was processed, and settled.
+pub(super) fn is_at_end<S: Source>(
+    source: &S,
+    delivery: &Delivery,
+    partition: PartitionId,
+) -> bool {
+    let position = delivery.position(partition);
+    position.is_some_and(|position| source.is_at_end(partition, position))
 }
 
 /// Tells the state what became of something. True if it had given that off.

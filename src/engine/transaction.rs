@@ -248,12 +248,17 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     }
 
     fn is_to_be_closed(&self, is_due: bool) -> bool {
-        let has_state = self.transaction.has_state && self.process.wants_commit();
-        let has_some = self.transaction.has_results || self.delivery.wants_commit() || has_state;
         // A suspect that was taken after all is kept at once.
-        let is_due =
-            is_due || self.meter.is_full_of_uncommitted() || self.transaction.has_suspects();
-        has_some && is_due
+        let is_due = is_due
+            || self.meter.is_full_of_uncommitted()
+            || self.transaction.has_suspects()
+            || self.is_state_full;
+        let has_some = || {
+            self.transaction.has_results
+                || self.delivery.wants_commit()
+                || self.state_wants_commit()
+        };
+        is_due && has_some()
     }
 
     fn step_transaction(&mut self, now: Ticks, is_due: bool) -> usize {
@@ -261,6 +266,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             Stage::Open => {
                 if !self.is_to_be_closed(is_due) || !self.outbox.is_empty() {
                     return 0;
+                }
+                // Updates of windows come before the commit of what they say.
+                if self.transaction.has_state && self.process.owes_results() {
+                    return self.take_given_off(now);
                 }
                 self.commit_due = Ticks(now.0 + self.clock.ticks(self.options.commit_interval_ns));
                 let patience = self.clock.ticks(self.options.transaction_timeout_ns);

@@ -132,6 +132,8 @@ pub struct Engine<C, S, K, P> {
     pub(super) transaction: Transaction,
     /// Changes of state on their way to the sink.
     pub(super) writing: Writing,
+    /// No record may be processed before a commit is confirmed, or records are settled.
+    pub(super) is_state_full: bool,
     pub(super) commit_due: Ticks,
     /// Nothing is taken or processed, for causes that the log was told of.
     pub(super) is_paused: bool,
@@ -171,6 +173,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             pulse: Pulse::new(&clock),
             transaction: Transaction::new(options.order, process.has_state()),
             writing: Writing::default(),
+            is_state_full: false,
             phase: Phase::Running,
             owned: Vec::with_capacity(PARTITIONS_MAX),
             to_begin: Vec::with_capacity(PARTITIONS_MAX),
@@ -242,6 +245,12 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.stop();
         }
         self.process.begin_turn(now);
+        if self.process.has_state()
+            && let Some(trouble) = self.process.next_trouble()
+        {
+            self.meter.trouble(trouble);
+            self.fail(trouble);
+        }
         if self.has_pause_news() {
             self.review_pauses();
         }
@@ -261,7 +270,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             if self.process.has_state() {
                 work += self.take_given_off(now);
             }
-            work += self.process_ready();
+            work += self.process_ready(now);
             work += self.hand_over();
         } else if !is_idle && self.transaction.is_settling() && self.outbox.is_empty() {
             work += self.process_waiting(now);
@@ -298,6 +307,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         } else if !self.outbox.is_empty()
             || !self.delivery.has_room()
             || self.waiting.is_full()
+            || self.is_state_full
             || self.breaker.holds()
         {
             Regime::Backpressured
@@ -345,12 +355,15 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     }
 
     /// Processes what may be processed now, up to a batch or a full outbox.
-    fn process_ready(&mut self) -> usize {
+    fn process_ready(&mut self, turn: Ticks) -> usize {
         let mut end = None;
         let mut count = 0;
         let batch = self.options.batch;
         while count < batch && !self.outbox.is_full() && !self.waiting.is_full() {
             if self.is_paused || self.breaker.holds() {
+                break;
+            }
+            if self.process.has_state() && !self.has_room_in_state(turn) {
                 break;
             }
             let Some(sequence) = self.delivery.next_ready() else { break };
@@ -409,6 +422,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let last = marks.last;
         match &processed.verdict {
             Verdict::Wait(awaited) => return (last, Some(Later::Answered(*awaited))),
+            Verdict::Behind { holds } => return (last, Some(Later::First { holds: *holds })),
             Verdict::Reject(it) if self.tries_again(attempt, it.class) => {
                 return (last, Some(Later::TriedAgain));
             }
@@ -442,7 +456,9 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 self.reject_finally(sequence, retry::after(attempt.retries, rejection))
             }
             Verdict::Reject(rejection) => self.reject_finally(sequence, rejection),
-            Verdict::Wait(_) => unreachable!("a record that waits was told so before"),
+            Verdict::Wait(_) | Verdict::Behind { .. } => {
+                unreachable!("a record that waits was told so before")
+            }
         };
         (end, None)
     }

@@ -48,6 +48,8 @@ pub(super) struct Waiter {
     pub(super) retries: u16,
     /// It is put off until its deadline; no answer of a table changes that.
     pub(super) is_put_off: bool,
+    /// It is a duplicate, and waits for what becomes of the first of its key.
+    pub(super) is_behind: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +69,8 @@ pub(super) struct Waiting {
     nodes: Box<[Node]>,
     free: u32,
     len: usize,
+    /// Duplicates that wait for what becomes of another record.
+    behind: usize,
     buckets: Box<[u32]>,
     hasher: RandomState,
     heads: VecDeque<u32>,
@@ -92,6 +96,7 @@ const UNUSED: Node = Node {
         is_untried: false,
         retries: 0,
         is_put_off: false,
+        is_behind: false,
     },
     behind: NONE,
     last: NONE,
@@ -112,6 +117,7 @@ impl Waiting {
             free: if nodes.is_empty() { NONE } else { 0 },
             nodes,
             len: 0,
+            behind: 0,
             buckets: vec![NONE; records_max.next_power_of_two()].into_boxed_slice(),
             hasher: RandomState::default(),
             heads: VecDeque::with_capacity(records_max),
@@ -159,6 +165,17 @@ impl Waiting {
         Lane(self.hasher.hash_one((record.partition.0, record.key)))
     }
 
+    /// A lane of its own: nothing waits behind that record.
+    pub(super) fn lane_apart(&self, sequence: Sequence) -> Lane {
+        Lane(self.hasher.hash_one(("apart", sequence.0)))
+    }
+
+    /// True if a duplicate waits for what becomes of another record.
+    #[inline]
+    pub(super) fn has_behind(&self) -> bool {
+        self.behind > 0
+    }
+
     /// True if a record of that lane waits.
     pub(super) fn holds(&self, lane: Lane) -> bool {
         self.head_of(lane) != NONE
@@ -204,6 +221,7 @@ impl Waiting {
         assert!(at != NONE, "a record waits where there is no room");
         self.free = self.nodes[at as usize].behind;
         self.len += 1;
+        self.behind += usize::from(waiter.is_behind);
         self.nodes[at as usize] = Node { waiter, last: at, ..UNUSED };
         if head == NONE {
             self.link(at);
@@ -235,6 +253,8 @@ impl Waiting {
 
     /// A head waits on.
     pub(super) fn keep(&mut self, Place(at): Place, waiter: Waiter) {
+        self.behind -= usize::from(self.nodes[at as usize].waiter.is_behind);
+        self.behind += usize::from(waiter.is_behind);
         self.nodes[at as usize].waiter = waiter;
         self.heads.push_back(at);
         self.due_by(&waiter);
@@ -243,7 +263,8 @@ impl Waiting {
     /// A head waits no more; who follows is the head now, and is looked at in this round.
     pub(super) fn remove(&mut self, Place(at): Place) {
         self.unlink(at);
-        let Node { behind, last, .. } = self.nodes[at as usize];
+        let Node { behind, last, waiter, .. } = self.nodes[at as usize];
+        self.behind -= usize::from(waiter.is_behind);
         self.nodes[at as usize].behind = self.free;
         self.free = at;
         self.len -= 1;

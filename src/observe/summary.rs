@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 
 use crate::{
     clock::ClockError,
-    measure::{Age, Interval, Regime, Span},
+    measure::{Age, Counters, Interval, Regime, Span},
     observe::Labels,
     verdict::{RejectClass, SkipClass},
 };
@@ -71,7 +71,21 @@ impl Summary {
         count_row(f, "polled", counters.polled, &rate)?;
         count_row(f, "emitted", counters.emitted, &self.results())?;
         count_row(f, "skipped", counters.skipped.total(), &listed(skips))?;
-        count_row(f, "dead-lettered", counters.rejected.total(), &listed(rejects))
+        count_row(f, "dead-lettered", counters.rejected.total(), &listed(rejects))?;
+        self.state(f)
+    }
+
+    /// What steps with state did, where some do.
+    fn state(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counters { held, given_off, state_changes, .. } = &self.total.counters;
+        let fates = ["emitted", "skipped", "dead-lettered"].into_iter().zip(*given_off);
+        let rows = [
+            ("held", held.total(), "records that live on in state".to_owned()),
+            ("window results", given_off.iter().sum(), listed(fates)),
+            ("state changes", *state_changes, String::new()),
+        ];
+        let mut some = rows.iter().filter(|(_, count, _)| *count > 0);
+        some.try_for_each(|(name, count, more)| count_row(f, name, *count, more))
     }
 
     /// Where results went, if that is more than one place.
@@ -163,13 +177,14 @@ fn value(of: &Histogram<u64>, nanos: u64) -> String {
 }
 
 /// The end of a histogram log, `name: value`: what reports want to know and no histogram holds.
-pub(super) fn end_facts(total: &Interval) -> [String; 7] {
+pub(super) fn end_facts(total: &Interval) -> [String; 8] {
     let counters = &total.counters;
     let above: u64 = Span::ALL.map(|span| total.histograms.above(span)).iter().sum();
     [
         format!("emitted: {}", counters.emitted),
         format!("skipped: {}", counters.skipped.total()),
         format!("rejected: {}", counters.rejected.total()),
+        format!("held: {}", counters.held.total()),
         format!("no origin: {}", counters.origin_missing),
         format!("skewed: {}", total.skewed()),
         format!("past an hour: {above}"),
@@ -275,6 +290,24 @@ saturation          25.0 % (working of working and idle)
 clock               TSC
 ";
         assert_eq!(summary.to_string(), expected);
+    }
+
+    #[test]
+    fn what_state_did_stands_in_the_books() {
+        let mut total = Interval::new();
+        (0..7).for_each(|_| _ = total.counters.held.count(0, Place::step(1)));
+        (total.counters.polled, total.counters.state_changes) = (7, 2_500);
+        total.counters.given_off = [3, 0, 1];
+        let (took, labels) = (Duration::ZERO, Labels::default());
+        let text =
+            Summary { total, took, clock: "TSC".to_owned(), labels, files: Vec::new() }.to_string();
+        let expected = "\
+dead-lettered                   0
+held                            7  records that live on in state
+window results                  4  emitted 3, dead-lettered 1
+state changes               2,500
+";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

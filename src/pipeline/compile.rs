@@ -16,6 +16,7 @@ use crate::{
         foresight::Foresight,
         names::{self, A_TEXT, Sights, Written},
         steps::{Stateless, outgoing::Topics, own::Slot},
+        stores::{Room, StoreRules},
         template,
     },
 };
@@ -46,6 +47,9 @@ pub(super) struct Plan {
     pub(super) eaches: usize,
     /// What topics may begin with that a record names.
     pub(super) prefixes: Vec<String>,
+    /// Of the steps that keep state, in order.
+    pub(super) stores: Vec<StoreRules>,
+    pub(super) room: Room,
 }
 
 #[derive(Debug)]
@@ -140,6 +144,11 @@ pub(super) fn compile(settings: &Settings) -> Result<Compiled, Vec<Problem>> {
         headers: compiler.headers,
         eaches: compiler.eaches,
         prefixes: compiler.prefixes,
+        stores: Vec::new(),
+        room: Room {
+            in_flight: settings.limits.in_flight,
+            waiting: settings.records_waiting_for_others().min(settings.limits.in_flight),
+        },
     };
     Ok((plan, compiler.topics, compiler.own))
 }

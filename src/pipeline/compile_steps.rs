@@ -3,7 +3,7 @@
 use crate::{
     codec::{Kept, Path, PathId, Segment},
     config::settings::{self, Otherwise, Require},
-    limits::DESTINATIONS_MAX,
+    limits::RESULT_TOPICS_MAX,
     pipeline::{
         compile::{Compiler, Target, toml_key},
         expression::Expression,
@@ -198,11 +198,10 @@ impl Compiler {
 
     fn topic(&mut self, key: &str, topic: &str) -> Option<Destination> {
         let destination = self.topics.number(topic);
-        // One is the dead letters'.
-        if self.topics.names.len() < DESTINATIONS_MAX {
+        if self.topics.names.len() <= RESULT_TOPICS_MAX {
             return Some(destination);
         }
-        let most = DESTINATIONS_MAX - 1;
+        let most = RESULT_TOPICS_MAX;
         self.problem(key, format!("the routes name more topics than {most}, the sink's included"))
     }
 

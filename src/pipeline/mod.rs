@@ -11,6 +11,7 @@ pub mod cases;
 pub mod cel;
 pub mod operator;
 pub mod results;
+pub mod stores;
 pub mod trial;
 
 mod compile;

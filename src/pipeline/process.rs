@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     codec::{Edits, ParseErrorKind, Parser, Written},
     config::{Problem, Settings, settings::Tombstones},
-    limits::{DESTINATIONS_MAX, RESULTS_PER_RECORD_MAX},
+    limits::{RESULT_TOPICS_MAX, RESULTS_PER_RECORD_MAX},
     pipeline::{
         Found, Lookup, Mark, Processed, Results,
         compile::{self, Plan},
@@ -18,6 +18,7 @@ use crate::{
             outgoing::{Outgoing, Topics},
         },
         stop::stopped,
+        stores::StateStores,
         work::{Sources, Surroundings, Work},
     },
     record::{Destination, Record},
@@ -40,6 +41,7 @@ pub struct Pipeline {
     memory: Memory,
     outgoing: Outgoing,
     topics: Topics,
+    stores: StateStores,
 }
 
 /// Told what the steps see and do, in the order in which they do it; the hot thread has none.
@@ -85,6 +87,7 @@ impl Pipeline {
             memory: Memory::new(WRITE_BYTES, own),
             outgoing: Outgoing::new(plan.headers.len(), plan.eaches),
             topics,
+            stores: StateStores::new(plan.stores.clone(), plan.room),
             plan,
         })
     }
@@ -103,15 +106,27 @@ impl Pipeline {
     ///
     /// # Panics
     ///
-    /// Past `DESTINATIONS_MAX` topics, one of which is left for the dead letters.
+    /// Past `RESULT_TOPICS_MAX` topics.
     pub fn learn_topic(&mut self, name: &str) {
         self.topics.number(name);
-        assert!(self.topics.names.len() < DESTINATIONS_MAX, "too many topics");
+        assert!(self.topics.names.len() <= RESULT_TOPICS_MAX, "too many topics");
     }
 
     /// Every topic is taken for one that is there, where it begins with one of the prefixes.
     pub(super) fn imagine_topics(&mut self) {
         self.topics.are_unknown = true;
+    }
+
+    /// What steps keep between records.
+    #[inline]
+    pub fn stores(&self) -> &StateStores {
+        &self.stores
+    }
+
+    /// The same, to be told what becomes of records.
+    #[inline]
+    pub fn stores_mut(&mut self) -> &mut StateStores {
+        &mut self.stores
     }
 
     /// Results that one record may come to.
@@ -164,9 +179,35 @@ impl Pipeline {
         self.process_watched(record, tables, mark, results, &mut Unwatched)
     }
 
+    /// Processes what the state of the step of that index gave off: runs the steps behind it.
+    pub fn process_given_off<T: Lookup>(
+        &mut self,
+        record: &Record<'_>,
+        step: u16,
+        tables: &mut T,
+        results: &mut Results,
+    ) -> Processed {
+        let first = usize::from(step) + 1;
+        self.process_from(first, record, tables, &mut |_| {}, results, &mut Unwatched)
+    }
+
     #[inline]
     pub(super) fn process_watched<T: Lookup>(
         &mut self,
+        record: &Record<'_>,
+        tables: &mut T,
+        mark: &mut impl FnMut(Mark),
+        results: &mut Results,
+        watch: &mut impl Watch,
+    ) -> Processed {
+        self.process_from(0, record, tables, mark, results, watch)
+    }
+
+    /// Runs the steps from that one on.
+    #[inline]
+    pub(super) fn process_from<T: Lookup>(
+        &mut self,
+        first: usize,
         record: &Record<'_>,
         tables: &mut T,
         mark: &mut impl FnMut(Mark),
@@ -217,7 +258,7 @@ impl Pipeline {
         origin_ns = origin_ns.or_else(|| work.origin_ns(&mut sources));
         mark(Mark::Parsed);
         let mut around = Surroundings { sources, mark, results, watch };
-        if let Err((stop, step)) = work.run(0, &mut around) {
+        if let Err((stop, step)) = work.run(first, &mut around) {
             let told = work.told;
             results.truncate(before.0, before.1);
             return Processed { verdict: stopped(plan, &stop, told, step), origin_ns };

@@ -77,6 +77,16 @@ impl Mark {
     /// Before the first record.
     pub const NONE: Mark = Mark(i64::MIN);
 
+    /// From what `millis` gave.
+    pub fn of(millis: i64) -> Mark {
+        Mark(millis)
+    }
+
+    /// Milliseconds since the epoch.
+    pub fn millis(self) -> i64 {
+        self.0
+    }
+
     /// Reads what `Display` wrote; `None` if it is something else.
     pub fn parse(text: &str) -> Option<Mark> {
         text.parse().ok().map(Mark)

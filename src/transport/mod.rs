@@ -57,10 +57,19 @@ pub trait Source {
     /// a `SourceEvent::Committed` with the same ticket. At most one is under way at a time.
     fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]);
 
-    /// What the next commit says of a partition beside its position.
+    /// True if the partition is known to be read to its end: no record at that offset or behind it
+    /// is known to be there, committed or not. Asks nobody, but is not for every turn.
+    fn is_at_end(&self, _partition: PartitionId, _position: i64) -> bool {
+        false
+    }
+
+    /// What the next commit says of a partition beside its position, and every later one until
+    /// another note comes.
     fn note(&mut self, _partition: PartitionId, _note: Note) {}
 
-    /// Where a partition that was announced began, or begins again after `SourceEvent::Aborted`.
+    /// What the last confirmed commit of a partition says that was announced and is ours, as far as
+    /// this source knows: the one from which it began, or begins again after
+    /// `SourceEvent::Aborted`, or a later one of its own.
     fn begin_of(&self, _partition: PartitionId) -> Begin {
         Begin::default()
     }
@@ -136,6 +145,9 @@ pub struct Note {
 }
 
 impl Note {
+    /// That of no step.
+    pub const EMPTY: Note = Note { len: 0, numbers: [0; STATEFUL_STEPS_MAX] };
+
     /// Adds the next step's number.
     ///
     /// # Panics

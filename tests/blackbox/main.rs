@@ -42,6 +42,7 @@ mod replay;
 mod replay_kills;
 mod replay_trouble;
 mod report;
+mod rolling;
 mod routes;
 mod security;
 mod slow;

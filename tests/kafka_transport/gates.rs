@@ -24,12 +24,12 @@ use crate::member::{
 };
 
 /// A member whose partitions wait for their state.
-struct Gated {
-    member: Member,
+pub(crate) struct Gated {
+    pub(crate) member: Member,
     shared: Arc<Restoration>,
     entries: RestoredEntries,
     filler: Filler,
-    wants: Vec<Want>,
+    pub(crate) wants: Vec<Want>,
     handed: Vec<(u16, String)>,
 }
 
@@ -38,17 +38,17 @@ fn step() -> StatefulStep {
 }
 
 impl Gated {
-    fn join(kafka: &EmbeddedKafka, start: Start) -> Gated {
+    pub(crate) fn join(kafka: &EmbeddedKafka, start: Start) -> Gated {
         Gated::with(Member::join(kafka, start))
     }
 
-    fn with(mut member: Member) -> Gated {
+    pub(crate) fn with(mut member: Member) -> Gated {
         let (shared, entries, filler) = restoration(&[step()]);
         member.source.restore_by(Arc::clone(&shared));
         Gated { member, shared, entries, filler, wants: Vec::new(), handed: Vec::new() }
     }
 
-    fn turn(&mut self) {
+    pub(crate) fn turn(&mut self) {
         let handed = &mut self.handed;
         self.entries.take(10, &mut |partition, it| {
             handed.push((
@@ -56,7 +56,7 @@ impl Gated {
                 match it {
                     Handed::Begin => "begin".to_owned(),
                     Handed::Entry { key, .. } => String::from_utf8(key.to_vec()).unwrap(),
-                    Handed::Watermark { .. } => "watermark".to_owned(),
+                    Handed::Seed { .. } => "seed".to_owned(),
                     Handed::Complete => "complete".to_owned(),
                     Handed::Cancelled => "cancelled".to_owned(),
                 },
@@ -68,15 +68,29 @@ impl Gated {
         self.wants.retain(|it| filler.is_wanted(it));
     }
 
-    fn turn_until(&mut self, what: &str, mut is_done: impl FnMut(&Gated) -> bool) {
+    pub(crate) fn turn_until(&mut self, what: &str, mut is_done: impl FnMut(&Gated) -> bool) {
         until(what, || {
             self.turn();
             is_done(self)
         });
     }
 
+    /// One that has partition 0 of a topic with one partition, and no state.
+    pub(crate) fn of_one(kafka: &EmbeddedKafka, start: Start) -> Gated {
+        Gated::one_with(Member::join(kafka, start))
+    }
+
+    /// The same, of that member.
+    pub(crate) fn one_with(member: Member) -> Gated {
+        let mut it = Gated::with(member);
+        it.await_wants(&[0]);
+        it.hand_over(0, true);
+        it.turn_until("the partition", |it| it.member.owned() == [0]);
+        it
+    }
+
     /// Waits until those numbers of partitions are wanted.
-    fn await_wants(&mut self, numbers: &[i32]) {
+    pub(crate) fn await_wants(&mut self, numbers: &[i32]) {
         self.turn_until("wishes", |it| {
             let mut wanted: Vec<_> = it.wants.iter().map(|it| it.number).collect();
             wanted.sort_unstable();
@@ -85,7 +99,7 @@ impl Gated {
     }
 
     /// Hands over an entry, and says whether that was all.
-    fn hand_over(&mut self, number: i32, is_all: bool) {
+    pub(crate) fn hand_over(&mut self, number: i32, is_all: bool) {
         let want = *self.wants.iter().find(|it| it.number == number).expect("it is wanted");
         assert!(self.filler.has_room());
         self.filler.begin(&want);

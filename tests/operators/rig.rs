@@ -113,6 +113,7 @@ impl Rig {
             }
             Verdict::Wait(awaited) => format!("waits for {}", awaited.hash),
             Verdict::Hold(_) => "held".to_owned(),
+            Verdict::Behind { .. } => "waits for another".to_owned(),
         }
     }
 

@@ -4,7 +4,7 @@ use hotspur::transport::restore::{STATE_CHANGED, StatefulStep};
 
 use crate::{
     log::events,
-    rig::{Bed, HASH, ORDERS, RETURNS, dedup, entry, entry_of, pairs, watermark, window},
+    rig::{Bed, HASH, ORDERS, RETURNS, dedup, entry, entry_of, pairs, seed, window},
     support::kafka::Kafka,
 };
 
@@ -16,7 +16,7 @@ fn changed_dedup() -> StatefulStep {
 fn a_step_that_was_changed_stops_the_run_with_a_sentence() {
     let kafka = Kafka::shared();
     let bed = Bed::new(kafka, 2);
-    kafka.produce(&bed.topic, &[entry(0, "a", "1"), watermark(&window(), 1, "17")]);
+    kafka.produce(&bed.topic, &[entry(0, "a", "1"), seed(&window(), 1, "00000017")]);
     let mut bed = Bed::on(kafka, &bed.topic, &[changed_dedup(), window()], false);
     assert_eq!(bed.restore(1), [], "it is another partition's");
     bed.want(0);
@@ -32,7 +32,7 @@ fn a_step_that_was_changed_stops_the_run_with_a_sentence() {
 fn a_step_that_is_not_there_any_more_stops_it_too() {
     let kafka = Kafka::shared();
     let bed = Bed::new(kafka, 1);
-    kafka.produce(&bed.topic, &[entry(0, "a", "1"), watermark(&window(), 0, "17")]);
+    kafka.produce(&bed.topic, &[entry(0, "a", "1"), seed(&window(), 0, "00000017")]);
     let mut bed = Bed::on(kafka, &bed.topic, &[dedup()], false);
     bed.want(0);
     let text = bed.await_trouble(STATE_CHANGED).text.to_string();

@@ -4,7 +4,7 @@ use hotspur::record::PartitionId;
 
 use crate::{
     log::events,
-    rig::{Bed, ORDERS, RETURNS, dedup, entry, entry_of, pairs, watermark, window},
+    rig::{Bed, ORDERS, RETURNS, dedup, entry, entry_of, pairs, seed, window},
     support::{await_true, kafka::Kafka, unique},
 };
 
@@ -20,14 +20,14 @@ fn the_newest_of_each_key_comes_back_and_what_was_deleted_does_not() {
         entry(0, "c", ""),
         entry(1, "a", "other partition"),
         entry_of(ORDERS, &window(), 0, "a", Some("of the window")),
-        watermark(&window(), 0, "17"),
-        watermark(&window(), 0, "18"),
+        seed(&window(), 0, "00000017"),
+        seed(&window(), 0, "00000018"),
     ];
     kafka.produce(&bed.topic, &written);
     assert_eq!(bed.restore(0), pairs(&[("a", "2"), ("c", "")]));
     let kept = &bed.kept[&0];
     assert_eq!(kept[&(4, Some("a".to_owned()))], "of the window");
-    assert_eq!(kept[&(4, None)], "18");
+    assert_eq!(kept[&(4, None)], "00000018");
     assert_eq!((kept.len(), bed.kept.len()), (4, 1), "and nothing else");
     assert_eq!(bed.restore(1), pairs(&[("a", "other partition")]));
     let figures = bed.shared.figures();

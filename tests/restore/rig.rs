@@ -48,8 +48,8 @@ pub(crate) fn entry_of(
     message(StateKind::Entry, (topic, step), partition, key, value)
 }
 
-pub(crate) fn watermark(step: &StatefulStep, partition: i32, value: &str) -> Message {
-    message(StateKind::Watermark, (ORDERS, step), partition, "", Some(value))
+pub(crate) fn seed(step: &StatefulStep, partition: i32, value: &str) -> Message {
+    message(StateKind::Seed, (ORDERS, step), partition, "", Some(value))
 }
 
 fn message(
@@ -66,7 +66,7 @@ fn message(
     message.key(bytes).partition(partition)
 }
 
-/// What a partition keeps: step and key, and the value; a watermark's key is `None`.
+/// What a partition keeps: step and key, and the value; a seed's key is `None`.
 pub(crate) type Kept = BTreeMap<(u16, Option<String>), String>;
 
 /// A restorer and both ends of what it serves.
@@ -140,7 +140,7 @@ impl Bed {
             match handed {
                 Handed::Begin => _ = kept.insert(partition, Kept::new()),
                 Handed::Entry { step, key, value } => of(kept, (step, Some(text(key))), value),
-                Handed::Watermark { step, value } => of(kept, (step, None), value),
+                Handed::Seed { step, value } => of(kept, (step, None), value),
                 Handed::Complete => assert!(kept.contains_key(&partition), "it has begun"),
                 Handed::Cancelled => _ = kept.remove(&partition),
             }

@@ -300,11 +300,11 @@ impl Stores for Gathering {
         }
     }
 
-    fn wants_commit(&self) -> bool {
+    fn wants_commit(&self, _is_at_end: &mut dyn FnMut(PartitionId) -> bool) -> bool {
         self.stores.values().any(|it| !it.changed.is_empty())
     }
 
-    fn begin_commit(&mut self, partition: PartitionId, position: i64) -> Note {
+    fn begin_commit(&mut self, partition: PartitionId, position: i64, _is_at_end: bool) -> Note {
         let store = self.store(partition);
         assert!(position >= store.position);
         let end = position.max(store.restored_to + 1);

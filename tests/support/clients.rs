@@ -3,6 +3,10 @@
 use std::{
     cell::Cell,
     collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -169,7 +173,37 @@ impl Writer {
 /// A transaction that is to be ended.
 pub(crate) struct OpenTransaction<'a>(&'a BaseProducer);
 
+/// What a commit says of a partition.
+pub(crate) struct Position<'a> {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) words: &'a str,
+}
+
 impl OpenTransaction<'_> {
+    /// Has positions of a group in a topic committed with it, whoever its members are.
+    #[track_caller]
+    pub(crate) fn with_positions(
+        self,
+        kafka: &Kafka,
+        (group, topic): (&str, &str),
+        positions: &[Position<'_>],
+    ) -> Self {
+        let mut list = TopicPartitionList::new();
+        for it in positions {
+            let mut entry = list.add_partition(topic, it.partition);
+            entry.set_offset(Offset::Offset(it.offset)).expect("an offset");
+            entry.set_metadata(it.words);
+        }
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", kafka.brokers()).set("group.id", group);
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let metadata = consumer.group_metadata().expect("a consumer has a group");
+        let sent = self.0.send_offsets_to_transaction(&list, &metadata, PATIENCE);
+        sent.expect("positions are taken");
+        self
+    }
+
     /// Commits it, or aborts it.
     #[track_caller]
     pub(crate) fn end(self, is_kept: bool) {
@@ -184,34 +218,63 @@ impl OpenTransaction<'_> {
 /// Messages that go on coming while a test does something to their reader: 5,000 a second.
 #[derive(Debug)]
 pub(crate) struct Load {
-    thread: JoinHandle<()>,
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
 }
 
-const LOAD_BATCH: usize = 50;
+const LOAD_BATCH: u64 = 50;
 const LOAD_PERIOD: Duration = Duration::from_millis(10);
 
 impl Load {
     /// Starts to produce these.
     pub(crate) fn start(kafka: &Kafka, topic: &str, messages: Vec<Message>) -> Load {
+        let mut messages = messages.into_iter();
+        Load::of(kafka, topic, move |_| messages.next())
+    }
+
+    /// Starts to produce what `message` makes of the numbers from 0, until it is stopped.
+    pub(crate) fn endless(kafka: &Kafka, topic: &str, message: fn(u64) -> Message) -> Load {
+        Load::of(kafka, topic, move |number| Some(message(number)))
+    }
+
+    fn of(
+        kafka: &Kafka,
+        topic: &str,
+        mut next: impl FnMut(u64) -> Option<Message> + Send + 'static,
+    ) -> Load {
         let writer = Writer::open(kafka.brokers(), &[]);
         let topic = topic.to_owned();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let is_stopped = Arc::clone(&is_over);
         let thread = thread::spawn(move || {
-            let mut due = Instant::now();
-            for batch in messages.chunks(LOAD_BATCH) {
-                batch.iter().for_each(|message| writer.send(&topic, message));
+            let (mut due, mut sent) = (Instant::now(), 0);
+            while let Some(message) = next(sent).filter(|_| !is_stopped.load(Ordering::Relaxed)) {
+                writer.send(&topic, &message);
+                sent += 1;
+                if sent % LOAD_BATCH > 0 {
+                    continue;
+                }
                 due += LOAD_PERIOD;
                 while let Some(left) = due.checked_duration_since(Instant::now()) {
                     thread::park_timeout(left);
                 }
             }
             writer.finish();
+            sent
         });
-        Load { thread }
+        Load { is_over, thread }
     }
 
     /// Waits until all of them are acknowledged.
     #[track_caller]
     pub(crate) fn finish(self) {
         self.thread.join().expect("the load was produced");
+    }
+
+    /// Ends it, waits until all are acknowledged, and returns how many there were.
+    #[track_caller]
+    pub(crate) fn stop(self) -> u64 {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the load was produced")
     }
 }

@@ -48,6 +48,13 @@ pub(crate) fn problem(value: &Value, schema: &Value, place: &str) -> Option<Stri
                         problem(item, wanted, &format!("{place}[{index}]"))
                     });
                 }
+                "prefixItems" => {
+                    let schemas = wanted.as_array().expect("a schema for each place");
+                    let items = value.as_array().into_iter().flatten().zip(schemas).enumerate();
+                    return items.into_iter().find_map(|(index, (item, schema))| {
+                        problem(item, schema, &format!("{place}[{index}]"))
+                    });
+                }
                 "properties" => return properties(value, schema, place),
                 word => {
                     assert!(SILENT.contains(&word), "what does {word} mean?");

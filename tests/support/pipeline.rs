@@ -95,8 +95,19 @@ impl Pipeline {
     }
 
     /// Says what the first step, a lookup, does without a value.
-    pub(crate) fn on_miss(mut self, on_miss: Value) -> Pipeline {
-        self.document["steps"][0]["lookup"]["on_miss"] = Item::Value(on_miss);
+    pub(crate) fn on_miss(self, on_miss: Value) -> Pipeline {
+        self.set_in_step(1, "lookup", "on_miss", on_miss)
+    }
+
+    /// Sets a key of a step's operator; steps are counted from 1.
+    pub(crate) fn set_in_step(
+        mut self,
+        number: usize,
+        operator: &str,
+        key: &str,
+        value: impl Into<Value>,
+    ) -> Pipeline {
+        self.document["steps"][number - 1][operator][key] = Item::Value(value.into());
         self
     }
 

@@ -15,6 +15,7 @@ pub(super) struct Books {
     /// By class.
     pub(super) skipped: BTreeMap<String, u64>,
     pub(super) rejected: BTreeMap<String, u64>,
+    pub(super) held: u64,
 }
 
 impl Books {
@@ -31,6 +32,7 @@ impl Books {
             emitted: counters.emitted,
             skipped: by_class(&counters.skipped, &mut skips),
             rejected: by_class(&counters.rejected, &mut rejects),
+            held: counters.held.total(),
         }
     }
 
@@ -49,6 +51,7 @@ impl Books {
                 match label(sample, "outcome") {
                     Some("emitted") => books.emitted += value,
                     Some("skipped") => *books.skipped.entry(class).or_default() += value,
+                    Some("held") => books.held += value,
                     Some("rejected") => *books.rejected.entry(class).or_default() += value,
                     _ => {}
                 }
@@ -70,12 +73,13 @@ impl Books {
             emitted: self.emitted.saturating_sub(earlier.emitted),
             skipped: classes(&self.skipped, &earlier.skipped),
             rejected: classes(&self.rejected, &earlier.rejected),
+            held: self.held.saturating_sub(earlier.held),
         }
     }
 
     /// Records without a result by design.
     pub(super) fn passed_over(&self) -> u64 {
-        self.skipped.values().sum::<u64>() + self.rejected.values().sum::<u64>()
+        self.skipped.values().sum::<u64>() + self.rejected.values().sum::<u64>() + self.held
     }
 
     /// True if nothing is under way, as far as these say.
@@ -104,20 +108,23 @@ mod tests {
     const METRICS: &str = "\
 # HELP hotspur_polled_records_total Records taken from the source.
 # TYPE hotspur_polled_records_total counter
-hotspur_polled_records_total 17
+hotspur_polled_records_total 21
 hotspur_records_total{outcome=\"emitted\",class=\"\",step=\"\"} 9
 hotspur_records_total{outcome=\"skipped\",class=\"table_miss\",step=\"1\"} 3
 hotspur_records_total{outcome=\"skipped\",class=\"table_miss\",step=\"the \\\"second\\\"\"} 2
 hotspur_records_total{outcome=\"rejected\",class=\"not_json\",step=\"parse\"} 3
+hotspur_records_total{outcome=\"held\",class=\"\",step=\"3\"} 1
+hotspur_records_total{outcome=\"held\",class=\"\",step=\"4\"} 3
 hotspur_turns_total 1e3
 ";
 
     fn sample() -> Books {
         Books {
-            polled: 17,
+            polled: 21,
             emitted: 9,
             skipped: [("table_miss".to_owned(), 5)].into(),
             rejected: [("not_json".to_owned(), 3)].into(),
+            held: 4,
         }
     }
 
@@ -126,7 +133,8 @@ hotspur_turns_total 1e3
         assert_eq!(Books::read(METRICS), Some(sample()));
         assert_eq!(Books::read("up 1\n"), None);
         let mut counters = Counters::ZERO;
-        (counters.polled, counters.emitted) = (17, 9);
+        (counters.polled, counters.emitted) = (21, 9);
+        [2, 3, 3, 3].iter().for_each(|step| _ = counters.held.count(0, Place::step(*step)));
         for step in [0, 0, 0, 1, 1] {
             counters.skipped.count(SkipClass::TableMiss as usize, Place::step(step));
         }
@@ -141,7 +149,7 @@ hotspur_turns_total 1e3
         let (earlier, later) = (sample(), Books::read(METRICS).unwrap());
         assert_eq!(later.since(&earlier), Books::default());
         let since = later.since(&Books { skipped: BTreeMap::new(), polled: 7, ..sample() });
-        assert_eq!((since.polled, since.passed_over()), (10, 5));
+        assert_eq!((since.polled, since.passed_over()), (14, 5));
         assert!(sample().are_balanced() && !since.are_balanced());
         assert_eq!(listed(&since.skipped), "table_miss 5");
     }

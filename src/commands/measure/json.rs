@@ -104,6 +104,7 @@ fn books(books: &Books) -> Value {
         "emitted": books.emitted,
         "skipped": books.skipped,
         "rejected": books.rejected,
+        "held": books.held,
     })
 }
 
@@ -173,6 +174,7 @@ fn level_schema() -> Value {
         "emitted": count("Of which all results were acknowledged."),
         "skipped": classes("Passed over, by class."),
         "rejected": classes("Dead-lettered, by class."),
+        "held": count("Live on in the state of a step."),
     }));
     object(json!({
         "rate": count("Records per second that were asked for."),
@@ -190,7 +192,7 @@ fn level_schema() -> Value {
         "missed_slots": count("Handed over more than 10 ms after they were due."),
         "hop_missed_slots": count("The same of the bare hop."),
         "received": count("Records of which a result came."),
-        "lost": count("Acknowledged, without a result, and neither skipped nor dead-lettered."),
+        "lost": count("Acknowledged, without a result, and neither skipped, held nor dead-lettered."),
         "duplicates": count("Results that came again."),
         "reordered": count("Results that came behind a later one of their key and partition."),
         "strangers": count("Records in the sink topic that are not of this load."),

@@ -254,7 +254,7 @@ pub(super) mod tests {
         assert_eq!((level.lost(), level.passed_over()), (100, 0));
         let skipped = [("table_miss".to_owned(), 60)].into();
         let rejected = [("not_json".to_owned(), 20)].into();
-        level.books = Some(Books { polled: 1_005, emitted: 900, skipped, rejected });
+        level.books = Some(Books { polled: 1_005, emitted: 900, skipped, rejected, held: 0 });
         assert_eq!((level.lost(), level.passed_over(), level.foreign()), (20, 80, 5));
         level.heard.arrivals.received = 1_000;
         assert_eq!((level.lost(), level.passed_over()), (0, 0));

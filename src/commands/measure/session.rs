@@ -280,8 +280,9 @@ impl<'a> Session<'a> {
         let sink = &self.settings.sink.topic;
         match subject.read().books_since(&before) {
             Some(books) if books.passed_over() >= heard.report.acknowledged => {
-                let classes: Vec<_> = books.skipped.keys().chain(books.rejected.keys()).collect();
-                let classes = classes.into_iter().map(String::as_str).collect::<Vec<_>>();
+                let classes = books.skipped.keys().chain(books.rejected.keys()).map(String::as_str);
+                let held = (books.held > 0).then_some("held");
+                let classes: Vec<_> = classes.chain(held).collect();
                 Err(Failure::usage(format!(
                     "the pipeline passes no record of this load on ({}): choose others with \
                      --payload and --keys",

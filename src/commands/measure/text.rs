@@ -116,6 +116,9 @@ fn write_level(text: &mut String, level: &Level, measurement: &Measurement) -> f
         count_row(text, "skipped", skipped, &books::listed(&books.skipped))?;
         let rejected = books.rejected.values().sum();
         count_row(text, "dead-lettered", rejected, &books::listed(&books.rejected))?;
+        if books.held > 0 {
+            count_row(text, "held", books.held, "live on in state")?;
+        }
     }
     let unread = match (&level.books, measurement.about.is_external) {
         (None, true) => "or skipped or dead-lettered: the pipeline could not be asked",
@@ -150,7 +153,8 @@ mod tests {
         let mut one = level(1_000, 250_000);
         one.heard.arrivals.received = 995;
         let skipped = [("table_miss".to_owned(), 4)].into();
-        one.books = Some(Books { polled: 1_000, emitted: 995, skipped, rejected: [].into() });
+        one.books =
+            Some(Books { polled: 1_000, emitted: 995, skipped, rejected: [].into(), held: 0 });
         let mut measured = measurement(vec![one], &["received.p99 < 1ms", "loss = 0"]);
         measured.notes.push("the moon was full".to_owned());
         let expected = "\

@@ -250,7 +250,7 @@ impl<'a> Course<'a> {
                 let copy = Copy::of_letter(letter, self.destination(dead)?, headers);
                 Chosen { fate: Fate::Rejected, place: dead.clone(), copies: vec![copy] }
             }
-            Verdict::Hold(_) | Verdict::Wait(_) => {
+            Verdict::Hold(_) | Verdict::Wait(_) | Verdict::Behind { .. } => {
                 return Err(Failure::not_built(
                     "`hotspur replay --to pipeline` of steps with state",
                 ));

@@ -274,6 +274,11 @@ mod tests {
         ] {
             assert!(picture.contains(words), "no {words} in\n{picture}");
         }
+        assert!(!picture.contains(", held"), "{picture}");
+        let mut with_state = moment::tests::sample(1_234.0, 5_000);
+        with_state.records.held = 4_321;
+        view.take(with_state);
+        assert!(text(&view).contains("dead-lettered 40, held 4,321, in flight 5"));
         view.is_held = true;
         view.take(moment::tests::sample(9.0, 7_000));
         assert!(text(&view).contains("1,234") && text(&view).contains("held"));

@@ -39,6 +39,9 @@ pub(super) struct Records {
     pub(super) emitted: u64,
     pub(super) skipped: u64,
     pub(super) rejected: u64,
+    /// An older process does not say.
+    #[serde(default)]
+    pub(super) held: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -170,8 +170,12 @@ fn regimes(moment: &Moment, width: u16) -> Vec<Line<'_>> {
 /// A line for the records, each table, the lag, and the stalls.
 fn facts(moment: &Moment) -> Vec<Line<'_>> {
     let records = &moment.records;
+    let held = match records.held {
+        0 => String::new(),
+        held => format!(", held {}", grouped(held)),
+    };
     let mut lines = vec![Line::from(format!(
-        "polled {}, emitted {}, skipped {}, dead-lettered {}, in flight {}",
+        "polled {}, emitted {}, skipped {}, dead-lettered {}{held}, in flight {}",
         grouped(records.polled),
         grouped(records.emitted),
         grouped(records.skipped),

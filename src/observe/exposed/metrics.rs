@@ -110,17 +110,33 @@ impl Exposed {
         let rejects = counters.rejected.counted().map(|(class, place, count)| {
             ("rejected", RejectClass::ALL.get(class).map_or("", |it| it.name()), place, count)
         });
-        for (outcome, class, place, count) in skips.chain(rejects) {
+        let holds = counters.held.counted().map(|(_, place, count)| ("held", "", place, count));
+        for (outcome, class, place, count) in skips.chain(rejects).chain(holds) {
             let step = labels.place(place);
             records.sample(&[("outcome", outcome), ("class", class), ("step", &step)], count);
         }
         let help = "Results and dead letters handed over.";
         let results = text.family(Kind::Counter, "hotspur_results", help);
         let destinations = self.destinations.get().unwrap_or(&labels.destinations);
-        for (topic, count) in destinations.iter().zip(counters.results) {
+        let counted = destinations.iter().zip(counters.results);
+        for (topic, count) in counted.filter(|(topic, _)| !topic.is_empty()) {
             results.sample(&[("topic", topic)], count);
         }
+        if state.kept.is_some() {
+            given_off(text, counters);
+        }
     }
+}
+
+/// What state does beside its entries.
+fn given_off(text: &mut Exposition, counters: &Counters) {
+    let help = "Results of windows by what became of them; they are no records of the source.";
+    let results = text.family(Kind::Counter, "hotspur_window_results", help);
+    for (result, count) in ["emitted", "skipped", "rejected"].iter().zip(counters.given_off) {
+        results.sample(&[("result", result)], count);
+    }
+    let help = "Changes of state handed over.";
+    text.family(Kind::Counter, "hotspur_state_changes", help).sample(&[], counters.state_changes);
 }
 
 fn lag_text(text: &mut Exposition, state: &State) {
@@ -212,7 +228,37 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::measure::Interval;
+    use crate::{
+        measure::{Interval, counters::Place},
+        observe::exposed::StateFigures,
+    };
+
+    #[test]
+    fn what_state_does_is_counted_where_steps_keep_some() {
+        let exposed = Exposed::new(Facts::default());
+        exposed.name_destinations(["out", "", "dead"].map(str::to_owned).to_vec());
+        let mut interval = Interval::new();
+        let counters = &mut interval.counters;
+        counters.results[..3].copy_from_slice(&[5, 0, 1]);
+        (counters.given_off, counters.state_changes) = ([4, 2, 1], 30);
+        (0..3).for_each(|_| _ = counters.held.count(0, Place::step(1)));
+        exposed.count(&interval, &interval, [0.0; Regime::COUNT]);
+        let without = exposed.metrics(Format::Text);
+        assert!(!without.contains("hotspur_window_results") && !without.contains("_state_changes"));
+        exposed.read_state_by(Box::new(StateFigures::default));
+        let text = exposed.metrics(Format::Text);
+        for line in [
+            "hotspur_records_total{outcome=\"held\",class=\"\",step=\"2\"} 3",
+            "hotspur_window_results_total{result=\"emitted\"} 4",
+            "hotspur_window_results_total{result=\"skipped\"} 2",
+            "hotspur_window_results_total{result=\"rejected\"} 1",
+            "hotspur_state_changes_total 30",
+        ] {
+            assert!(text.lines().any(|it| it == line), "no {line} in\n{text}");
+        }
+        let topics = text.lines().filter(|it| it.starts_with("hotspur_results_total{"));
+        assert_eq!(topics.count(), 2, "the state topic has no results");
+    }
 
     #[test]
     fn tables_and_records_are_counted() {

@@ -140,7 +140,8 @@ impl Exposed {
         Exposed { facts, destinations: OnceLock::new(), switch, live, state: Mutex::new(state) }
     }
 
-    /// The topics that results go to are known, with those that were asked for at the start.
+    /// The topics that results go to are known, with those that were asked for at the start: by
+    /// their destinations' numbers, and without a name where no results go.
     pub fn name_destinations(&self, destinations: Vec<String>) {
         // Once: a run begins once.
         let _ = self.destinations.set(destinations);

@@ -34,6 +34,7 @@ impl Exposed {
                     "emitted": counters.emitted,
                     "skipped": counters.skipped.total(),
                     "rejected": counters.rejected.total(),
+                    "held": counters.held.total(),
                 }),
             ),
             (

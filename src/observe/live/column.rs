@@ -21,6 +21,7 @@ pub(super) struct Column {
     emitted: u64,
     skipped: u64,
     rejected: u64,
+    held: u64,
     saturation: f64,
     spans: BTreeMap<String, Figures>,
 }
@@ -45,6 +46,7 @@ pub(super) struct Pending {
     emitted: u64,
     skipped: u64,
     rejected: u64,
+    held: u64,
     pub(super) regimes: RegimeTicks,
     pub(super) spans: BTreeMap<String, Counts>,
 }
@@ -62,6 +64,7 @@ impl Pending {
         self.emitted += counters.emitted;
         self.skipped += counters.skipped.total();
         self.rejected += counters.rejected.total();
+        self.held += counters.held.total();
         self.regimes.add(&interval.regimes);
         for (name, _, counts) in named(interval) {
             self.spans.entry(name).or_default().add(&counts);
@@ -81,6 +84,7 @@ impl Pending {
             emitted: self.emitted,
             skipped: self.skipped,
             rejected: self.rejected,
+            held: self.held,
             saturation: self.regimes.saturation(),
             spans: self.spans.iter().map(|(name, it)| (name.clone(), figures(it))).collect(),
         }

@@ -64,10 +64,10 @@
 
   function showRate() {
     element("now-rate").textContent = hotspur.grouped(drawn.column.rate);
-    const { polled, emitted, skipped, rejected } = drawn.records;
+    const { polled, emitted, skipped, rejected, held } = drawn.records;
     const counts = [
       ["polled", polled], ["emitted", emitted], ["skipped", skipped], ["dead-lettered", rejected],
-      ["in flight", drawn.in_flight.records],
+      ...(held ? [["held", held]] : []), ["in flight", drawn.in_flight.records],
     ];
     element("counts").replaceChildren(...counts.flatMap(([name, count]) => [
       made("dt", "", name), made("dd", "", hotspur.grouped(count)),

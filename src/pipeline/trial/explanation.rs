@@ -46,14 +46,31 @@ enum Did {
     Ended(Outcome),
 }
 
-impl Serialize for Did {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match self {
+/// What `Did` is called.
+pub(super) const DID: [&str; 7] = [
+    Did::Ran.name(),
+    Did::PassedOver.name(),
+    Did::NotReached.name(),
+    Did::Ended(Outcome::Emitted).name(),
+    Did::Ended(Outcome::Skipped).name(),
+    Did::Ended(Outcome::Rejected).name(),
+    Did::Ended(Outcome::Held).name(),
+];
+
+impl Did {
+    const fn name(self) -> &'static str {
+        match self {
             Did::Ran => "ran",
             Did::PassedOver => "passed_over",
             Did::NotReached => "not_reached",
             Did::Ended(outcome) => outcome.name(),
-        })
+        }
+    }
+}
+
+impl Serialize for Did {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 
@@ -79,6 +96,9 @@ impl<T: Serialize> Serialize for Named<T> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
+
+/// What a table's answers are called, in the order of `Found`.
+pub(super) const FOUND: [&str; 5] = ["hit", "miss", "stale", "unknown", "late"];
 
 #[derive(Debug, Serialize)]
 struct LookedUp {
@@ -106,7 +126,7 @@ impl Explanation {
         let ending = match verdict {
             Verdict::Skip(skip) => Some(skip.step),
             Verdict::Reject(rejection) => Some(rejection.step),
-            Verdict::Emit | Verdict::Hold(_) | Verdict::Wait(_) => None,
+            Verdict::Emit | Verdict::Hold(_) | Verdict::Wait(_) | Verdict::Behind { .. } => None,
         };
         if let Some(Step::Number(step)) = ending {
             self.at(step).did = Did::Ended(Outcome::from(verdict));
@@ -158,12 +178,13 @@ impl Watch for Explanation {
     }
 
     fn looked_up(&mut self, step: u16, table: &str, key: &[u8], found: &Found<'_>) {
+        let [hit, miss, stale, unknown, late] = FOUND;
         let found = match found {
-            Found::Hit(_) => "hit",
-            Found::Miss => "miss",
-            Found::Stale => "stale",
-            Found::Unknown(_) => "unknown",
-            Found::Late => "late",
+            Found::Hit(_) => hit,
+            Found::Miss => miss,
+            Found::Stale => stale,
+            Found::Unknown(_) => unknown,
+            Found::Late => late,
         };
         let (table, key) = (table.to_owned(), key.into());
         self.at(step).lookups.push(LookedUp { table, key, found });

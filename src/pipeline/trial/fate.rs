@@ -43,7 +43,7 @@ impl From<&Verdict> for Outcome {
             Verdict::Emit => Outcome::Emitted,
             Verdict::Skip(_) => Outcome::Skipped,
             Verdict::Reject(_) => Outcome::Rejected,
-            Verdict::Hold(_) | Verdict::Wait(_) => Outcome::Held,
+            Verdict::Hold(_) | Verdict::Wait(_) | Verdict::Behind { .. } => Outcome::Held,
         }
     }
 }
@@ -81,7 +81,9 @@ impl Fate {
             Verdict::Reject(Rejection { class, step, reason }) => {
                 (Some(class.name()), name(*step), Some(reason.to_string()))
             }
-            Verdict::Emit | Verdict::Hold(_) | Verdict::Wait(_) => (None, None, None),
+            Verdict::Emit | Verdict::Hold(_) | Verdict::Wait(_) | Verdict::Behind { .. } => {
+                (None, None, None)
+            }
         };
         Fate { outcome: Outcome::from(verdict), class, step, reason, results }
     }

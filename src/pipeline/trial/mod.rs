@@ -10,6 +10,7 @@ mod envelope;
 mod explanation;
 mod fate;
 mod given;
+pub mod schema;
 mod stand;
 mod tables;
 

@@ -23,6 +23,8 @@ const VALUE_BYTES: usize = 16;
 pub(super) struct Entry {
     key: [u8; KEY_BYTES],
     value: [u8; VALUE_BYTES],
+    is_written: bool,
+    counts_to: i64,
 }
 
 /// A point to which everything can go back.
@@ -54,7 +56,8 @@ pub(super) struct Draining {
 
 impl Dedup {
     /// Puts back an entry as `next_change` gave it; before `start`, in any order, each key's last
-    /// one last.
+    /// one last. An entry that counts further than a later one stays: that one is of an owner that
+    /// had lost the partition.
     ///
     /// # Errors
     ///
@@ -69,7 +72,9 @@ impl Dedup {
         let (offset, time) = entry_of(value).ok_or(RestoreError::Value)?;
         let slot = Slot::new(hash, time, offset);
         if let Some(place) = found {
-            *self.ring.in_place_mut(place) = slot;
+            if self.ring.in_place(place).offset() <= offset {
+                *self.ring.in_place_mut(place) = slot;
+            }
         } else if self.tail < self.ring.capacity() as u64 {
             self.index.insert(hash.0[0], self.ring.place(self.tail));
             *self.ring.at_mut(self.tail) = slot;
@@ -144,9 +149,15 @@ impl Dedup {
         draining.is_drained = change.is_none();
         self.draining = Some(draining);
         let (slot, is_written) = change?;
-        self.entry = Entry { key: key_of(slot.hash()), value: value_of(&slot) };
-        let value = is_written.then_some(&self.entry.value[..]);
-        Some(Change { key: &self.entry.key, value, counts_to: slot.offset() })
+        let (key, value, counts_to) = (key_of(slot.hash()), value_of(&slot), slot.offset());
+        self.entry = Entry { key, value, is_written, counts_to };
+        Some(self.last_change())
+    }
+
+    /// The change that `next_change` gave last, once more.
+    pub fn last_change(&self) -> Change<'_> {
+        let Entry { key, value, is_written, counts_to } = &self.entry;
+        Change { key, value: is_written.then_some(value), counts_to: *counts_to }
     }
 
     fn next_written(&self, draining: &mut Draining) -> Option<(Slot, bool)> {

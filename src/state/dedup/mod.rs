@@ -103,10 +103,23 @@ pub enum Released {
     Process,
 }
 
+/// What is to be done with a record that was offered before and comes again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// It is the first of its key: process it, then `settle`.
+    Process,
+    /// It waits for the first of its key.
+    Wait,
+    /// It was released, or known as a duplicate at once: skip it.
+    Skip,
+}
+
 /// The keys of one partition.
 #[derive(Debug)]
 pub struct Dedup {
     rules: DedupRules,
+    /// Slots that are kept for records that must not wait.
+    reserve: u64,
     ring: Ring,
     index: Index,
     in_flight: InFlight,
@@ -137,15 +150,25 @@ impl Dedup {
     ///
     /// Without a key to remember or a record in flight, or past 2^32 of either.
     pub fn new(rules: DedupRules) -> Dedup {
+        Dedup::with_reserve(rules, 0)
+    }
+
+    /// The same; `has_room` keeps room for that many keys more, for records that must not wait.
+    ///
+    /// # Panics
+    ///
+    /// As `new`.
+    pub fn with_reserve(rules: DedupRules, reserve: usize) -> Dedup {
         assert!(rules.max_keys > 0 && rules.in_flight > 0, "room for a key and a record");
         let spare = (rules.max_keys / SPARE_ONE_IN).max(SPARE_MIN);
-        let slots = rules.max_keys + spare;
+        let slots = rules.max_keys + spare + reserve;
         Dedup {
             rules,
+            reserve: reserve as u64,
             ring: Ring::new(slots),
             index: Index::new(slots),
             in_flight: InFlight::new(rules.in_flight),
-            superseded: VecDeque::with_capacity(spare),
+            superseded: VecDeque::with_capacity(spare + reserve),
             clock: Mark::NONE.0,
             last_offset: -1,
             front: 0,
@@ -224,6 +247,34 @@ impl Dedup {
     /// A record of that offset was admitted and is not settled; it may wait for another.
     pub fn is_in_flight(&self, offset: i64) -> bool {
         self.in_flight.has(offset)
+    }
+
+    /// What a record is that comes once more, because it waited after it was admitted. `None` if it
+    /// was not offered before.
+    #[inline]
+    pub fn again(&self, offset: i64) -> Option<Again> {
+        if offset > self.last_offset {
+            return None;
+        }
+        Some(match self.in_flight.is_first(offset) {
+            Some(true) => Again::Process,
+            Some(false) => Again::Wait,
+            None => Again::Skip,
+        })
+    }
+
+    /// A record with whatever key can be admitted now; else `admit` may say `NotYet`.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        let is_full = self.tail - self.front + self.reserve >= self.ring.capacity() as u64;
+        let superseded = self.superseded.len() as u64 + self.reserve;
+        let is_superseded = superseded >= self.superseded.capacity() as u64;
+        !is_full && !is_superseded && self.in_flight.has_room() && !self.has_changes()
+    }
+
+    /// What keys are hashed with from now on; before the first is.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.rules.seed = seed;
     }
 
     /// Says what became of a record that was to be processed. `released` is told the offset of each

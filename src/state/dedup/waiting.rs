@@ -16,6 +16,8 @@ pub(super) struct Waiting {
     /// The place of its key's slot; good for a first alone.
     pub(super) place: u32,
     is_settled: bool,
+    /// It waits for nobody.
+    is_first: bool,
     /// The next duplicate of the same key.
     next: u64,
     /// The last duplicate, known to the first.
@@ -62,7 +64,8 @@ impl InFlight {
     /// A record that is the first of its key.
     pub(super) fn push(&mut self, offset: i64, time: i64, place: u32) -> u64 {
         let number = self.front + self.all.len() as u64;
-        let waiting = Waiting { offset, time, place, is_settled: false, next: NONE, last: NONE };
+        let (is_settled, is_first, next, last) = (false, true, NONE, NONE);
+        let waiting = Waiting { offset, time, place, is_settled, is_first, next, last };
         self.all.push_back(waiting);
         self.unsettled += 1;
         number
@@ -71,6 +74,7 @@ impl InFlight {
     /// A duplicate of the record of that offset.
     pub(super) fn push_behind(&mut self, first: i64, offset: i64, time: i64, place: u32) {
         let number = self.push(offset, time, place);
+        self.at(number).is_first = false;
         let first = self.number_of(first).expect("a pending key's record is in flight");
         let last = std::mem::replace(&mut self.at(first).last, number);
         let before = if last == NONE { first } else { last };
@@ -104,7 +108,7 @@ impl InFlight {
     /// The duplicate is the first of the chain behind it from now on; `last` ends that chain.
     pub(super) fn promote(&mut self, number: u64, last: u64, place: u32) {
         let first = self.at(number);
-        first.place = place;
+        (first.place, first.is_first) = (place, true);
         first.last = if last == number { NONE } else { last };
     }
 
@@ -123,6 +127,12 @@ impl InFlight {
 
     pub(super) fn has(&self, offset: i64) -> bool {
         self.number_of(offset).is_some()
+    }
+
+    /// Whether the record of that offset is the first of its key; `None` if it is not in flight.
+    pub(super) fn is_first(&self, offset: i64) -> Option<bool> {
+        let number = self.number_of(offset)?;
+        Some(self.all[(number - self.front) as usize].is_first)
     }
 
     fn number_of(&self, offset: i64) -> Option<u64> {

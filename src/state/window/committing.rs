@@ -41,7 +41,9 @@ pub(super) struct Draining {
 }
 
 impl Windows {
-    /// Puts back an entry as `next_change` gave it; before `start`, each key's last one last.
+    /// Puts back an entry as `next_change` gave it; before `start`, each key's last one last. One
+    /// that counts further than a later one stays: that one is of an owner that had lost the
+    /// partition.
     ///
     /// # Errors
     ///
@@ -61,6 +63,7 @@ impl Windows {
         self.scratch.extend_from_slice(key);
         self.scratch.extend_from_slice(value);
         match found {
+            Some(id) if self.keys.offset(id) > layout::offset(value) => {}
             Some(id) => self.keys.put(id, &self.scratch),
             None if self.keys.has_room() => {
                 self.keys.insert(tag, key.len(), &self.scratch);
@@ -174,17 +177,21 @@ impl Windows {
             let settled_to = draining.point.position - 1;
             layout::set_offset(value, layout::offset(value).max(settled_to));
             layout::set_closed_to(value, layout::closed_to(value).max(draining.point.watermark));
-            return Some(self.change(id, true));
+            self.lent = (id, true);
+            return Some(self.last_change());
         }
         let deleted = self.next_deleted(&mut draining);
         draining.is_drained = deleted.is_none();
         self.draining = Some(draining);
         let id = deleted?;
         self.buried.push(id);
-        Some(self.change(id, false))
+        self.lent = (id, false);
+        Some(self.last_change())
     }
 
-    fn change(&self, id: u32, is_written: bool) -> Change<'_> {
+    /// The change that `next_change` gave last, once more.
+    pub fn last_change(&self) -> Change<'_> {
+        let (id, is_written) = self.lent;
         let (key, value) = (self.keys.key(id), self.keys.value(id));
         Change { key, value: is_written.then_some(value), counts_to: layout::offset(value) }
     }

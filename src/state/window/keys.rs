@@ -101,7 +101,12 @@ impl Keys {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.count < self.count_max
+        self.has_room_for(1)
+    }
+
+    #[inline]
+    pub(super) fn has_room_for(&self, entries: usize) -> bool {
+        self.count + entries <= self.count_max
     }
 
     #[inline]

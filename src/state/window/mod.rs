@@ -215,6 +215,8 @@ struct Update {
 #[derive(Debug)]
 pub struct Windows {
     rules: WindowRules,
+    /// Entries that are kept for records that must not wait.
+    reserve: usize,
     plan: Plan,
     keys: Keys,
     timers: Timers,
@@ -232,6 +234,8 @@ pub struct Windows {
     empties: Vec<u32>,
     confirmed: Confirmed,
     draining: Option<Draining>,
+    /// The entry whose change is lent, and whether it is written.
+    lent: (u32, bool),
     /// Deleted by the commit under way.
     buried: Vec<u32>,
     /// The copy of an entry that is being changed.
@@ -253,8 +257,17 @@ impl Windows {
     /// If a size, advance, gap or bound is not above zero, an advance is larger than its size, a
     /// lateness is below zero, a quantile is not from 0 to 1, or more is collected than may be.
     pub fn new(rules: WindowRules) -> Windows {
+        Windows::with_reserve(rules, 0)
+    }
+
+    /// The same; `has_room` keeps room for that many keys more, for records that must not wait.
+    ///
+    /// # Panics
+    ///
+    /// As `new`.
+    pub fn with_reserve(rules: WindowRules, reserve: usize) -> Windows {
         judge(&rules);
-        let places = (rules.max_keys * PLACES_A_KEY).max(PLACES_MIN);
+        let places = (rules.max_keys * PLACES_A_KEY).max(PLACES_MIN) + reserve;
         Windows {
             plan: Plan::new(&rules.aggregates),
             keys: Keys::new(places),
@@ -269,12 +282,14 @@ impl Windows {
             empties: Vec::with_capacity(places),
             confirmed: Confirmed::default(),
             draining: None,
+            lent: (0, false),
             buried: Vec::new(),
             scratch: Vec::new(),
             behind: Vec::new(),
             wanted: Vec::new(),
             tags: Vec::new(),
             values: Values::default(),
+            reserve,
             rules,
         }
     }
@@ -314,6 +329,20 @@ impl Windows {
         self.tags.clear();
         self.tags.extend(keys.into_iter().map(|key| self.keys.tag(key)));
         self.keys.foresee(&self.tags);
+    }
+
+    /// A record with whatever key can be offered now; else `add` may say `NotYet`, or panic.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        let is_full = self.keys.open() >= self.rules.max_keys && self.has_due();
+        let has_room = self.keys.has_room_for(1 + self.reserve);
+        self.updates.is_empty() && has_room && !is_full && !self.is_held()
+    }
+
+    /// Updates of the last record are to be taken before another is offered.
+    #[inline]
+    pub fn has_updates(&self) -> bool {
+        !self.updates.is_empty()
     }
 
     /// Offers a record, with one input for each aggregate.

@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn at(offset: i64, from: Option<u64>) -> Committed {
-        Committed { offset: Some(offset), first_count: Some(2), from }
+        Committed { offset: Some(offset), first_count: Some(2), from, ..Committed::default() }
     }
 
     #[test]

@@ -78,6 +78,11 @@ impl Lent {
         }
     }
 
+    /// True if `is_it` is, of one of them.
+    pub(super) fn any(&self, is_it: impl Fn(&Message) -> bool) -> bool {
+        self.messages.iter().any(|(message, _)| is_it(message))
+    }
+
     /// Frees those for which `keep` is false.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&Message) -> bool) {
         self.messages.retain(|(message, _)| keep(message));

@@ -37,7 +37,11 @@ use super::{
     start::Mark,
     wake::Wake,
 };
-use crate::{config::settings::OnGap, limits::PARTITIONS_MAX, transport::Trouble};
+use crate::{
+    config::settings::OnGap,
+    limits::PARTITIONS_MAX,
+    transport::{Note, Trouble},
+};
 
 mod gated;
 mod lagging;
@@ -91,6 +95,10 @@ pub(super) struct Started {
     pub(super) end: Option<i64>,
     /// What each of its commits says.
     pub(super) mark: Mark,
+    /// What the commit said of its state that it begins from.
+    pub(super) note: Note,
+    /// Where it ended just now, where partitions wait for their state.
+    pub(super) first_end: Option<i64>,
 }
 
 /// The hot thread's end.
@@ -229,6 +237,8 @@ struct Worker {
     shared: Arc<Shared>,
     replies: Queue,
     commits: u64,
+    /// Partitions wait for their state.
+    has_state: bool,
     /// Given to us, and not fetched yet.
     waiting: Vec<Place>,
     /// Of those, and of those that have a first offset: their state is being restored.
@@ -254,6 +264,7 @@ impl Worker {
             replies,
             commits: 0,
             waiting: Vec::new(),
+            has_state: false,
             closed: Vec::new(),
             settled: Vec::new(),
             fetched: Vec::new(),
@@ -300,6 +311,7 @@ impl Worker {
     fn assign(&mut self, event: &Event, gate: Gate) -> Result<(), Fault> {
         let given = self.places(event);
         if gate == Gate::Closed {
+            self.has_state = true;
             self.closed.extend(&given);
         }
         if given.is_empty() {
@@ -397,7 +409,7 @@ impl Worker {
         self.settling.extend(wanted.iter().map(|it| (it.place, until)));
         let mut asked: Option<(u16, Rc<Inquiry>)> = None;
         for it in &wanted {
-            let Resolved { place, offset: position, mark, .. } = *it;
+            let Resolved { place, offset: position, mark, note, first_end, .. } = *it;
             let identity = match asked.take_if(|(topic, _)| *topic == place.0) {
                 Some((_, identity)) => identity,
                 None => self.inquire(place.0),
@@ -406,7 +418,8 @@ impl Worker {
             self.waiting.retain(|it| *it != place);
             self.fetched.push(Fetched { place, start: position, identity });
             let end = self.ground.bounds.end(place);
-            self.answer(Answer::Started(Started { place, position, end, mark }));
+            let started = Started { place, position, end, mark, note, first_end };
+            self.answer(Answer::Started(started));
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 
 use rdkafka::bindings::{self as rd, rd_kafka_resp_err_t as Code};
 
-use self::restoring::Restoring;
+use self::{known::Known, restoring::Restoring};
 use super::{
     arrivals::{Arrivals, Matching},
     assignment::{Assignment, State},
@@ -26,7 +26,6 @@ use super::{
     native::{self, Event, OK, PartitionList, Queue, c_name, outcome},
     offsets::{Answer, Gate, Ground, Job, Offsets, Started},
     outage::Outage,
-    start,
     transactional::TransactionalProducer,
     transactions::Transactions,
     wake::Wake,
@@ -36,11 +35,13 @@ use crate::{
     config::settings::{self, OnGap},
     limits::PARTITIONS_MAX,
     record::{PartitionId, Record},
-    transport::{Source, SourceEvent, SourceGap, Trouble, WaitSet},
+    transport::{Begin, Note, Source, SourceEvent, SourceGap, Trouble, WaitSet},
     verdict::Sentence,
 };
 
+mod at_end;
 mod committing;
+mod known;
 mod lending;
 mod restoring;
 
@@ -72,13 +73,19 @@ pub struct KafkaSource {
     /// Rebalances that the group waits for an answer to, oldest first.
     owed: VecDeque<Event>,
     commits: PartitionList,
-    commit_entries: Vec<u32>,
+    /// The same partitions, for questions to librdkafka.
+    looks: PartitionList,
+    /// Those that the commit under way speaks of.
+    committing: Vec<PartitionId>,
+    known: Known,
     is_committing: bool,
     transactions: Option<Transactions>,
     /// Partitions wait for their state, if steps keep any.
     restoring: Option<Restoring>,
     /// They have a job; the group is not answered meanwhile.
     is_transacting: bool,
+    /// With state: the last commit failed, and nobody knows whether it was made.
+    is_unsure: bool,
     /// They go back to what is committed; nothing is lent meanwhile.
     is_going_back: bool,
     events: VecDeque<Told>,
@@ -141,6 +148,7 @@ impl KafkaSource {
             transactions,
             restoring: None,
             is_transacting: false,
+            is_unsure: false,
             is_going_back: false,
             group: Queue::group(&client),
             replies: Queue::new(&client),
@@ -155,7 +163,9 @@ impl KafkaSource {
             latest: None,
             owed: VecDeque::with_capacity(EVENTS_PER_TURN_MAX),
             commits: PartitionList::new(),
-            commit_entries: Vec::with_capacity(PARTITIONS_MAX),
+            looks: PartitionList::new(),
+            known: Known::new(),
+            committing: Vec::with_capacity(PARTITIONS_MAX),
             is_committing: false,
             events: VecDeque::with_capacity(2 * EVENTS_MAX),
             named: Vec::with_capacity(2 * PARTITIONS_MAX),
@@ -208,7 +218,8 @@ impl KafkaSource {
         let from = self.named.len();
         for place in places(&self.topics, event) {
             if let Some(restoring) = &mut self.restoring {
-                self.assignment.find(place).into_iter().for_each(|it| restoring.cancel(it));
+                let partition = self.assignment.find(place);
+                partition.into_iter().for_each(|it| restoring.revoke(it, is_lost));
             }
             self.named.extend(self.assignment.revoke(place, is_lost));
         }
@@ -311,8 +322,10 @@ impl KafkaSource {
         work
     }
 
-    fn on_started(&mut self, Started { place, position, end, mark }: Started) {
+    fn on_started(&mut self, started: Started) {
+        let Started { place, position, end, mark, note, first_end } = started;
         let Some(partition) = self.assignment.start(place, position) else { return };
+        self.known.begin(partition, mark, Begin { position, note }, first_end);
         self.restoring.iter_mut().for_each(|it| it.announce(partition));
         self.ends.begin(partition, position, end);
         let at = self.named.len();
@@ -324,9 +337,10 @@ impl KafkaSource {
         if self.assignment.commit_entry(partition).is_none() {
             let name = c_name(&self.topics[usize::from(place.0)].name);
             let entry = self.commits.add(&name, place.1, native::OFFSET_NONE);
-            self.commits.set_metadata(entry, start::metadata(mark).as_bytes());
+            self.looks.add(&name, place.1, native::OFFSET_NONE);
             self.assignment.set_commit_entry(partition, entry as u32);
         }
+        self.write_words(partition);
     }
 
     fn tell_trouble(&mut self, trouble: Trouble) {
@@ -402,6 +416,19 @@ impl Source for KafkaSource {
         self.begin_commit(ticket, positions);
     }
 
+    fn is_at_end(&self, partition: PartitionId, position: i64) -> bool {
+        self.is_read_to_end(partition, position)
+    }
+
+    fn note(&mut self, partition: PartitionId, note: Note) {
+        self.known.note(partition, note);
+        self.write_words(partition);
+    }
+
+    fn begin_of(&self, partition: PartitionId) -> Begin {
+        self.known.confirmed(partition)
+    }
+
     fn abort(&mut self, positions: &[(PartitionId, i64)]) {
         self.take_back(positions);
     }
@@ -409,6 +436,7 @@ impl Source for KafkaSource {
     fn release(&mut self, partitions: &[PartitionId]) {
         for &partition in partitions {
             self.assignment.release(partition);
+            self.restoring.iter_mut().for_each(|it| it.leave(partition));
         }
         self.answer_group();
     }

@@ -6,13 +6,31 @@
 //! start together must agree, though each sees the others' first commits: so every commit carries
 //! how many partitions the topic had when the group first came to it, and a partition below that
 //! number that has no offset yet belongs to that first start. A commit also carries by which
-//! `--from` the group came to be where it is, if by one (see `bounds`).
+//! `--from` the group came to be where it is, if by one (see `bounds`), and what the state of the
+//! partition says beside the offset, if steps keep any.
+
+use std::fmt;
+
+use crate::{
+    limits::{SENTENCE_BYTES, STATEFUL_STEPS_MAX},
+    transport::Note,
+};
 
 /// What a commit's text begins with; the number follows.
 const MARK: &str = "hotspur/1 partitions=";
 
 /// Stands before the mark of `--from`, where there is one.
 const FROM: &str = "from=";
+
+/// Stands before the numbers of the state, where there are some; commas are between them.
+const STATE: &str = "state=";
+
+/// Bytes of the longest text: signs, digits and spaces included.
+pub(super) const TEXT_BYTES_MAX: usize =
+    MARK.len() + 11 + 1 + FROM.len() + 16 + 1 + STATE.len() + STATEFUL_STEPS_MAX * (20 + 1);
+
+// One fits in a sentence, so that the hot thread writes it without a heap.
+const _: () = assert!(TEXT_BYTES_MAX <= SENTENCE_BYTES);
 
 /// What every commit says beside the offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +49,8 @@ pub(super) struct Committed {
     pub(super) first_count: Option<i32>,
     /// The mark of `--from`, if the commit has one.
     pub(super) from: Option<u64>,
+    /// What it says of the state.
+    pub(super) note: Note,
 }
 
 /// Where a partition begins.
@@ -63,85 +83,143 @@ pub(super) fn begin(partition: i32, committed: Committed, first_count: i32) -> B
     }
 }
 
-/// The text that each commit carries.
-pub(super) fn metadata(mark: Mark) -> String {
-    let Mark { first_count, from } = mark;
-    match from {
-        Some(from) => format!("{MARK}{first_count} {FROM}{from:016x}"),
-        None => format!("{MARK}{first_count}"),
+/// The text that a commit carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Text(pub(super) Mark, pub(super) Note);
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Text(Mark { first_count, from }, note) = self;
+        write!(f, "{MARK}{first_count}")?;
+        if let Some(from) = from {
+            write!(f, " {FROM}{from:016x}")?;
+        }
+        for (index, number) in note.numbers().iter().enumerate() {
+            match index {
+                0 => write!(f, " {STATE}{number}")?,
+                _ => write!(f, ",{number}")?,
+            }
+        }
+        Ok(())
     }
 }
 
 /// What a commit says. Words that are not known belong to later versions.
 pub(super) fn committed(offset: i64, text: &[u8]) -> Committed {
     let offset = (offset >= 0).then_some(offset);
-    let mark = parse_metadata(text);
-    Committed {
-        offset,
-        first_count: mark.map(|it| it.first_count),
-        from: mark.and_then(|it| it.from),
+    match parse(text) {
+        Some(Text(Mark { first_count, from }, note)) => {
+            Committed { offset, first_count: Some(first_count), from, note }
+        }
+        None => Committed { offset, ..Committed::default() },
     }
 }
 
-fn parse_metadata(text: &[u8]) -> Option<Mark> {
+fn parse(text: &[u8]) -> Option<Text> {
     let rest = std::str::from_utf8(text).ok()?.strip_prefix(MARK)?;
     let mut words = rest.split(' ');
     let first_count = words.next()?.parse().ok()?;
-    let from = words.find_map(|it| u64::from_str_radix(it.strip_prefix(FROM)?, 16).ok());
-    Some(Mark { first_count, from })
+    let (mut from, mut note) = (None, Note::default());
+    for word in words {
+        if let Some(digits) = word.strip_prefix(FROM) {
+            from = from.or(u64::from_str_radix(digits, 16).ok());
+        } else if let Some(numbers) = word.strip_prefix(STATE) {
+            note = parse_note(numbers).unwrap_or_default();
+        }
+    }
+    Some(Text(Mark { first_count, from }, note))
+}
+
+/// Nothing where it is not as it is written here.
+fn parse_note(numbers: &str) -> Option<Note> {
+    let mut note = Note::default();
+    for number in numbers.split(',') {
+        if note.numbers().len() == STATEFUL_STEPS_MAX {
+            return None;
+        }
+        note.push(number.parse().ok()?);
+    }
+    Some(note)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NOTHING: Committed = Committed { offset: None, first_count: None, from: None };
-
     fn at(offset: i64, first_count: i32) -> Committed {
-        Committed { offset: Some(offset), first_count: Some(first_count), from: None }
+        let (offset, first_count) = (Some(offset), Some(first_count));
+        Committed { offset, first_count, ..Committed::default() }
+    }
+
+    fn note(numbers: &[i64]) -> Note {
+        let mut note = Note::default();
+        numbers.iter().for_each(|it| note.push(*it));
+        note
     }
 
     #[test]
     fn a_new_group_starts_where_it_is_told() {
-        let count = first_count(3, &[NOTHING; 3]);
+        let nothing = Committed::default();
+        let count = first_count(3, &[nothing; 3]);
         assert_eq!(count, 3);
-        assert!((0..3).all(|it| begin(it, NOTHING, count) == Begin::Start));
+        assert!((0..3).all(|it| begin(it, nothing, count) == Begin::Start));
     }
 
     #[test]
     fn a_member_that_comes_second_to_a_new_group_starts_there_too() {
-        let committed = [at(7, 2), NOTHING];
+        let committed = [at(7, 2), Committed::default()];
         let count = first_count(2, &committed);
         assert_eq!(begin(0, committed[0], count), Begin::At(7));
-        assert_eq!(begin(1, NOTHING, count), Begin::Start);
+        assert_eq!(begin(1, committed[1], count), Begin::Start);
     }
 
     #[test]
     fn a_partition_that_came_later_is_read_from_its_oldest_record() {
-        let committed = [at(7, 2), at(9, 2), NOTHING];
+        let committed = [at(7, 2), at(9, 2), Committed::default()];
         let count = first_count(3, &committed);
         assert_eq!(count, 2);
-        assert_eq!(begin(2, NOTHING, count), Begin::Earliest);
+        assert_eq!(begin(2, committed[2], count), Begin::Earliest);
     }
 
     #[test]
     fn commits_of_another_program_make_the_group_an_old_one() {
-        let foreign = Committed { offset: Some(4), first_count: None, from: None };
-        let count = first_count(2, &[foreign, NOTHING]);
+        let foreign = Committed { offset: Some(4), ..Committed::default() };
+        let count = first_count(2, &[foreign, Committed::default()]);
         assert_eq!(begin(0, foreign, count), Begin::At(4));
-        assert_eq!(begin(1, NOTHING, count), Begin::Earliest);
+        assert_eq!(begin(1, Committed::default(), count), Begin::Earliest);
     }
 
     #[test]
     fn the_text_of_a_commit_comes_back() {
+        let longest = [i64::MIN; STATEFUL_STEPS_MAX];
         for from in [None, Some(0xfedc_ba98_7654_3210), Some(0)] {
-            let mark = Mark { first_count: 12, from };
-            assert_eq!(parse_metadata(metadata(mark).as_bytes()), Some(mark));
+            for numbers in [&[][..], &[12, -5], &longest] {
+                let (first_count, note) =
+                    (if from.is_some() { i32::MIN } else { 12 }, note(numbers));
+                let text = Text(Mark { first_count, from }, note).to_string();
+                assert!(text.len() <= TEXT_BYTES_MAX, "{text}");
+                let first_count = Some(first_count);
+                let all = Committed { offset: Some(3), first_count, from, note };
+                assert_eq!(committed(3, text.as_bytes()), all, "{text}");
+            }
         }
-        let mark = Mark { first_count: 5, from: Some(10) };
-        assert_eq!(parse_metadata(b"hotspur/1 partitions=5 watermark=9 from=a x"), Some(mark));
-        for foreign in [&b""[..], b"x", b"hotspur/1 partitions=", b"\xff"] {
-            assert_eq!(parse_metadata(foreign), None);
+    }
+
+    #[test]
+    fn words_that_are_not_known_are_read_past() {
+        let read = |text: &str| committed(3, text.as_bytes());
+        let known = Committed { from: Some(10), ..at(3, 5) };
+        assert_eq!(read("hotspur/1 partitions=5 watermark=9 from=a x"), known);
+        let known = Committed { note: note(&[12, -5]), ..known };
+        assert_eq!(read("hotspur/1 partitions=5 x state=12,-5 from=a y=1"), known);
+        let too_many = ["1"; STATEFUL_STEPS_MAX + 1].join(",");
+        for numbers in ["", "1,", "1;2", "x", "9223372036854775808", &too_many] {
+            let text = format!("hotspur/1 partitions=5 state={numbers}");
+            assert_eq!(read(&text), at(3, 5), "{text}");
         }
+        for foreign in ["", "x", "hotspur/1 partitions=", "state=1"] {
+            assert_eq!(read(foreign), Committed { offset: Some(3), ..Committed::default() });
+        }
+        assert_eq!(committed(-1001, b"\xff"), Committed::default());
     }
 }

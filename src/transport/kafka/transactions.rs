@@ -49,13 +49,15 @@ const FENCED_MAX: usize = 2;
 
 enum Job {
     Commit(u64, PartitionList),
-    Abort(PartitionList),
+    /// Where to go back to, and of which partitions is to be found out what is committed.
+    Abort(PartitionList, PartitionList),
 }
 
 /// What became of a job.
 pub(super) enum Done {
     Committed(u64, Result<(), Trouble>),
-    Aborted(Result<(), Trouble>),
+    /// With what is committed where that was in doubt.
+    Aborted(Result<PartitionList, Trouble>),
 }
 
 /// The hot thread's end.
@@ -113,9 +115,9 @@ impl Transactions {
     }
 
     /// Takes back what was produced, and goes back to what is committed; where nothing is, to
-    /// these.
-    pub(super) fn abort(&self, positions: PartitionList) {
-        self.ask(Job::Abort(positions));
+    /// these. Finds out what is committed of the partitions that are in doubt.
+    pub(super) fn abort(&self, positions: PartitionList, in_doubt: PartitionList) {
+        self.ask(Job::Abort(positions, in_doubt));
     }
 
     fn ask(&self, job: Job) {
@@ -161,7 +163,9 @@ impl Worker {
             };
             let done = match job {
                 Job::Commit(ticket, positions) => Done::Committed(ticket, self.commit(&positions)),
-                Job::Abort(positions) => Done::Aborted(self.take_back(positions)),
+                Job::Abort(positions, in_doubt) => {
+                    Done::Aborted(self.take_back(positions, in_doubt))
+                }
             };
             // There is room: the next job comes after this answer was taken.
             let _ = self.shared.done.push(done);
@@ -226,7 +230,11 @@ impl Worker {
         Trouble { heals: trouble.heals || code == Code::RD_KAFKA_RESP_ERR__FATAL, ..trouble }
     }
 
-    fn take_back(&mut self, positions: PartitionList) -> Result<(), Trouble> {
+    fn take_back(
+        &mut self,
+        positions: PartitionList,
+        in_doubt: PartitionList,
+    ) -> Result<PartitionList, Trouble> {
         let has_other_limits = self.exchange.take_limits_changed();
         if !self.abort()? || has_other_limits {
             self.replace_producer()?;
@@ -234,7 +242,8 @@ impl Worker {
             tracing::debug!(event = "transaction.unusable", code = faults::name_of(failure.code));
             self.replace_producer()?;
         }
-        self.go_back(positions)
+        self.go_back(positions)?;
+        self.find_out(in_doubt)
     }
 
     /// False if the producer is of no more use.
@@ -334,15 +343,38 @@ impl Worker {
         Ok(())
     }
 
+    /// Asks what is committed, until it is known.
+    fn find_out(&self, in_doubt: PartitionList) -> Result<PartitionList, Trouble> {
+        while !in_doubt.entries().is_empty() {
+            match self.committed(&in_doubt) {
+                Ok(()) => break,
+                Err(_) if self.consumer.has_lost_assignment() => break,
+                Err(code) if !faults::heals(code) => return Err(self.trouble(code, "going back")),
+                Err(_) => {
+                    self.unless_ending()?;
+                    thread::park_timeout(RETRY_AFTER);
+                }
+            }
+        }
+        Ok(in_doubt)
+    }
+
+    /// Fills in what the group has committed.
+    fn committed(&self, list: &PartitionList) -> Result<(), Code> {
+        let timeout = millis(CALL_TIMEOUT);
+        // SAFETY: client and list are live.
+        let code =
+            unsafe { rd::rd_kafka_committed(self.consumer.handle(), list.handle(), timeout) };
+        check(code)?;
+        list.entries().iter().try_for_each(|it| check(it.code()))
+    }
+
     fn try_to_go_back(&self, positions: &mut PartitionList) -> Result<(), Code> {
         let consumer = self.consumer.handle();
         let committed = positions.copy();
         let timeout = millis(CALL_TIMEOUT);
-        // SAFETY: client and list are live.
-        let code = unsafe { rd::rd_kafka_committed(consumer, committed.handle(), timeout) };
-        check(code)?;
+        self.committed(&committed)?;
         for (index, entry) in committed.entries().iter().enumerate() {
-            check(entry.code())?;
             if entry.offset() >= 0 {
                 positions.set_offset(index, entry.offset());
             }

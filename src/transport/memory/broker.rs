@@ -93,6 +93,8 @@ struct Session {
     is_spoilt: bool,
     /// A partition was lost since the commit under way began: a transaction fails then.
     is_fenced: bool,
+    /// The last commit was said to have failed: nobody knows what is committed.
+    is_unsure: bool,
     /// Where to go back to, until that is done.
     aborting: Option<Vec<(PartitionId, i64)>>,
     answers: VecDeque<Ack>,
@@ -193,6 +195,7 @@ impl Broker {
                 state.notes[usize::from(partition.0)] = note;
             }
         }
+        state.session.is_unsure = !confirm;
         state.session.news.push_back(News::Committed { ticket, confirmed: confirm });
         true
     }
@@ -201,9 +204,9 @@ impl Broker {
     /// there is none.
     pub fn answer_commit_wrongly(&self) -> bool {
         let is_answered = self.answer_commit(true);
-        let news = &mut self.state.borrow_mut().session.news;
+        let Session { news, is_unsure, .. } = &mut self.state.borrow_mut().session;
         if let Some(News::Committed { confirmed, .. }) = news.back_mut().filter(|_| is_answered) {
-            *confirmed = false;
+            (*confirmed, *is_unsure) = (false, true);
         }
         is_answered
     }
@@ -307,7 +310,9 @@ pub struct BrokerSource {
 }
 
 impl BrokerSource {
-    /// Each partition waits from now on until its state was taken.
+    /// Each partition waits from now on until its state was taken. Where nobody knows whether a
+    /// transaction was committed, all are restored once more before it is told that it was taken
+    /// back.
     pub fn restore_by(&mut self, restoration: Arc<Restoration>) {
         self.gate = Some(Gate::new(restoration));
     }
@@ -324,6 +329,18 @@ impl BrokerSource {
                 self.state.borrow_mut().session.owned.retain(|it| *it != partition);
                 None
             }
+            News::Lost(partition) => {
+                gate.leave(partition);
+                Some(news)
+            }
+            News::Aborted => {
+                let session = &mut self.state.borrow_mut().session;
+                if std::mem::take(&mut session.is_unsure) {
+                    gate.close_again(&session.owned);
+                    return None;
+                }
+                Some(news)
+            }
             other => Some(other),
         }
     }
@@ -332,6 +349,9 @@ impl BrokerSource {
         loop {
             if let Some(partition) = self.gate.as_mut().and_then(Gate::next_open) {
                 return Some(News::Assigned(partition));
+            }
+            if self.gate.as_mut().is_some_and(Gate::is_whole_again) {
+                return Some(News::Aborted);
             }
             let news = self.state.borrow_mut().session.news.pop_front()?;
             if let Some(news) = self.gated(news) {
@@ -423,6 +443,10 @@ impl Source for BrokerSource {
         })
     }
 
+    fn is_at_end(&self, partition: PartitionId, position: i64) -> bool {
+        position >= self.state.borrow().logs[usize::from(partition.0)].len() as i64
+    }
+
     fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
         let session = &mut self.state.borrow_mut().session;
         assert!(!session.is_spoilt, "a commit of a transaction that lacks a result");
@@ -453,6 +477,9 @@ impl Source for BrokerSource {
     }
 
     fn release(&mut self, partitions: &[PartitionId]) {
+        if let Some(gate) = &mut self.gate {
+            partitions.iter().for_each(|it| gate.leave(*it));
+        }
         self.state.borrow_mut().session.owned.retain(|it| !partitions.contains(it));
     }
 

@@ -109,16 +109,51 @@ impl BrokerState {
 pub(super) struct Gate {
     shared: Arc<Restoration>,
     waiting: Vec<PartitionId>,
+    /// Announced, and restored once more; until all of them are.
+    again: Vec<PartitionId>,
+    is_restoring_again: bool,
 }
 
 impl Gate {
     pub(super) fn new(shared: Arc<Restoration>) -> Gate {
-        Gate { shared, waiting: Vec::with_capacity(PARTITIONS_MAX) }
+        let [waiting, again] = [(); 2].map(|()| Vec::with_capacity(PARTITIONS_MAX));
+        Gate { shared, waiting, again, is_restoring_again: false }
     }
 
     pub(super) fn close(&mut self, partition: PartitionId) {
-        self.shared.want(partition, 0, i32::from(partition.0));
+        self.want(partition);
         self.waiting.push(partition);
+    }
+
+    /// Those of these that were announced are restored once more.
+    pub(super) fn close_again(&mut self, partitions: &[PartitionId]) {
+        let announced = partitions.iter().filter(|it| !self.waiting.contains(it));
+        self.again.extend(announced);
+        self.again.iter().for_each(|it| self.want(*it));
+        self.is_restoring_again = true;
+    }
+
+    /// True once, when that is done.
+    pub(super) fn is_whole_again(&mut self) -> bool {
+        let is_whole =
+            self.is_restoring_again && self.again.iter().all(|it| self.shared.is_complete(*it));
+        if is_whole {
+            self.again.clear();
+            self.is_restoring_again = false;
+        }
+        is_whole
+    }
+
+    /// An announced one is not ours any more.
+    pub(super) fn leave(&mut self, partition: PartitionId) {
+        if let Some(index) = self.again.iter().position(|it| *it == partition) {
+            self.again.remove(index);
+            self.shared.cancel(partition);
+        }
+    }
+
+    fn want(&self, partition: PartitionId) {
+        self.shared.want(partition, 0, i32::from(partition.0));
     }
 
     /// The next one whose state is there.
@@ -136,7 +171,7 @@ impl Gate {
     }
 
     pub(super) fn is_closed(&self, partition: PartitionId) -> bool {
-        self.waiting.contains(&partition)
+        self.waiting.contains(&partition) || self.again.contains(&partition)
     }
 }
 
@@ -147,7 +182,7 @@ mod tests {
         clock::Ticks,
         record::{Headers, Output},
         transport::{
-            Sink, Source, SourceEvent, Token,
+            Begin, Note, Sink, Source, SourceEvent, Token,
             memory::{BrokerSink, BrokerSource, Stored},
             restore::Handed,
         },
@@ -234,6 +269,47 @@ mod tests {
         assert_eq!(taken(&mut entries), ["1: Begin", "1: Complete"]);
         assert!(matches!(source.next_event(), Some(SourceEvent::Assigned(&[P1]))));
         assert_eq!(polled(&mut source), [P1]);
+    }
+
+    #[test]
+    fn a_commit_that_nobody_knows_of_has_state_restored_before_the_end_of_the_transaction() {
+        let log = vec![Stored::default(); 3];
+        let broker = Broker::with_transactions(vec![log.clone(), log]);
+        let (mut source, _sink) = broker.connect(10);
+        let (mut state, shared, mut entries) = BrokerState::new(&broker, STATE, &[step()]);
+        source.restore_by(Arc::clone(&shared));
+        for partition in [P0, P1] {
+            broker.assign(partition);
+            assert!(source.next_event().is_none());
+            state.step(9);
+            taken(&mut entries);
+            assert!(matches!(source.next_event(), Some(SourceEvent::Assigned(_))));
+        }
+        assert_eq!(polled(&mut source).len(), 6);
+        assert!(source.is_at_end(P0, 3) && !source.is_at_end(P0, 2));
+        let mut note = Note::default();
+        note.push(-7);
+        source.note(P0, note);
+        source.commit(1, &[(P0, 2)]);
+        assert!(broker.answer_commit_wrongly());
+        let told = source.next_event();
+        assert!(matches!(told, Some(SourceEvent::Committed { result: Err(_), .. })), "{told:?}");
+        source.abort(&[(P0, 0)]);
+        assert!(broker.answer_abort());
+        assert!(source.next_event().is_none() && shared.is_restoring());
+        state.step(9);
+        assert_eq!(taken(&mut entries).len(), 4, "both begin and are complete");
+        assert!(matches!(source.next_event(), Some(SourceEvent::Aborted(Ok(())))));
+        assert_eq!(source.begin_of(P0), Begin { position: 2, note });
+        assert_eq!(polled(&mut source), [P0], "what was committed does not come again");
+
+        source.commit(2, &[(P0, 3)]);
+        assert!(broker.answer_commit(true));
+        assert!(matches!(source.next_event(), Some(SourceEvent::Committed { result: Ok(()), .. })));
+        source.abort(&[]);
+        assert!(broker.answer_abort());
+        assert!(matches!(source.next_event(), Some(SourceEvent::Aborted(Ok(())))));
+        assert!(!shared.is_restoring(), "nothing was in doubt");
     }
 
     #[test]

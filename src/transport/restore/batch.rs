@@ -30,7 +30,7 @@ pub(super) enum Item<'a> {
 
 const BEGIN: u8 = 0;
 const ENTRY: u8 = 1;
-const WATERMARK: u8 = 2;
+const SEED: u8 = 2;
 const COMPLETE: u8 = 3;
 
 /// Items in one buffer.
@@ -67,9 +67,7 @@ impl Batch {
         let (what, step, key, value) = match item {
             Item::Begin => (BEGIN, 0, &b""[..], None),
             Item::Entry { kind: StateKind::Entry, step, key, value } => (ENTRY, step, key, value),
-            Item::Entry { kind: StateKind::Watermark, step, key, value } => {
-                (WATERMARK, step, key, value)
-            }
+            Item::Entry { kind: StateKind::Seed, step, key, value } => (SEED, step, key, value),
             Item::Complete => (COMPLETE, 0, &b""[..], None),
         };
         let value_len = value.map_or(NO_VALUE, |it| it.len() as u32);
@@ -100,7 +98,7 @@ impl Batch {
         let item = match what {
             BEGIN => Item::Begin,
             ENTRY => Item::Entry { kind: StateKind::Entry, step, key, value },
-            WATERMARK => Item::Entry { kind: StateKind::Watermark, step, key, value },
+            SEED => Item::Entry { kind: StateKind::Seed, step, key, value },
             COMPLETE => Item::Complete,
             _ => unreachable!("nothing else is written"),
         };
@@ -134,7 +132,7 @@ mod tests {
         let item = match what % 4 {
             0 => Item::Begin,
             1 => entry(StateKind::Entry),
-            2 => entry(StateKind::Watermark),
+            2 => entry(StateKind::Seed),
             _ => Item::Complete,
         };
         (label, item)

@@ -22,11 +22,12 @@ pub enum Handed<'a> {
         /// What was written under it.
         value: Option<&'a [u8]>,
     },
-    /// A step's watermark; one without a value is unknown. A later one replaces it.
-    Watermark {
+    /// What a step's keys are hashed with; without a value it is not known. It is written once: a
+    /// later one replaces it.
+    Seed {
         /// As `StatefulStep::number`.
         step: u16,
-        /// What was written.
+        /// What was written, 8 bytes.
         value: Option<&'a [u8]>,
     },
     /// That was all: its records may come.
@@ -103,8 +104,8 @@ impl RestoredEntries {
                 Item::Entry { kind: StateKind::Entry, step, key, value } => {
                     Handed::Entry { step, key, value }
                 }
-                Item::Entry { kind: StateKind::Watermark, step, value, .. } => {
-                    Handed::Watermark { step, value }
+                Item::Entry { kind: StateKind::Seed, step, value, .. } => {
+                    Handed::Seed { step, value }
                 }
                 Item::Complete => {
                     self.shared.end_of_wish(label.partition);

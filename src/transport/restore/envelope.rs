@@ -19,8 +19,9 @@ const VERSION: u8 = 1;
 pub enum StateKind {
     /// Of the step's own; its key is the step's, its value too.
     Entry = 0,
-    /// The step's watermark in that partition; there is one, and its key is empty.
-    Watermark = 1,
+    /// What the step's keys are hashed with in that partition: a value of 8 bytes, which is written
+    /// once. There is one, and its key is empty.
+    Seed = 1,
 }
 
 /// The key of a record in the state topic.
@@ -60,7 +61,7 @@ impl<'a> StateKey<'a> {
         let (&[version, kind], rest) = bytes.split_first_chunk()?;
         let kind = match (version, kind) {
             (VERSION, 0) => StateKind::Entry,
-            (VERSION, 1) => StateKind::Watermark,
+            (VERSION, 1) => StateKind::Seed,
             _ => return None,
         };
         let (topic, rest) = name(rest)?;
@@ -95,8 +96,8 @@ mod tests {
         // Topics of earlier runs are read by it.
         let entry = b"\x01\x00\x00\x06orders\x00\x012\0\0\0\0\0\0\x12\x34k";
         assert_eq!(written(&KEY), entry);
-        let watermark = StateKey { kind: StateKind::Watermark, key: b"", ..KEY };
-        assert_eq!(written(&watermark), b"\x01\x01\x00\x06orders\x00\x012\0\0\0\0\0\0\x12\x34");
+        let seed = StateKey { kind: StateKind::Seed, key: b"", ..KEY };
+        assert_eq!(written(&seed), b"\x01\x01\x00\x06orders\x00\x012\0\0\0\0\0\0\x12\x34");
     }
 
     #[test]
@@ -117,7 +118,7 @@ mod tests {
     }
 
     fn kinds() -> impl Strategy<Value = StateKind> {
-        prop_oneof![Just(StateKind::Entry), Just(StateKind::Watermark)]
+        prop_oneof![Just(StateKind::Entry), Just(StateKind::Seed)]
     }
 
     proptest! {

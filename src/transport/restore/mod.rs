@@ -147,6 +147,13 @@ impl Restoration {
         Some(partition)
     }
 
+    /// Hot thread: where a partition is that was wanted: the index of the source's topic, and its
+    /// number there.
+    pub fn place(&self, partition: PartitionId) -> (u16, i32) {
+        let place = self.slot(partition).place.load(Ordering::Relaxed);
+        ((place >> 32) as u16, place as u32 as i32)
+    }
+
     /// Hot thread: whether all of its state was taken from `RestoredEntries`, or none is wanted.
     pub fn is_complete(&self, partition: PartitionId) -> bool {
         self.slot(partition).generation.load(Ordering::Relaxed).is_multiple_of(2)

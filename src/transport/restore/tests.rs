@@ -27,8 +27,8 @@ fn taken(entries: &mut RestoredEntries, items_max: usize) -> Vec<String> {
             Handed::Entry { step, key, value } => {
                 format!("{} {step} {}={:?}", partition.0, text(key), value.map(text))
             }
-            Handed::Watermark { step, value } => {
-                format!("{} {step} watermark={:?}", partition.0, value.map(text))
+            Handed::Seed { step, value } => {
+                format!("{} {step} seed={:?}", partition.0, value.map(text))
             }
             Handed::Complete => format!("{} complete", partition.0),
             Handed::Cancelled => format!("{} cancelled", partition.0),
@@ -60,12 +60,12 @@ fn a_wanted_partition_is_heard_once_and_complete_when_its_end_was_taken() {
     let [dedup, window] = &steps()[..] else { panic!("two steps") };
     filler.entry(&want, (StateKind::Entry, dedup), b"k", Some(b"v"));
     filler.entry(&want, (StateKind::Entry, dedup), b"k", None);
-    filler.entry(&want, (StateKind::Watermark, window), b"", Some(b"17"));
+    filler.entry(&want, (StateKind::Seed, window), b"", Some(b"12345678"));
     filler.complete(&want);
     assert!(taken(&mut entries, 10).is_empty(), "not handed over yet");
     filler.flush();
     assert_eq!(taken(&mut entries, 2), ["5 begin", "5 1 k=Some(\"v\")"]);
-    assert_eq!(taken(&mut entries, 2), ["5 1 k=None", "5 3 watermark=Some(\"17\")"]);
+    assert_eq!(taken(&mut entries, 2), ["5 1 k=None", "5 3 seed=Some(\"12345678\")"]);
     assert!(!shared.is_complete(P5));
     assert_eq!(taken(&mut entries, 2), ["5 complete"]);
     assert!(shared.is_complete(P5) && !shared.is_restoring());

@@ -68,8 +68,8 @@ fn rate(report: &Report) -> String {
     let polled = match run.sum_of_fact("polled") {
         Some(polled) if polled != run.records() => {
             format!(
-                "<p>{} were taken from the source; the others were skipped, or have no \
-                     end to end time.</p>\n",
+                "<p>{} were taken from the source; the others were skipped or are held, or have \
+                     no end to end time.</p>\n",
                 grouped(polled)
             )
         }

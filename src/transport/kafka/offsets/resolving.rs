@@ -7,10 +7,11 @@ use super::{
         assignment::Place,
         lookup::{CALL_TIMEOUT, Fault, Offset, check, fault, look_up},
         native::PartitionList,
-        start::{self, Begin, Mark},
+        start::{self, Begin, Mark, Text},
     },
     Worker,
 };
+use crate::transport::Note;
 
 /// A partition with its first offset.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,10 @@ pub(super) struct Resolved {
     pub(super) place: Place,
     pub(super) offset: i64,
     pub(super) mark: Mark,
+    /// What the commit at that offset says of the state.
+    pub(super) note: Note,
+    /// Where it ends, where partitions wait for their state.
+    pub(super) first_end: Option<i64>,
     is_committed: bool,
 }
 
@@ -52,15 +57,28 @@ impl Worker {
             wishes.push((partition, wish));
         }
         let found = look_up(&self.ground.client, name, &wishes)?;
-        let resolved = places.iter().zip(&wishes).zip(found);
+        let ends = self.first_ends(topic, places)?;
+        let resolved = places.iter().zip(&wishes).zip(found.into_iter().zip(ends));
         Ok(resolved
-            .map(|((&place, (_, wish)), offset)| Resolved {
+            .map(|((&place, (partition, wish)), (offset, first_end))| Resolved {
                 place,
                 offset,
                 mark: self.ground.bounds.mark(first_count),
+                note: committed.get(*partition as usize).map(|it| it.note).unwrap_or_default(),
+                first_end,
                 is_committed: matches!(wish, Offset::Known(_)),
             })
             .collect())
+    }
+
+    /// Where those partitions of a topic end; nothing where nobody will ask.
+    fn first_ends(&self, topic: u16, places: &[Place]) -> Result<Vec<Option<i64>>, Fault> {
+        if !self.has_state {
+            return Ok(vec![None; places.len()]);
+        }
+        let wishes: Vec<_> = places.iter().map(|it| (it.1, Offset::END)).collect();
+        let name = &self.ground.topics[usize::from(topic)];
+        Ok(look_up(&self.ground.client, name, &wishes)?.into_iter().map(Some).collect())
     }
 
     /// Commits the starts that were chosen, and waits for the answer.
@@ -68,7 +86,7 @@ impl Worker {
         let mut list = PartitionList::new();
         for it in resolved.iter().filter(|it| !it.is_committed) {
             let entry = list.add(self.topic(it.place), it.place.1, it.offset);
-            list.set_metadata(entry, start::metadata(it.mark).as_bytes());
+            list.set_metadata(entry, Text(it.mark, it.note).to_string().as_bytes());
         }
         if list.entries().is_empty() {
             return Ok(());

@@ -5,27 +5,33 @@ use std::{ffi::c_void, time::Duration};
 
 use rdkafka::bindings as rd;
 
-use super::{Code, KafkaSource, OK, State, Told, native, place_of};
+use super::{Code, KafkaSource, OK, State, Told, native, place_of, restoring::Restoring};
 use crate::{
     record::PartitionId,
-    transport::kafka::{
-        native::{PartitionList, c_name},
-        transactions::{self, Done, Transactions},
+    transport::{
+        Begin, Trouble,
+        kafka::{
+            native::{PartitionList, c_name},
+            start::{self, Committed, Text},
+            transactions::{self, Done, Transactions},
+        },
     },
+    verdict::Sentence,
 };
 
 impl KafkaSource {
     pub(super) fn begin_commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
         assert!(!self.is_committing, "one commit at a time: the last one has no answer yet");
-        self.commit_entries.clear();
+        self.committing.clear();
         for &(partition, offset) in positions {
             let is_ours = self.assignment.is_announced(partition);
             if let Some(entry) = self.assignment.commit_entry(partition).filter(|_| is_ours) {
                 self.commits.set_offset(entry as usize, offset);
-                self.commit_entries.push(entry);
+                self.known.ask(partition, offset);
+                self.committing.push(partition);
             }
         }
-        if self.is_closed || self.commit_entries.is_empty() {
+        if self.is_closed || self.committing.is_empty() {
             self.events.push_back(Told::Committed(ticket, Ok(())));
             return;
         }
@@ -38,7 +44,7 @@ impl KafkaSource {
             }
             None => self.commit_alone(ticket),
         };
-        for &entry in &self.commit_entries {
+        for entry in self.committing.iter().filter_map(|it| self.assignment.commit_entry(*it)) {
             self.commits.set_offset(entry as usize, native::OFFSET_NONE);
         }
         self.is_committing = code == OK && self.transactions.is_none();
@@ -46,6 +52,14 @@ impl KafkaSource {
             self.events
                 .push_back(Told::Committed(ticket, Err(self.client.commit_trouble(code, None))));
         }
+    }
+
+    /// What the partition's commits say beside the position.
+    pub(super) fn write_words(&mut self, partition: PartitionId) {
+        let Some(entry) = self.assignment.commit_entry(partition) else { return };
+        let (mark, note) = self.known.words(partition);
+        let words = Sentence::format(format_args!("{}", Text(mark, note)));
+        self.commits.set_metadata(entry as usize, words.as_str().as_bytes());
     }
 
     /// A member that the group has left behind has no name any more: a commit without one, under a
@@ -76,8 +90,15 @@ impl KafkaSource {
             }),
             code => Err(self.client.commit_trouble(code, None)),
         };
-        self.events.push_back(Told::Committed(reply.number(), result));
+        self.tell_committed(reply.number(), result);
         1
+    }
+
+    fn tell_committed(&mut self, ticket: u64, result: Result<(), Trouble>) {
+        if result.is_ok() {
+            self.committing.iter().for_each(|it| self.known.confirm(*it));
+        }
+        self.events.push_back(Told::Committed(ticket, result));
     }
 
     pub(super) fn take_back(&mut self, positions: &[(PartitionId, i64)]) {
@@ -104,8 +125,23 @@ impl KafkaSource {
             let place = place_of(topics, message).and_then(|it| assignment.find(it));
             place.is_none_or(|place| positions.iter().all(|(it, _)| *it != place))
         });
-        transactions.abort(list);
+        transactions.abort(list, self.in_doubt());
         (self.is_transacting, self.is_going_back) = (true, true);
+    }
+
+    /// The partitions of which nobody knows what is committed.
+    fn in_doubt(&self) -> PartitionList {
+        let mut list = PartitionList::new();
+        let announced = self
+            .assignment
+            .states()
+            .filter(|(_, state)| self.is_unsure && !matches!(state, State::Free | State::Starting));
+        for (partition, _) in announced {
+            let (topic, number) = self.assignment.place(partition);
+            let name = c_name(&self.topics[usize::from(topic)].name);
+            list.add(&name, number, native::OFFSET_NONE);
+        }
+        list
     }
 
     pub(super) fn take_transaction(&mut self) -> usize {
@@ -113,14 +149,42 @@ impl KafkaSource {
             return 0;
         };
         self.is_transacting = false;
-        self.events.push_back(match done {
-            Done::Committed(ticket, result) => Told::Committed(ticket, result),
-            Done::Aborted(result) => {
-                self.is_going_back = false;
-                Told::Aborted(result)
+        match done {
+            Done::Committed(ticket, result) => {
+                self.is_unsure = result.is_err() && self.restoring.is_some();
+                self.tell_committed(ticket, result);
             }
-        });
+            Done::Aborted(Ok(found)) => self.go_back_to(&found),
+            Done::Aborted(Err(trouble)) => self.tell_aborted(Err(trouble)),
+        }
         self.answer_group();
         1
+    }
+
+    /// What is committed was found out where it was in doubt: state comes back as it was then.
+    fn go_back_to(&mut self, found: &PartitionList) {
+        for entry in found.entries() {
+            let topic =
+                self.topics.iter().position(|it| it.name.as_bytes() == entry.topic().to_bytes());
+            let Some(place) = topic.map(|it| (it as u16, entry.partition())) else { continue };
+            let Some(partition) = self.assignment.find(place) else { continue };
+            if !self.assignment.is_announced(partition) {
+                continue;
+            }
+            let Committed { offset, note, .. } = start::committed(entry.offset(), entry.metadata());
+            if let Some(position) = offset {
+                self.known.learn(partition, Begin { position, note });
+                self.write_words(partition);
+            }
+            self.restoring.iter_mut().for_each(|it| it.want_again(partition, place));
+        }
+        if self.restoring.as_ref().is_none_or(Restoring::is_whole) {
+            self.tell_aborted(Ok(()));
+        }
+    }
+
+    pub(super) fn tell_aborted(&mut self, result: Result<(), Trouble>) {
+        (self.is_going_back, self.is_unsure) = (false, false);
+        self.events.push_back(Told::Aborted(result));
     }
 }

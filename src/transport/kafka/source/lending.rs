@@ -121,6 +121,7 @@ impl KafkaSource {
             return;
         }
         let Some(partition) = self.assignment.resume(place, gap.resume_at) else { return };
+        self.known.resume(partition, gap.resume_at);
         let (text, records, resume_at) = (sentence, gap.len(), gap.resume_at);
         self.events.push_back(Told::Gap(SourceGap { partition, text, records, resume_at }));
     }

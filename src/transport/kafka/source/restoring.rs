@@ -2,14 +2,19 @@
 //!
 //! Its `Assigned` is not told before that, so that nobody above sees a partition without its state.
 //! Others go on meanwhile.
+//!
+//! A transaction of which nobody knows whether it was committed leaves state behind that nobody
+//! knows either. It is found out, and all of it is restored once more, before it is told that the
+//! transaction was taken back; until then nothing is lent.
 
 use std::sync::Arc;
 
 use super::{Job, KafkaSource};
 use crate::{
+    limits::PARTITIONS_MAX,
     record::PartitionId,
     transport::{
-        kafka::assignment::Place,
+        kafka::{assignment::Place, native::PartitionList, start},
         restore::{Restoration, STATE_PEER},
     },
 };
@@ -20,6 +25,8 @@ pub(super) struct Restoring {
     shared: Arc<Restoration>,
     /// And whether the side thread was told that their state is there.
     gated: Vec<(PartitionId, bool)>,
+    /// Partitions that were announced, whose state is restored once more.
+    again: Vec<PartitionId>,
 }
 
 impl Restoring {
@@ -28,10 +35,32 @@ impl Restoring {
         self.gated.push((partition, false));
     }
 
-    /// One that was announced has its state for as long as it is ours.
-    pub(super) fn cancel(&mut self, partition: PartitionId) {
+    /// One that was announced is to have its state once more.
+    pub(super) fn want_again(&mut self, partition: PartitionId, (topic, number): Place) {
+        self.shared.want(partition, topic, number);
+        self.again.push(partition);
+    }
+
+    /// True if nothing is restored once more.
+    pub(super) fn is_whole(&self) -> bool {
+        self.again.is_empty()
+    }
+
+    /// The group takes it back. One that was announced keeps its state until it is finished.
+    pub(super) fn revoke(&mut self, partition: PartitionId, is_lost: bool) {
+        if is_lost {
+            self.leave(partition);
+        }
         if let Some(index) = self.gated.iter().position(|it| it.0 == partition) {
             self.gated.swap_remove(index);
+            self.shared.cancel(partition);
+        }
+    }
+
+    /// It is not ours any more.
+    pub(super) fn leave(&mut self, partition: PartitionId) {
+        if let Some(index) = self.again.iter().position(|it| *it == partition) {
+            self.again.swap_remove(index);
             self.shared.cancel(partition);
         }
     }
@@ -51,8 +80,11 @@ impl KafkaSource {
     pub fn restore_by(&mut self, restoration: Arc<Restoration>) {
         let wake = Arc::clone(&self.wake);
         restoration.wake_with(move || wake.signal());
-        let gated = Vec::with_capacity(crate::limits::PARTITIONS_MAX);
-        self.restoring = Some(Restoring { shared: restoration, gated });
+        let gated = Vec::with_capacity(PARTITIONS_MAX);
+        let again = Vec::with_capacity(PARTITIONS_MAX);
+        self.restoring = Some(Restoring { shared: restoration, gated, again });
+        // So that the words of each commit need no new memory.
+        self.commits = PartitionList::with_text_room(start::TEXT_BYTES_MAX);
     }
 
     /// Tells the side thread which partitions may be fetched now.
@@ -65,6 +97,14 @@ impl KafkaSource {
             if !*is_told && restoring.shared.is_complete(*partition) {
                 *is_told = true;
                 offsets.ask(Job::Restored(self.assignment.place(*partition)));
+                work += 1;
+            }
+        }
+        if !restoring.again.is_empty() {
+            let Restoring { shared, again, .. } = restoring;
+            again.retain(|it| !shared.is_complete(*it));
+            if again.is_empty() {
+                self.tell_aborted(Ok(()));
                 work += 1;
             }
         }

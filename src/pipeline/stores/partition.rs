@@ -1,0 +1,251 @@
+//! The stores of one partition: one for each step that keeps state, in order.
+
+use std::hash::{BuildHasher, RandomState};
+
+use super::{Room, Rules, StateChange, StoreRules};
+use crate::{
+    record::PartitionId,
+    state::{
+        Change, Mark,
+        dedup::{Again, Dedup, DedupRules, Settled},
+        window::{WindowResult, Windows},
+    },
+};
+
+/// What a partition's keys of a dedup step are hashed with, and whether that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seed {
+    /// Nothing was hashed: none was read back, and none is drawn.
+    Unknown,
+    /// Drawn here, and to be written with the next commit.
+    Drawn([u8; 8]),
+    /// Written with the commit under way.
+    Written([u8; 8]),
+    /// Kept.
+    Kept,
+}
+
+/// A step's state in one partition.
+#[derive(Debug)]
+pub(super) enum Store {
+    Dedup(Box<Dedup>, Seed),
+    Windows(Box<Windows>),
+}
+
+/// A partition's state.
+#[derive(Debug)]
+pub struct PartitionStores {
+    stores: Box<[Store]>,
+    /// Its records may come.
+    is_begun: bool,
+    /// The store that writes next.
+    writes: usize,
+    /// Its last change was not taken.
+    is_refused: bool,
+}
+
+impl PartitionStores {
+    /// Takes the memory of one partition.
+    pub fn make(rules: &[StoreRules], Room { in_flight, waiting }: Room) -> PartitionStores {
+        let make = |it: &StoreRules| match &it.rules {
+            Rules::Dedup { within_ms, max_keys } => {
+                let (within_ms, max_keys) = (*within_ms, *max_keys);
+                let rules = DedupRules { within_ms, max_keys, in_flight, seed: 0 };
+                Store::Dedup(Box::new(Dedup::with_reserve(rules, waiting)), Seed::Unknown)
+            }
+            Rules::Window(rules, _) => {
+                Store::Windows(Box::new(Windows::with_reserve(rules.clone(), waiting)))
+            }
+        };
+        let stores = rules.iter().map(make).collect();
+        PartitionStores { stores, is_begun: false, writes: 0, is_refused: false }
+    }
+
+    #[inline]
+    pub(super) fn is_begun(&self) -> bool {
+        self.is_begun
+    }
+
+    #[inline]
+    pub(super) fn at(&mut self, store: usize) -> &mut Store {
+        &mut self.stores[store]
+    }
+
+    /// What a dedup step's keys are hashed with, as it was written.
+    pub(super) fn restore_seed(&mut self, store: usize, seed: u64) {
+        if let Store::Dedup(dedup, kept) = &mut self.stores[store] {
+            dedup.set_seed(seed);
+            *kept = Seed::Kept;
+        }
+    }
+
+    /// Records come from that position on; each step's mark, in order, is what the commit said.
+    pub(super) fn start(&mut self, position: i64, marks: &[i64], now_ms: i64) {
+        for (index, store) in self.stores.iter_mut().enumerate() {
+            let mark = marks.get(index).map_or(Mark::NONE, |it| Mark::of(*it));
+            match store {
+                Store::Dedup(dedup, seed) => {
+                    if *seed == Seed::Unknown {
+                        // Others must not know it, or they could make keys that are taken for one.
+                        let drawn = RandomState::new().hash_one(position);
+                        dedup.set_seed(drawn);
+                        *seed = Seed::Drawn(drawn.to_be_bytes());
+                    }
+                    dedup.start(position, mark);
+                }
+                Store::Windows(windows) => windows.start(position, mark, now_ms),
+            }
+        }
+        self.is_begun = true;
+    }
+
+    pub(super) fn have_room(&self) -> bool {
+        self.stores.iter().all(|store| match store {
+            Store::Dedup(dedup, _) => dedup.has_room(),
+            Store::Windows(windows) => windows.has_room(),
+        })
+    }
+
+    pub(super) fn have_updates(&self) -> bool {
+        self.windows().any(|(_, it)| it.has_updates())
+    }
+
+    fn windows(&self) -> impl Iterator<Item = (usize, &Windows)> {
+        self.stores.iter().enumerate().filter_map(|(index, store)| match store {
+            Store::Windows(windows) => Some((index, &**windows)),
+            Store::Dedup(..) => None,
+        })
+    }
+
+    /// Returns how many duplicates that released.
+    pub(super) fn settle(&mut self, offset: i64, is_kept: bool) -> u64 {
+        let outcome = if is_kept { Settled::Kept } else { Settled::Refused };
+        let mut released = 0;
+        for store in &mut self.stores {
+            if let Store::Dedup(dedup, _) = store
+                && dedup.is_in_flight(offset)
+            {
+                dedup.settle(offset, outcome, |_, _| released += 1);
+            }
+        }
+        released
+    }
+
+    pub(super) fn is_behind(&self, offset: i64) -> bool {
+        self.stores.iter().any(|store| match store {
+            Store::Dedup(dedup, _) => dedup.again(offset) == Some(Again::Wait),
+            Store::Windows(_) => false,
+        })
+    }
+
+    /// The next result of a window, and the number of its store.
+    pub(super) fn next_result(&mut self) -> Option<(usize, WindowResult<'_>)> {
+        self.stores.iter_mut().enumerate().find_map(|(index, store)| match store {
+            Store::Windows(windows) => windows.next_result().map(|it| (index, it)),
+            Store::Dedup(..) => None,
+        })
+    }
+
+    pub(super) fn want_commit(&self, now_ms: i64, is_at_end: &mut dyn FnMut() -> bool) -> bool {
+        self.stores.iter().any(|store| match store {
+            Store::Dedup(dedup, _) => dedup.wants_commit(),
+            Store::Windows(windows) => {
+                // The first needs no answer about the end.
+                windows.wants_commit(None) || (windows.wants_commit(Some(now_ms)) && is_at_end())
+            }
+        })
+    }
+
+    pub(super) fn begin_commit(
+        &mut self,
+        position: i64,
+        at_end_ms: Option<i64>,
+        mut mark: impl FnMut(i64),
+    ) {
+        (self.writes, self.is_refused) = (0, false);
+        for store in &mut self.stores {
+            let begun = match store {
+                Store::Dedup(dedup, _) => dedup.begin_commit(position),
+                Store::Windows(windows) => windows.begin_commit(position, at_end_ms),
+            };
+            mark(begun.millis());
+        }
+    }
+
+    /// Hands the next change to `write`; one that is not taken is the next once more. False if
+    /// there are no more.
+    pub(super) fn write_change(
+        &mut self,
+        partition: PartitionId,
+        write: &mut impl FnMut(StateChange<'_>) -> bool,
+    ) -> bool {
+        while let Some(store) = self.stores.get_mut(self.writes) {
+            let number = self.writes;
+            if let Store::Dedup(_, seed) = store
+                && let Seed::Drawn(bytes) = *seed
+            {
+                let (is_seed, key, value) = (true, &[][..], Some(&bytes[..]));
+                if write(StateChange { partition, store: number, is_seed, key, value }) {
+                    *seed = Seed::Written(bytes);
+                }
+                return true;
+            }
+            let change = match (store, self.is_refused) {
+                (Store::Dedup(dedup, _), true) => Some(dedup.last_change()),
+                (Store::Dedup(dedup, _), false) => dedup.next_change(),
+                (Store::Windows(windows), true) => Some(windows.last_change()),
+                (Store::Windows(windows), false) => windows.next_change(),
+            };
+            if let Some(Change { key, value, .. }) = change {
+                let change = StateChange { partition, store: number, is_seed: false, key, value };
+                self.is_refused = !write(change);
+                return true;
+            }
+            self.writes += 1;
+        }
+        false
+    }
+
+    pub(super) fn committed(&mut self) {
+        for store in &mut self.stores {
+            match store {
+                Store::Dedup(dedup, seed) => {
+                    dedup.committed();
+                    if matches!(seed, Seed::Written(_)) {
+                        *seed = Seed::Kept;
+                    }
+                }
+                Store::Windows(windows) => windows.committed(),
+            }
+        }
+    }
+
+    pub(super) fn roll_back(&mut self) {
+        for store in &mut self.stores {
+            match store {
+                Store::Dedup(dedup, seed) => {
+                    dedup.roll_back();
+                    if let Seed::Written(bytes) = *seed {
+                        *seed = Seed::Drawn(bytes);
+                    }
+                }
+                Store::Windows(windows) => windows.roll_back(),
+            }
+        }
+    }
+
+    pub(super) fn stock(&mut self) {
+        for store in &mut self.stores {
+            if let Store::Windows(windows) = store {
+                windows.stock();
+            }
+        }
+    }
+
+    pub(super) fn kept(&self, store: usize) -> (u64, u64) {
+        match &self.stores[store] {
+            Store::Dedup(dedup, _) => (dedup.keys() as u64, dedup.bytes() as u64),
+            Store::Windows(windows) => (windows.entries() as u64, windows.bytes() as u64),
+        }
+    }
+}
