@@ -38,7 +38,7 @@ geo = { lat = "event.lat", lon = "event.lon", into = "cell" }
 [[steps]]
 tier = { table = "users", key = "event.user", into = "tier" }
 [[steps]]
-when = "event.user == 'b'"
+when = "has(event.slow)"
 dawdle = { ms = 200 }
 "#;
 
@@ -68,13 +68,13 @@ fn runs_on_a_broker() {
         r#"{"user":"b","lat":91,"lon":0}"#,
         r#"{"user":"b"}"#,
     ];
-    produce(kafka.bootstrap_servers(), &records);
+    let brokers = kafka.bootstrap_servers();
+    produce(brokers, &records);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: String| {
         fs::write(folder.path().join(name), text).expect("a file can be written");
     };
     write("users.jsonl", "{\"key\":\"t:a\",\"value\":{\"tier\":\"gold\"}}\n".to_owned());
-    let brokers = kafka.bootstrap_servers();
     write("hotspur.toml", configuration(brokers, STEPS));
     write("wrong.toml", configuration(brokers, &STEPS.replace("lon =", "lno =")));
 
@@ -88,7 +88,7 @@ fn runs_on_a_broker() {
     let log = fs::File::create(folder.path().join("log")).expect("a file can be made");
     let running = program(folder.path(), &["run"]).stderr(log).spawn();
     let mut running = Running(running.expect("the program starts"), folder.path().join("log"));
-    let results = consume(kafka.bootstrap_servers(), "out", 2);
+    let results = consume(brokers, "out", 2);
     let values: Vec<_> = results.into_iter().map(|(value, _)| value).collect();
     assert_eq!(
         values,
@@ -97,11 +97,14 @@ fn runs_on_a_broker() {
             r#"{"user":"b","tier":"none"}"#,
         ]
     );
-    let letters = consume(kafka.bootstrap_servers(), "in.dead", 1);
+    let letters = consume(brokers, "in.dead", 1);
     assert_eq!(letters[0].0, records[1]);
     for header in ["hotspur.class=schema", "hotspur.step=where", "reason=91 is no latitude"] {
         assert!(letters[0].1.contains(header), "no {header} in {}", letters[0].1);
     }
+    // What was there before the start leaves no line.
+    produce(brokers, &[r#"{"user":"b","slow":true}"#]);
+    consume(brokers, "out", 3);
     assert_eq!(running.stop(), Some(0));
     assert_eq!(slowest_stage(&folder.path().join("out")), "operate", "who dawdles is told");
 }
