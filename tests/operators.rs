@@ -11,7 +11,7 @@ use std::fs;
 
 use hotspur::{
     cache::Value,
-    config::schema,
+    config::{self, OwnOperators, Sources, schema},
     operator::{Answer, Call, Operator, Registry},
     pipeline::{
         Found,
@@ -287,6 +287,19 @@ fn pictures_schemas_and_explanations_know_it() {
         },
     ]);
     assert_eq!(answer["steps"], seen, "{answer:#}");
+}
+
+#[test]
+fn what_reads_a_configuration_otherwise_knows_it_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = rig::sources(GEO, folder.path());
+    config::load_tuning(&sources).unwrap_or_else(|report| panic!("{report}"));
+    let reread = config::load(&sources).unwrap().reread();
+    let settings = reread.settings().unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(settings.steps[0].operator.name(), "geo");
+    let without = Sources { operators: OwnOperators::default(), ..sources };
+    let report = config::load(&without).unwrap_err().to_string();
+    assert!(report.contains("steps[0].geo: there is no such key"), "{report}");
 }
 
 #[test]
