@@ -46,16 +46,36 @@ fn main() {
     if env::var_os(IS_THE_PROGRAM).is_some() {
         hotspur::run(brought::register);
     }
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    if arguments.iter().any(|it| it == "--list") {
+    if env::args().any(|it| it == "--list") {
         return println!("{NAME}: test");
     }
-    let mut words = arguments.iter().filter(|it| !it.starts_with("--"));
-    let is_asked = words.clone().next().is_none() || words.any(|it| NAME.contains(it.as_str()));
-    if is_asked && !arguments.iter().any(|it| it == "--ignored") {
+    let is_asked = is_asked(env::args().skip(1));
+    if is_asked {
         runs_on_a_broker();
         println!("test {NAME} ... ok");
     }
+    let (ran, out) = (u8::from(is_asked), u8::from(!is_asked));
+    println!(
+        "\ntest result: ok. {ran} passed; 0 failed; 0 ignored; 0 measured; {out} filtered out"
+    );
+}
+
+/// Whether the words of a command line, as a harness takes it, are about this test.
+fn is_asked(mut arguments: impl Iterator<Item = String>) -> bool {
+    let (mut words, mut skipped) = (Vec::new(), Vec::new());
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--ignored" => return false,
+            "--skip" => skipped.extend(arguments.next()),
+            "--test-threads" | "--format" | "--color" | "--logfile" | "-Z" => {
+                arguments.next();
+            }
+            option if option.starts_with('-') => {}
+            _ => words.push(argument),
+        }
+    }
+    let is_about = |word: &String| NAME.contains(word.as_str());
+    (words.is_empty() || words.iter().any(is_about)) && !skipped.iter().any(is_about)
 }
 
 fn runs_on_a_broker() {
