@@ -180,6 +180,15 @@ pub const REPORT_CELLS_MAX: usize = 60;
 /// Slow records that a report shows.
 pub const REPORT_SLOW_MAX: usize = 50;
 
+/// Keys that one partition of a step with state may have.
+pub const STATE_KEYS_MAX: u64 = 1 << 27;
+
+/// What a window step computes at most.
+pub const AGGREGATES_MAX: usize = 32;
+
+/// Hopping windows that contain one time, at most.
+pub const OVERLAPPING_WINDOWS_MAX: u128 = 1000;
+
 /// Entries of state that one commit deletes at most; the rest is the next one's.
 pub const STATE_DELETIONS_MAX: usize = 1 << 18;
 

@@ -21,7 +21,6 @@ fn every_command_that_is_planned_says_that_it_is_not_built() {
     folder.run(&["init", "weather"]).is(2, &["`hotspur init weather` is not built yet"]);
     let folder = folder.with("hotspur.toml", ORDERS);
     folder.run(&["load", "--count", "1", "--payload", "weather"]).is(2, &["is not built yet"]);
-    folder.run(&["try", "--deny", "held"]).is(2, &["is not built yet"]);
 }
 
 #[test]

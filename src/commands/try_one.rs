@@ -26,7 +26,7 @@ pub struct Arguments {
     /// Says what each step saw and did
     #[arg(long)]
     pub explain: bool,
-    /// Fails if a record comes out like that; nothing is held so far
+    /// Fails if a record comes out like that
     #[arg(long, value_name = "OUTCOME", value_parser = ["emitted", "skipped", "rejected", "held"])]
     pub deny: Option<String>,
 }
@@ -54,9 +54,6 @@ fn open(path: &Path) -> Result<File, Failure> {
 
 /// Runs the command.
 pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
-    if arguments.deny.as_deref() == Some("held") {
-        return Err(Failure::not_built("holding records, and with it `hotspur try --deny held`,"));
-    }
     let options = TrialOptions {
         envelope: arguments.envelope,
         tables: arguments.tables.clone(),

@@ -249,6 +249,8 @@ impl Builder<'_> {
                 };
                 Some(Operator::Hash { algorithm, of, into })
             }
+            "dedup" => Some(Operator::Dedup(self.dedup(&format!("{place}.dedup")))),
+            "window" => self.window(&format!("{place}.window")).map(Operator::Window),
             _ => self.stateless(place, name),
         }
     }

@@ -86,7 +86,7 @@ mod tests {
 
     use super::{
         super::{
-            keys::{breaker, table},
+            keys::{breaker, state, table},
             units, walk,
         },
         *,
@@ -150,6 +150,12 @@ mod tests {
             let text = value(&format!("tables.*.{name}")).as_str().unwrap();
             assert_eq!(units::parse_duration(text), Ok(duration), "{name}");
         }
+        assert_eq!(value("steps[].dedup.max_keys"), state::MAX_KEYS);
+        assert_eq!(value("steps[].window.max_keys"), state::MAX_KEYS);
+        assert_eq!(value("steps[].window.key"), state::KEY);
+        assert_eq!(value("steps[].window.time"), state::TIME);
+        let lateness = value("steps[].window.lateness").as_str().unwrap();
+        assert_eq!(units::parse_duration(lateness), Ok(state::LATENESS));
         let within = value("delivery.breaker.within").as_str().unwrap();
         assert_eq!(units::parse_duration(within), Ok(breaker::WITHIN));
         assert_eq!(value("delivery.breaker.rejected"), breaker::REJECTED);

@@ -40,6 +40,10 @@ pub(crate) enum Kind {
     Require,
     /// Names of headers and expressions, in order.
     Headers,
+    /// Names and aggregates, in order.
+    Aggregates,
+    /// How long a window is, from … to, or how many records it has.
+    WindowSize(Duration, Duration),
     /// The name of a Kafka topic.
     Topic,
     /// Names of Kafka topics, at least one.
@@ -89,10 +93,11 @@ impl Kind {
 
     /// Whether `${NAME}` is replaced in its text.
     pub(crate) fn is_substituted(self) -> bool {
-        use Kind::{Aliases, Assignments, Expression, Headers, OnMiss, Path, Paths};
+        use Kind::{Aggregates, Aliases, Assignments, Expression, Headers, OnMiss, Path, Paths};
         use Kind::{Renames, Require, Templates};
         let is_written_so = matches!(self, Expression | Path | Templates | OnMiss | Assignments);
-        !is_written_so && !matches!(self, Paths | Renames | Aliases | Require | Headers)
+        !is_written_so
+            && !matches!(self, Paths | Renames | Aliases | Require | Headers | Aggregates)
     }
 }
 
@@ -122,6 +127,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const QUARTER: Duration = Duration::from_secs(15 * 60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
+const YEAR: Duration = Duration::from_secs(366 * 86_400);
 const MIB: u64 = 1 << 20;
 
 /// What holds for a table that does not say it; the default file says the same.
@@ -149,6 +155,16 @@ pub(crate) mod breaker {
     pub(crate) const REJECTED: f64 = 0.5;
     pub(crate) const WINDOW: usize = 1000;
     pub(crate) const WITHIN: Duration = Duration::from_secs(60);
+}
+
+/// What holds for a step with state that does not say it; the default file says the same.
+pub(crate) mod state {
+    use std::time::Duration;
+
+    pub(crate) const MAX_KEYS: usize = 100_000;
+    pub(crate) const KEY: &str = "record.key";
+    pub(crate) const TIME: &str = "record.timestamp";
+    pub(crate) const LATENESS: Duration = Duration::ZERO;
 }
 
 /// A table that may also be `false`: there is none then.
@@ -252,6 +268,22 @@ pub(crate) const KEYS: &[Key] = &[
     key("steps[].headers", Kind::Headers),
     key("steps[].sample.share", Kind::Share),
     key("steps[].sample.by", Kind::Expression),
+    key("steps[].dedup.key", Kind::Expression),
+    key("steps[].dedup.within", duration(MILLISECOND, YEAR)),
+    key("steps[].dedup.max_keys", Kind::Integer(1, limits::STATE_KEYS_MAX)),
+    key("steps[].window.kind", Kind::Choice(&["tumbling", "hopping", "session", "count"])),
+    key("steps[].window.size", Kind::WindowSize(MILLISECOND, YEAR)),
+    key("steps[].window.advance", duration(MILLISECOND, YEAR)),
+    key("steps[].window.gap", duration(MILLISECOND, YEAR)),
+    key("steps[].window.aggregate", Kind::Aggregates),
+    key("steps[].window.key", Kind::Expression),
+    key("steps[].window.time", Kind::Expression),
+    key("steps[].window.lateness", duration(Duration::ZERO, YEAR)),
+    key("steps[].window.late", Kind::Topic),
+    key("steps[].window.idle", duration(MILLISECOND, YEAR)),
+    key("steps[].window.emit", Kind::Choice(&["final", "updates"])),
+    key("steps[].window.max_keys", Kind::Integer(1, limits::STATE_KEYS_MAX)),
+    key("steps[].window.max_age", duration(MILLISECOND, YEAR)),
     key("state.topic", Kind::Topic),
     key("latency.origin", Kind::Expression),
     key("latency.unit", Kind::Choice(&["s", "ms", "us", "ns"])),

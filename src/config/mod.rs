@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 pub mod breaker;
 mod build;
+mod build_stateful;
 mod build_stateless;
 mod build_steps;
 mod delivery;
@@ -35,6 +36,7 @@ pub mod schema;
 mod secrets;
 pub mod settings;
 mod state;
+mod stateful;
 mod step_values;
 pub mod steps;
 mod substitute;
@@ -169,7 +171,9 @@ pub fn load_and(
     let mut problems = gathered.problems;
     problems.append(&mut walked.problems);
     problems.extend(found.into_iter().map(|problem| locator.locate(problem)));
-    let known: Vec<String> = problems.iter().map(|it| it.problem.key.clone()).collect();
+    let is_error = |it: &&Located| it.problem.severity == Severity::Error;
+    let known: Vec<String> =
+        problems.iter().filter(is_error).map(|it| it.problem.key.clone()).collect();
     let is_known = |key: &str| known.iter().any(|it| !it.is_empty() && key.starts_with(it));
     let others = inspect(&settings).into_iter().filter(|problem| !is_known(&problem.key));
     problems.extend(others.map(|problem| locator.locate(problem)));

@@ -53,6 +53,8 @@ pub fn config_with(operators: &OwnOperators) -> Value {
     step["hash"]["required"] = json!(["algorithm", "of", "into"]);
     step["each"]["required"] = json!(["of", "into"]);
     step["sample"]["required"] = json!(["share"]);
+    step["dedup"]["required"] = json!(["key", "within"]);
+    step["window"]["required"] = json!(["kind", "aggregate"]);
     step["route"]["oneOf"] = json!([
         { "required": ["to"], "not": { "anyOf": [
             { "required": ["topic"] }, { "required": ["among"] }, { "required": ["prefix"] },
@@ -166,6 +168,11 @@ fn kind(kind: Kind) -> Value {
         Kind::Templates | Kind::Assignments | Kind::Renames | Kind::Headers => {
             by_path(json!({ "type": ["string", "object"] }))
         }
+        Kind::Aggregates => by_path(json!({ "type": "string", "minLength": 1 })),
+        Kind::WindowSize(..) => json!({ "anyOf": [
+            text(DURATION),
+            { "type": "integer", "minimum": 1 },
+        ] }),
         Kind::Aliases => by_path(json!({ "anyOf": [paths(), { "type": "object" }] })),
         Kind::Paths => paths(),
         Kind::Require => json!({ "anyOf": [

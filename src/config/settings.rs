@@ -13,8 +13,8 @@ pub use super::{
     retry::Retry,
     state::State,
     steps::{
-        Alias, Each, HashAlgorithm, JsonType, OnMiss, Operator, Otherwise, Require, Route, Rules,
-        Step,
+        Alias, Dedup, Each, HashAlgorithm, JsonType, OnMiss, Operator, Otherwise, Require, Route,
+        Rules, Step, Window, WindowKind,
     },
 };
 use super::{
@@ -204,10 +204,15 @@ impl Settings {
     pub fn result_topics(&self) -> Vec<(String, String)> {
         let mut topics = vec![("sink.kafka.topic".to_owned(), self.sink.topic.clone())];
         for step in &self.steps {
-            let Operator::Route(route) = &step.operator else { continue };
-            for topic in route.topics() {
+            let named = match &step.operator {
+                Operator::Route(route) => route.topics(),
+                Operator::Window(window) => window.late.as_deref().into_iter().collect(),
+                _ => continue,
+            };
+            for topic in named {
                 if !topics.iter().any(|(_, known)| known == topic) {
-                    topics.push((format!("{}.route", step.place), topic.to_owned()));
+                    let key = format!("{}.{}", step.place, step.operator.name());
+                    topics.push((key, topic.to_owned()));
                 }
             }
         }

@@ -24,6 +24,7 @@ impl Operator {
     /// Whether what it does with a record depends on earlier ones.
     pub fn keeps_state(&self) -> bool {
         match self {
+            Operator::Dedup(_) | Operator::Window(_) => true,
             Operator::Lookup { .. }
             | Operator::Hash { .. }
             | Operator::Text(_)
@@ -61,6 +62,7 @@ impl Builder<'_> {
     }
 
     pub(crate) fn check_state(&mut self, settings: &Settings) {
+        self.check_stateful(settings);
         if !settings.keeps_state() {
             if self.stands(TOPIC) {
                 self.warning(TOPIC, "no step keeps state: this does nothing", "leave it out");

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use super::operators::Own;
+pub use super::stateful::{Dedup, Window, WindowKind};
 
 /// One entry of `[[steps]]`.
 #[derive(Clone, Debug)]
@@ -78,6 +79,10 @@ pub enum Operator {
     },
     /// One that the program brought along.
     Own(Own),
+    /// `dedup`.
+    Dedup(Dedup),
+    /// `window`.
+    Window(Box<Window>),
 }
 
 impl Operator {
@@ -100,6 +105,8 @@ impl Operator {
             Operator::Headers(_) => "headers",
             Operator::Sample { .. } => "sample",
             Operator::Own(own) => own.operator.name,
+            Operator::Dedup(_) => "dedup",
+            Operator::Window(_) => "window",
         }
     }
 }

@@ -32,8 +32,6 @@ const fn some(
 /// Stands for every value that `keys` does not name.
 const ANY: &str = "*";
 
-const STEPS: &str = "the steps that keep no state are there";
-
 const UNBUILT: &[Unbuilt] = &[
     whole("source.redis", "reading from Redis Streams", "use [source.kafka]"),
     whole("sink.redis", "writing to Redis Streams", "use [sink.kafka]"),
@@ -43,8 +41,6 @@ const UNBUILT: &[Unbuilt] = &[
         "an expression for the partition",
         "use \"key\" or \"source\"",
     ),
-    whole("steps[].dedup", "the step dedup", STEPS),
-    whole("steps[].window", "the step window", STEPS),
 ];
 
 /// A refusal: what to say and what to do instead.
@@ -104,6 +100,6 @@ mod tests {
         let message = value("sink.kafka.partition", "event.number").unwrap().message();
         assert_eq!(message, "an expression for the partition is not built yet");
         assert!(value("latency.stages", "twice").is_none());
-        assert!(key("steps[].window").is_some() && key("steps[].lookup").is_none());
+        assert!(key("source.redis").is_some() && key("steps[].window").is_none());
     }
 }

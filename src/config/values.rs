@@ -8,10 +8,13 @@ use super::{
     range,
     requirement::Requirement,
     settings::{Alias, Core, OnMiss, Require, Start},
-    step_values,
+    stateful, step_values,
     tree::{Node, Value},
     units,
 };
+
+/// Records of one window by count.
+const WINDOW_RECORDS_MAX: u64 = 1 << 40;
 
 /// A value as its kind means it.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +68,8 @@ pub(crate) fn parse(kind: Kind, node: &Node) -> Result<Typed, Wrong> {
         Kind::Aliases => step_values::parse_aliases(node).map(Typed::Aliases),
         Kind::Require => step_values::parse_require(node).map(Typed::Require),
         Kind::Headers => step_values::parse_headers(node),
+        Kind::Aggregates => stateful::parse_aggregates(node),
+        Kind::WindowSize(from, to) => parse_window_size(node, from, to),
         Kind::Topic => Ok(Typed::Text(topic(text(node, "the name of a topic")?)?)),
         Kind::Topics => parse_topics(node),
         Kind::Fields => parse_fields(node),
@@ -243,6 +248,15 @@ fn parse_duration(node: &Node, from: Duration, to: Duration) -> Result<Typed, Wr
         return Err(format!("{it} is not from {from} to {to}").into());
     }
     Ok(Typed::Duration(duration))
+}
+
+fn parse_window_size(node: &Node, from: Duration, to: Duration) -> Result<Typed, Wrong> {
+    const WHAT: &str = "a duration in quotes, such as \"1m\", or a number of records";
+    match &node.value {
+        Value::Integer(_) => parse_integer(node, 1, WINDOW_RECORDS_MAX).map(Typed::Integer),
+        Value::Text(_) => parse_duration(node, from, to),
+        _ => Err(expected(WHAT, node)),
+    }
 }
 
 fn parse_size(node: &Node, from: u64, to: u64) -> Result<Typed, Wrong> {

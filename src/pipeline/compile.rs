@@ -12,13 +12,16 @@ use crate::{
     },
     pipeline::{
         cel::{CompileError, Kind},
+        compile_stateful::Place,
         expression::{self, Expression, Field, Other, Piece},
         foresight::Foresight,
         names::{self, A_TEXT, Sights, Written},
+        stateful,
         steps::{Stateless, outgoing::Topics, own::Slot},
         stores::{Room, StoreRules},
         template,
     },
+    verdict,
 };
 
 /// What a pipeline does, compiled.
@@ -52,6 +55,19 @@ pub(super) struct Plan {
     pub(super) room: Room,
 }
 
+impl Plan {
+    /// A step gives results off that come from no record.
+    pub(super) fn has_windows(&self) -> bool {
+        self.steps.iter().any(|it| matches!(it.operator, Operator::Window(_)))
+    }
+
+    /// A step that keeps state stands behind that one.
+    pub(super) fn has_state_behind(&self, step: verdict::Step) -> bool {
+        let last = self.stores.last().map(|it| verdict::Step::Number(it.step));
+        last.is_some_and(|last| last > step)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Step {
     /// The step's name, else its number from 1.
@@ -77,6 +93,8 @@ pub(super) enum Operator {
     },
     Text(Vec<(Vec<Piece>, Target)>),
     Stateless(Stateless),
+    Dedup(stateful::Dedup),
+    Window(Box<stateful::Window>),
 }
 
 /// Where a step writes, and the number of its buffer.
@@ -113,14 +131,19 @@ pub(super) fn compile(settings: &Settings) -> Result<Compiled, Vec<Problem>> {
         topics: Topics { names: vec![settings.sink.topic.clone()], are_unknown: false },
         prefixes: Vec::new(),
         own: Vec::new(),
+        stores: Vec::new(),
+        is_behind_window: false,
+        on_demand: settings.tables.iter().map(|table| table.on_demand().is_some()).collect(),
         problems: Vec::new(),
     };
     // Read before the steps, which may be what asks for an answer.
     let origin = compiler.origin(&settings.latency.origin);
     compiler.names.has_tables = true;
     let steps: Vec<_> = settings.steps.iter().zip(1..).map(|it| compiler.step(it)).collect();
+    let asked = compiler.names.asked.len();
     let key = compiler.expression("sink.kafka.key", &settings.sink.key);
     let value = compiler.expression("sink.kafka.value", &settings.sink.value);
+    compiler.check_asked("sink.kafka.value", asked);
     if !compiler.problems.is_empty() {
         return Err(compiler.problems);
     }
@@ -144,7 +167,7 @@ pub(super) fn compile(settings: &Settings) -> Result<Compiled, Vec<Problem>> {
         headers: compiler.headers,
         eaches: compiler.eaches,
         prefixes: compiler.prefixes,
-        stores: Vec::new(),
+        stores: compiler.stores,
         room: Room {
             in_flight: settings.limits.in_flight,
             waiting: settings.records_waiting_for_others().min(settings.limits.in_flight),
@@ -164,17 +187,27 @@ pub(super) struct Compiler {
     pub(super) topics: Topics,
     pub(super) prefixes: Vec<String>,
     pub(super) own: Vec<Slot>,
-    problems: Vec<Problem>,
+    pub(super) stores: Vec<StoreRules>,
+    /// A window stands before the next step.
+    pub(super) is_behind_window: bool,
+    /// Whether a table is read on demand.
+    pub(super) on_demand: Vec<bool>,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl Compiler {
     fn step(&mut self, (step, number): (&settings::Step, usize)) -> Option<Step> {
         let place = &step.place;
         let when = step.when.as_ref().map(|when| self.condition(&format!("{place}.when"), when));
-        let known = self.names.written.len();
+        let (known, asked) = (self.names.written.len(), self.names.asked.len());
+        let name = step.name.clone().unwrap_or_else(|| number.to_string());
+        let at = Place { step, index: (number - 1) as u16, name: &name };
+        let is_behind_window = self.is_behind_window;
         let operator = match &step.operator {
             settings::Operator::Lookup { table, key, into, on_miss, into_age } => {
-                let table = self.table(&format!("{place}.lookup.table"), table);
+                let table_key = format!("{place}.lookup.table");
+                let table = self.table(&table_key, table);
+                table.into_iter().for_each(|table| self.refuse_on_demand(&table_key, table));
                 let key = self.expression(&format!("{place}.lookup.key"), key);
                 let on_miss = self.on_miss(&format!("{place}.lookup.on_miss"), on_miss);
                 let into = self.target(&format!("{place}.lookup.into"), into, place);
@@ -196,14 +229,21 @@ impl Compiler {
                 let texts: Vec<_> = texts.collect();
                 Operator::Text(texts.into_iter().collect::<Option<_>>()?)
             }
+            settings::Operator::Dedup(dedup) => Operator::Dedup(self.dedup(at, dedup)?),
+            settings::Operator::Window(window) => {
+                Operator::Window(Box::new(self.window(at, window)?))
+            }
             other => Operator::Stateless(self.stateless(place, other)?),
         };
+        if is_behind_window {
+            self.check_asked(place, asked);
+        }
         if when.is_some() {
+            let known = known.min(self.names.written.len());
             // Perhaps it is passed over, and what stands there has parts.
             self.names.written[known..].iter_mut().for_each(|it| it.has_parts = true);
         }
         let when = when.map_or(Some(None), |when| when.map(Some))?;
-        let name = step.name.clone().unwrap_or_else(|| number.to_string());
         Some(Step { name, when, operator })
     }
 
@@ -311,7 +351,7 @@ impl Compiler {
 }
 
 /// What is wrong about an expression or a template, and where.
-fn sentence(text: &str, error: &CompileError) -> String {
+pub(super) fn sentence(text: &str, error: &CompileError) -> String {
     let character = text.get(..error.at).unwrap_or(text).chars().count() + 1;
     format!("{text:?}, character {character}: {}", error.message)
 }

@@ -77,6 +77,7 @@ impl Compiler {
             }
             Operator::Own(own) => self.own(&key, own, place).map(Stateless::Own),
             Operator::Lookup { .. } | Operator::Hash { .. } | Operator::Text(_) => None,
+            Operator::Dedup(_) | Operator::Window(_) => None,
         }
     }
 
@@ -196,7 +197,7 @@ impl Compiler {
         }
     }
 
-    fn topic(&mut self, key: &str, topic: &str) -> Option<Destination> {
+    pub(super) fn topic(&mut self, key: &str, topic: &str) -> Option<Destination> {
         let destination = self.topics.number(topic);
         if self.topics.names.len() <= RESULT_TOPICS_MAX {
             return Some(destination);

@@ -39,6 +39,29 @@ impl<'p> Work<'p, '_> {
         Ok(())
     }
 
+    /// The event as it stands, under the record's key unless a step gave it another.
+    pub(super) fn encode_as_it_is(&self, results: &mut Results) {
+        let key = match self.outgoing.key {
+            Choice::AsItCame => key_of(self.record),
+            Choice::Absent => Part::Absent,
+            Choice::Written(write) => {
+                results.append(|out| out.extend_from_slice(self.edits.buffer(write)))
+            }
+        };
+        let value = match self.edits.is_touched(PathId::ROOT) {
+            true => results.append(|out| {
+                splice::push_event(out, &self.plan.tree, self.event, self.edits);
+            }),
+            false => Part::OfRecord,
+        };
+        let headers = match self.outgoing.changes_headers() {
+            true => self.encode_headers(results),
+            false => headers_of(self.record, results),
+        };
+        let destination = self.outgoing.destination;
+        results.push(entry(self.plan, self.record, destination, (key, value, headers)));
+    }
+
     /// The record's headers without those that steps replaced, then these.
     fn encode_headers(&self, results: &mut Results) -> Part {
         let headers = || self.plan.headers.iter().zip(&self.outgoing.headers);

@@ -22,8 +22,8 @@ use crate::{
 /// Memory for bytes that stand nowhere else, kept from record to record.
 #[derive(Debug)]
 pub(super) struct Made {
-    bytes: Vec<u8>,
-    arena: Arena,
+    pub(super) bytes: Vec<u8>,
+    pub(super) arena: Arena,
 }
 
 impl Made {

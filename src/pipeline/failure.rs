@@ -49,6 +49,8 @@ pub(super) enum Why {
     NoList(Kind),
     /// It is not what is wanted, as a sentence names that.
     Unfit(Kind, &'static str),
+    /// It is neither a timestamp nor a number.
+    NoTime(Kind),
     /// A program has no value.
     Program(Fault),
     /// The value of a program cannot be used.
@@ -121,6 +123,9 @@ impl fmt::Display for Shown<'_, Why> {
             }
             Why::NoList(kind) => write!(f, "is {}, and a list is wanted", kind.name()),
             Why::Unfit(kind, wanted) => write!(f, "is {}, and {wanted} is wanted", kind.name()),
+            Why::NoTime(kind) => {
+                write!(f, "is {}, and a timestamp or a number of ms is wanted", kind.name())
+            }
             Why::Program(fault) => show_program_fault(f, self.tree, fault.why),
             Why::Whole(why) => show_program_fault(f, self.tree, why),
             Why::NotText => f.write_str("is not UTF-8, and text is wanted"),

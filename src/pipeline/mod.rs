@@ -16,6 +16,7 @@ pub mod trial;
 
 mod compile;
 mod compile_own;
+mod compile_stateful;
 mod compile_steps;
 mod encode;
 mod evaluate;
@@ -27,6 +28,7 @@ mod names;
 mod origin;
 mod process;
 mod sight;
+mod stateful;
 mod steps;
 mod stop;
 mod template;

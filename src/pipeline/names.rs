@@ -33,6 +33,8 @@ pub(super) struct Sights {
     pub(super) is_thinned: bool,
     /// Tables that expressions ask.
     pub(super) asked: Vec<usize>,
+    /// All fields of the event as it is before the next step, where they are known.
+    pub(super) fields: Option<Vec<String>>,
     /// False where no table can be asked.
     pub(super) has_tables: bool,
 }
@@ -84,6 +86,7 @@ impl Sights {
 
     fn event(&mut self, way: &[Segment]) -> Result<Leaf, String> {
         let path = self.tree.add(&Path { segments: way.to_vec() });
+        self.check_field(way)?;
         if let Some(Written { has_parts, .. }) = self.written_above(path) {
             return match has_parts {
                 true => Ok(self.other(Other::Inside(path))),
@@ -99,6 +102,24 @@ impl Sights {
         } else {
             Leaf::Event(path)
         })
+    }
+
+    /// Behind a window an event is its result, of which all fields are known.
+    fn check_field(&self, way: &[Segment]) -> Result<(), String> {
+        let (Some(fields), Some(first)) = (&self.fields, way.first()) else { return Ok(()) };
+        let is_written = |it: &Written| self.tree.path(it.path).segments.first() == Some(first);
+        let is_there = match first {
+            Segment::Name(name) => fields.contains(name),
+            Segment::Index(_) => false,
+        };
+        if is_there || self.written.iter().any(is_written) {
+            return Ok(());
+        }
+        let path = Path { segments: vec![first.clone()] };
+        Err(format!(
+            "behind a window the event is its result, which has {} and no `{path}`",
+            fields.join(", ")
+        ))
     }
 
     fn record(&mut self, way: &[Segment]) -> Result<Option<Named>, String> {

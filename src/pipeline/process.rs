@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     codec::{Edits, ParseErrorKind, Parser, Written},
     config::{Problem, Settings, settings::Tombstones},
-    limits::{RESULT_TOPICS_MAX, RESULTS_PER_RECORD_MAX},
+    limits::{RESULT_TOPICS_MAX, RESULTS_PER_RECORD_MAX, STATE_ENTRY_BYTES_MAX},
     pipeline::{
         Found, Lookup, Mark, Processed, Results,
         compile::{self, Plan},
@@ -28,6 +28,9 @@ use crate::{
 /// Where results go, unless a step says otherwise; `assemble` numbers the sinks so.
 pub const SINK: Destination = Destination(0);
 
+/// How much deeper a window's result nests what it collected.
+const RESULT_DEPTH: usize = 2;
+
 /// Room that each write starts with.
 pub(super) const WRITE_BYTES: usize = 4096;
 
@@ -42,6 +45,8 @@ pub struct Pipeline {
     outgoing: Outgoing,
     topics: Topics,
     stores: StateStores,
+    /// Of what windows give off, which may be larger and deeper than a record.
+    results_parser: Option<Parser>,
 }
 
 /// Told what the steps see and do, in the order in which they do it; the hot thread has none.
@@ -82,6 +87,10 @@ impl Pipeline {
         let (plan, topics, own) = compile::compile(settings)?;
         Ok(Pipeline {
             parser: Parser::new(settings.limits.record, settings.limits.depth),
+            results_parser: plan.has_windows().then(|| {
+                let depth = settings.limits.depth + RESULT_DEPTH;
+                Parser::new(STATE_ENTRY_BYTES_MAX, depth)
+            }),
             edits: Edits::new(&plan.tree, plan.writes, WRITE_BYTES, plan.eaches),
             made: Made::with_capacity(WRITE_BYTES),
             memory: Memory::new(WRITE_BYTES, own),
@@ -187,8 +196,19 @@ impl Pipeline {
         tables: &mut T,
         results: &mut Results,
     ) -> Processed {
+        self.process_given_off_watched(record, step, tables, results, &mut Unwatched)
+    }
+
+    pub(super) fn process_given_off_watched<T: Lookup>(
+        &mut self,
+        record: &Record<'_>,
+        step: u16,
+        tables: &mut T,
+        results: &mut Results,
+        watch: &mut impl Watch,
+    ) -> Processed {
         let first = usize::from(step) + 1;
-        self.process_from(first, record, tables, &mut |_| {}, results, &mut Unwatched)
+        self.process_from(first, record, tables, &mut |_| {}, results, watch)
     }
 
     #[inline]
@@ -223,12 +243,17 @@ impl Pipeline {
         let Some(value) = record.value else {
             return Processed { verdict: tombstone(plan, record, mark, results), origin_ns };
         };
-        if value.len() > plan.record_bytes_max {
+        // What a window gives off is bounded by itself.
+        let parser = match &mut self.results_parser {
+            Some(parser) if first > 0 => parser,
+            _ => &mut self.parser,
+        };
+        if first == 0 && value.len() > plan.record_bytes_max {
             let (len, max) = (value.len(), plan.record_bytes_max);
             let reason = format_args!("the value has {len} bytes, more than limits.record = {max}");
             return parse_rejected(RejectClass::TooLarge, reason);
         }
-        let event = match self.parser.parse(value) {
+        let event = match parser.parse(value) {
             Ok(event) => event,
             Err(error) => {
                 let class = match error.kind {
@@ -251,6 +276,7 @@ impl Pipeline {
             outgoing: &mut self.outgoing,
             topics: &mut self.topics,
             memory: &mut self.memory,
+            stores: &mut self.stores,
             results_before: before.0,
             told: None,
         };

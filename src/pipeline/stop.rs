@@ -26,6 +26,10 @@ pub(super) enum Stop<'p> {
     Stale(usize),
     Late(usize, &'p Expression),
     Wait(Awaited),
+    /// It is a duplicate of a record in flight.
+    Behind,
+    /// It lives on in the step's state.
+    Hold,
     /// In a sentence that the step left in `Work::told`.
     Told(RejectClass),
 }
@@ -82,6 +86,8 @@ pub(super) fn stopped(plan: &Plan, stop: &Stop<'_>, told: Option<Sentence>, step
             reject(RejectClass::LookupTimeout, reason)
         }
         Stop::Wait(awaited) => Verdict::Wait(*awaited),
+        Stop::Behind => Verdict::Behind { holds: plan.has_state_behind(step) },
+        Stop::Hold => Verdict::Hold(step),
         Stop::Told(class) => {
             let reason = told.unwrap_or_else(|| Sentence::from("no reason was given"));
             Verdict::Reject(Rejection { class: *class, step, reason })

@@ -22,6 +22,7 @@ use crate::{
             outgoing::{Outgoing, Topics},
         },
         stop::Stop,
+        stores::StateStores,
     },
     record::Record,
     verdict::{Sentence, SkipClass, Step},
@@ -50,6 +51,7 @@ pub(super) struct Work<'p, 'r> {
     pub(super) outgoing: &'r mut Outgoing,
     pub(super) topics: &'r mut Topics,
     pub(super) memory: &'r mut Memory,
+    pub(super) stores: &'r mut StateStores,
     /// Results that were there before this record's.
     pub(super) results_before: usize,
     /// The reason of a rejection, where a step has worded it.
@@ -83,6 +85,7 @@ impl<'p> Work<'p, '_> {
                 Operator::Stateless(Stateless::Each(each)) => {
                     return self.each(index, each, around);
                 }
+                Operator::Window(window) => return self.window(index, window, around),
                 operator => self.apply(index, operator, sources, *watch).map_err(here)?,
             }
         }
@@ -156,6 +159,8 @@ impl<'p> Work<'p, '_> {
                     fill_in(index, pieces, scope, sources, out, watch)
                 })
             }),
+            Operator::Dedup(dedup) => self.dedup(index, dedup, sources, watch),
+            Operator::Window(_) => unreachable!("`run` ends with it"),
             Operator::Stateless(step) => self.apply_stateless(index, step, sources, watch),
         }
     }

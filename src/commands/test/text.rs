@@ -126,7 +126,7 @@ mod tests {
     use crate::pipeline::cases::Tried;
 
     fn entry(differences: Vec<Difference>) -> Entry<'static> {
-        let tried = Tried { fates: Vec::new(), results: Vec::new(), differences };
+        let tried = Tried { fates: vec![], results: vec![], lost: vec![], differences };
         Entry { file: Path::new("a.cases.toml"), line: 7, name: "n", tried, is_blessed: false }
     }
 

@@ -41,7 +41,7 @@ fn write_outcome(case: &mut Table, tried: &Tried) {
     let is_open = !ENDINGS.iter().chain(&["output"]).any(|key| case.contains_key(key));
     let has_output = is_open || case.contains_key("output");
     let (ending, keeps_output) = match tried.fates.as_slice() {
-        [fate] => (of_single(fate), has_results(fate)),
+        [fate] => (of_single(fate), has_results(fate, tried)),
         fates => {
             let is_plain = fates.iter().all(|fate| fate.outcome == Outcome::Emitted);
             let is_said = case.contains_key("outcomes") || !is_plain;
@@ -80,8 +80,8 @@ fn of_single(fate: &Fate) -> Option<(&'static str, Value)> {
 }
 
 /// Whether what came out of a single record is written.
-fn has_results(fate: &Fate) -> bool {
-    fate.outcome == Outcome::Emitted || !fate.results.is_empty()
+fn has_results(fate: &Fate, tried: &Tried) -> bool {
+    fate.outcome == Outcome::Emitted || !tried.results.is_empty()
 }
 
 /// Puts a key with its value in the place of another, with the comments of that.
@@ -312,7 +312,7 @@ mod tests {
         let document = Document::of_text("x.cases.toml", text.to_owned()).unwrap();
         let file = CaseFile::of(document, true).unwrap();
         let results = fates.iter().flat_map(|it| it.results.clone()).collect();
-        let tried = Tried { fates, results, differences: Vec::new() };
+        let tried = Tried { fates, results, lost: Vec::new(), differences: Vec::new() };
         bless(text, &file.cases, &[(0, &tried)], "out").unwrap()
     }
 

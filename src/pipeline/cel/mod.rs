@@ -35,7 +35,7 @@ mod value;
 mod write;
 
 pub use arena::Arena;
-pub use compile::{CompileError, compile, compile_unchecked};
+pub use compile::{CompileError, Outer, compile, compile_unchecked};
 pub use constant::Constant;
 pub use fault::{Fault, Why};
 pub use list::List;

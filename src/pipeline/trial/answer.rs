@@ -6,7 +6,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::{Fate, Outcome, Produced, explanation::Seen};
+use super::{Fate, Outcome, Produced, Sequel, explanation::Seen};
 
 /// One line.
 #[derive(Debug, Serialize)]
@@ -24,10 +24,49 @@ pub(super) struct Answer<'a> {
     results: Option<&'a [Produced]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<Vec<Seen>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    window_results: Vec<WindowResult<'a>>,
+}
+
+/// What a window gave off behind the record, and what became of it.
+#[derive(Debug, Serialize)]
+struct WindowResult<'a> {
+    window: &'a str,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    results: &'a [Produced],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<&'a [Seen]>,
+}
+
+impl<'a> WindowResult<'a> {
+    fn new(sequel: &'a Sequel) -> WindowResult<'a> {
+        let Sequel { step: window, fate, seen } = sequel;
+        let Fate { outcome, class, step, reason, results } = fate;
+        WindowResult {
+            window,
+            outcome: outcome.name(),
+            class: *class,
+            step: step.as_deref(),
+            reason: reason.as_deref(),
+            results,
+            steps: seen.as_deref(),
+        }
+    }
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn new(line: u64, fate: &'a Fate, steps: Option<Vec<Seen>>) -> Answer<'a> {
+    pub(super) fn new(
+        line: u64,
+        fate: &'a Fate,
+        steps: Option<Vec<Seen>>,
+        sequels: &'a [Sequel],
+    ) -> Answer<'a> {
         let Fate { outcome, class, step, reason, results } = fate;
         let has_results = *outcome == Outcome::Emitted || !results.is_empty();
         Answer {
@@ -39,6 +78,7 @@ impl<'a> Answer<'a> {
             reason: reason.as_deref(),
             results: has_results.then_some(results),
             steps,
+            window_results: sequels.iter().map(WindowResult::new).collect(),
         }
     }
 }

@@ -122,16 +122,26 @@ impl Explanation {
     }
 
     /// All steps, once the record has ended.
-    pub(super) fn end(mut self, verdict: &Verdict) -> Vec<Seen> {
+    pub(super) fn end(self, verdict: &Verdict) -> Vec<Seen> {
+        self.end_of(0, verdict)
+    }
+
+    /// The steps behind that one, once what it gave off has ended.
+    pub(super) fn end_behind(self, step: u16, verdict: &Verdict) -> Vec<Seen> {
+        self.end_of(step + 1, verdict)
+    }
+
+    fn end_of(mut self, first: u16, verdict: &Verdict) -> Vec<Seen> {
         let ending = match verdict {
             Verdict::Skip(skip) => Some(skip.step),
             Verdict::Reject(rejection) => Some(rejection.step),
-            Verdict::Emit | Verdict::Hold(_) | Verdict::Wait(_) | Verdict::Behind { .. } => None,
+            Verdict::Hold(step) => Some(*step),
+            Verdict::Emit | Verdict::Wait(_) | Verdict::Behind { .. } => None,
         };
         if let Some(Step::Number(step)) = ending {
             self.at(step).did = Did::Ended(Outcome::from(verdict));
         }
-        for step in 0..self.steps.len() as u16 {
+        for step in first..self.steps.len() as u16 {
             if !self.seen.iter().any(|(seen, _)| *seen == step) {
                 self.begin(step, Did::NotReached);
             }

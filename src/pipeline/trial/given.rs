@@ -25,6 +25,17 @@ pub struct Given {
 }
 
 impl Given {
+    /// A copy of a record, but for where it is from.
+    pub(super) fn of(record: &Record<'_>) -> Given {
+        Given {
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record.headers.as_bytes().to_vec(),
+            ..Given::default()
+        }
+    }
+
     /// Borrowed, as the record of that number, from 0, that arrived at that time.
     pub(super) fn record<'a>(
         &'a self,

@@ -16,7 +16,7 @@ mod tables;
 
 pub use fate::{Fate, Outcome, Produced};
 pub use given::Given;
-pub use stand::Trial;
+pub use stand::{Sequel, Trial};
 pub use tables::TrialTables;
 
 use std::{
@@ -39,7 +39,7 @@ pub struct TrialOptions {
     pub tables: Vec<(String, PathBuf)>,
     /// Say also what each step saw and did.
     pub explain: bool,
-    /// Count records of this outcome as denied.
+    /// Count records of this outcome as denied, those too behind which a window's result has it.
     pub deny: Option<Outcome>,
 }
 
@@ -111,8 +111,11 @@ pub fn run(
             }
             false => (trial.process(&given), None),
         };
-        summary.denied += u64::from(options.deny == Some(fate.outcome));
-        serde_json::to_writer(&mut output, &Answer::new(line, &fate, steps))
+        let sequels = trial.take_sequels();
+        let outcomes = [&fate].into_iter().chain(sequels.iter().map(|it| &it.fate));
+        let is_denied = |fate: &&Fate| options.deny == Some(fate.outcome);
+        summary.denied += u64::from(outcomes.into_iter().any(|it| is_denied(&it)));
+        serde_json::to_writer(&mut output, &Answer::new(line, &fate, steps, &sequels))
             .map_err(io::Error::from)?;
         output.write_all(b"\n")?;
     }

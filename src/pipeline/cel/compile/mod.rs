@@ -12,7 +12,10 @@ mod check;
 mod fold;
 mod loops;
 mod operators;
+mod outer;
 mod parse;
+
+pub use outer::Outer;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, SourceInfo};
 
@@ -74,7 +77,13 @@ type Compiled<T = Typed> = Result<T, CompileError>;
 impl Compiler<'_> {
     fn run(text: &str, names: &mut dyn Names, is_checked: bool) -> Compiled<Program> {
         let (root, info) = parse::parse(text)?;
-        let mut compiler = Compiler {
+        let mut compiler = Compiler::new(names, info, is_checked);
+        let Typed { node, kind } = compiler.expression(&root)?;
+        Ok(compiler.program(text, node, kind))
+    }
+
+    fn new(names: &mut dyn Names, info: SourceInfo, is_checked: bool) -> Compiler<'_> {
+        Compiler {
             names,
             info,
             is_checked,
@@ -82,15 +91,12 @@ impl Compiler<'_> {
             locals_max: 0,
             labels: Vec::new(),
             arena: Arena::with_capacity(FOLD_BYTES),
-        };
-        let Typed { node, kind } = compiler.expression(&root)?;
-        Ok(Program {
-            text: text.into(),
-            root: node,
-            kind,
-            locals: compiler.locals_max,
-            labels: compiler.labels,
-        })
+        }
+    }
+
+    fn program(self, text: &str, root: Node, kind: Option<Kind>) -> Program {
+        let Compiler { locals_max: locals, labels, .. } = self;
+        Program { text: text.into(), root, kind, locals, labels }
     }
 
     /// Where an operator, a function's name or a bracket stands. The parser tells of a call where
