@@ -15,6 +15,7 @@ use hotspur::{
     operator::{Answer, Call, Operator, Registry},
     pipeline::{
         Found,
+        cases::CaseFile,
         trial::{self, TrialOptions},
     },
     verdict::{Awaited, Verdict},
@@ -192,6 +193,39 @@ fn behind_each_it_is_called_for_every_element() {
     let mut rig = Rig::new(&steps);
     let expected = r#"{"item":1,"n":1}|{"item":2,"n":10}"#;
     assert_eq!(rig.run(r#"{"items":[1,7,2]}"#), expected);
+}
+
+#[test]
+fn behind_a_window_it_sees_results_and_nothing_that_must_be_waited_for() {
+    let window =
+        step("window = { kind = 'count', size = 2, max_age = '1m', aggregate.n = 'count()' }")
+            + &step("count = { into = \"m\", by = \"event.n\" }");
+    let loaded = load(&window).unwrap_or_else(|report| panic!("{report}"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("window.cases.toml");
+    let cases = r#"
+        [[cases]]
+        name = "two windows"
+        input = [
+            { value = '{}', key = "a", timestamp = 0 },
+            { value = '{}', key = "a", timestamp = 0 },
+            { value = '{}', key = "b", timestamp = 0 },
+            { value = '{}', key = "b", timestamp = 0 },
+        ]
+        output = [
+            '{"key":"a","start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:00:00Z","n":2,"m":2}',
+            '{"key":"b","start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:00:00Z","n":2,"m":4}',
+        ]
+    "#;
+    fs::write(&path, cases).unwrap();
+    let file = CaseFile::read(&path, false).unwrap_or_else(|report| panic!("{report}"));
+    let tried = file.cases[0].run(&loaded.settings).unwrap_or_else(|it| panic!("{it:?}"));
+    assert!(tried.is_passed(), "{tried:?}");
+
+    let on_demand = "[tables.users]\nredis = \"redis://localhost\"\nload = \"on-demand\"\n";
+    let tier = step("tier = { table = \"users\", key = \"event.key\", into = \"t\" }");
+    let told = problems(&(on_demand.to_owned() + &window + &tier));
+    assert!(told.contains("steps[2]") && told.contains("cannot wait for \"users\""), "{told}");
 }
 
 #[test]
