@@ -12,7 +12,8 @@ mod schedules;
 mod twin;
 
 use std::{
-    collections::BTreeMap,
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
@@ -32,6 +33,8 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use twin::{Out, PASSED_OVER, REJECTED, Shape, Told};
 
 const PARTITIONS: u16 = 3;
+
+const IN_FLIGHT_MAX: usize = 16;
 
 /// Different values of what records are told apart by.
 const IDS: u8 = 5;
@@ -56,8 +59,8 @@ impl Simulation {
     fn new(seed: u64, broken: Broken) -> Simulation {
         let mut random = SmallRng::seed_from_u64(seed);
         let order = [Order::ProcessThenCommit, Order::Together][(seed % 2) as usize];
-        let within = random.random_range(2..30);
-        let window = (random.random_range(3..20), random.random_range(0..10));
+        let within = [2, 9, 29][random.random_range(0..3)];
+        let window = [(3, 0), (7, 5), (19, 9)][random.random_range(0..3)];
         let shape = match random.random_range(0..3) {
             0 => Shape { within: Some(within), window: None },
             1 => Shape { within: None, window: Some(window) },
@@ -99,7 +102,7 @@ impl Simulation {
         let options = Options {
             name: "simulation".into(),
             order: self.order,
-            in_flight: self.random.random_range(2..=16),
+            in_flight: self.random.random_range(2..=IN_FLIGHT_MAX),
             in_flight_bytes: 1 << 12,
             batch: self.random.random_range(1..=8),
             waiting: 64,
@@ -113,9 +116,7 @@ impl Simulation {
             publish_interval_ns: 1_000_000,
             drain_timeout_ns: 1_000,
         };
-        let mut settings = pipeline_settings::settings(self.operators.clone(), &["t"]);
-        settings.limits.in_flight = options.in_flight;
-        let pipeline = Pipeline::compile(&settings).unwrap();
+        let pipeline = compiled(&self.operators);
         let answers = (SmallRng::seed_from_u64(self.random.random()), self.waiting);
         let piped = Piped::new(pipeline, self.broker.clone(), answers, self.broken);
         let clock = (self.clock.clone(), WallOffset::fixed(0));
@@ -129,7 +130,18 @@ impl Simulation {
         for _ in 0..self.random.random_range(1..=250) {
             self.step(&mut engine);
         }
-        engine.into_hot_side()
+        self.crash(engine)
+    }
+
+    /// What the process knew is gone.
+    fn crash(&self, engine: Simulated) -> HotSide {
+        let (hot, Piped { mut pipeline, .. }) = engine.into_parts();
+        for partition in 0..self.partitions() {
+            pipeline.stores_mut().end(PartitionId(partition));
+        }
+        let key = format!("{:?}", self.operators);
+        POOL.with_borrow_mut(|pool| pool.entry(key).or_default().push(pipeline));
+        hot
     }
 
     fn step(&mut self, engine: &mut Simulated) {
@@ -145,7 +157,7 @@ impl Simulation {
             10..12 if owned.contains(&partition) => self.broker.lose(partition),
             12..35 if self.broker.unanswered() > 0 => {
                 let index = self.random.random_range(0..self.broker.unanswered());
-                self.broker.accept(index);
+                self.broker.accept_in_order(index);
             }
             38 if self.order == Order::Together => _ = self.broker.answer_commit_wrongly(),
             38..52 => _ = self.broker.answer_commit(self.random.random_bool(0.8)),
@@ -166,12 +178,12 @@ impl Simulation {
             self.clock.advance(20);
             let answered = self.broker.answer_commit(true) | self.broker.answer_abort();
             while self.broker.unanswered() > 0 {
-                self.broker.accept(0);
+                self.broker.accept_in_order(0);
             }
             quiet = if engine.turn() == 0 && !answered { quiet + 1 } else { 0 };
             turns += 1;
             let in_flight = engine.in_flight();
-            assert!(turns < 20_000, "it never comes to rest: {in_flight}, {:?}", self.shape);
+            assert!(turns < 5_000, "it never comes to rest: {in_flight}, {:?}", self.shape);
         }
         if engine.in_flight() > 0 {}
         let (waiting, shape) = (engine.waiting(), self.shape);
@@ -187,7 +199,7 @@ impl Simulation {
         for (log, committed) in self.logs.iter().zip(self.broker.committed()) {
             assert_eq!(committed.unwrap_or(0), log.len() as i64);
         }
-        engine.into_hot_side()
+        self.crash(engine)
     }
 
     /// What came out is what the twin says, and exactly once nothing of it twice.
@@ -232,6 +244,22 @@ impl Simulation {
     }
 }
 
+thread_local! {
+    /// Pipelines that were compiled and are not in use, by what they do: to compile one takes
+    /// longer than a schedule.
+    static POOL: RefCell<HashMap<String, Vec<Pipeline>>> = RefCell::default();
+}
+
+fn compiled(operators: &[Operator]) -> Pipeline {
+    let key = format!("{operators:?}");
+    let known = POOL.with_borrow_mut(|pool| pool.get_mut(&key).and_then(Vec::pop));
+    known.unwrap_or_else(|| {
+        let mut settings = pipeline_settings::settings(operators.to_vec(), &["t"]);
+        settings.limits.in_flight = IN_FLIGHT_MAX;
+        Pipeline::compile(&settings).expect("a pipeline")
+    })
+}
+
 fn operators(random: &mut SmallRng, shape: Shape, has_table: bool) -> Vec<Operator> {
     let text = str::to_owned;
     let millis = |it: i64| Duration::from_millis(it as u64);
@@ -251,7 +279,7 @@ fn operators(random: &mut SmallRng, shape: Shape, has_table: bool) -> Vec<Operat
     ask(random, &mut operators);
     if let Some(within) = shape.within {
         let (key, within) = (text("event.id"), millis(within));
-        operators.push(Operator::Dedup(Dedup { key, within, max_keys: 8 }));
+        operators.push(Operator::Dedup(Dedup { key, within, max_keys: 64 }));
     }
     ask(random, &mut operators);
     // A fate of its own: on with it, skipped, or a division by zero.
@@ -275,7 +303,7 @@ fn operators(random: &mut SmallRng, shape: Shape, has_table: bool) -> Vec<Operat
             late: None,
             idle: None,
             updates: false,
-            max_keys: 8,
+            max_keys: 64,
             max_age: None,
         })));
         let fate = format!(
@@ -331,7 +359,7 @@ fn variants_that_do_something_wrong_are_caught() {
             let hot = HotSide::detached(Ticks(0));
             catch_unwind(AssertUnwindSafe(|| drop(run(*seed, broken, hot)))).is_err()
         };
-        let caught = (0..200).filter(is_caught).count();
-        assert!(caught >= 20, "{broken:?}: {caught} of 200 schedules find it out");
+        let caught = (0..100).filter(is_caught).count();
+        assert!(caught >= 10, "{broken:?}: {caught} of 100 schedules find it out");
     }
 }

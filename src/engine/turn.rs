@@ -207,6 +207,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         self.meter.hot
     }
 
+    /// The same, and what the process step is made of.
+    pub fn into_parts(self) -> (HotSide, P) {
+        (self.meter.hot, self.process)
+    }
+
     /// What the process step is made of, for tests and benches.
     pub fn process_mut(&mut self) -> &mut P {
         &mut self.process

@@ -41,7 +41,13 @@
 //! - A result that a closed window gave was acknowledged before the entry without that window was
 //!   written (step 1).
 //!
-//! Where a bound refuses keys (`max_keys`), a replayed record that was refused may find room.
+//! Where a bound refuses keys (`max_keys`), a replayed record that was refused may find room, and
+//! one that found room be refused, because keys that come later have it already.
+//!
+//! A step whose records an earlier one with state lets through does not see the same ones again:
+//! what that step knows may be written where this one's changes are not. So changes are written
+//! from the last step to the first, in order, and each but the first ends with how far it is
+//! complete (`complete_to`): what comes again from before that is in it, whatever it is.
 //!
 //! # When an entry may go
 //!

@@ -6,7 +6,7 @@ use super::{Room, Rules, StateChange, StoreRules};
 use crate::{
     record::PartitionId,
     state::{
-        Change, Mark,
+        Change, Mark, RestoreError,
         dedup::{Again, Dedup, DedupRules, Settled},
         window::{WindowResult, Windows},
     },
@@ -38,10 +38,43 @@ pub struct PartitionStores {
     stores: Box<[Store]>,
     /// Its records may come.
     is_begun: bool,
-    /// The store that writes next.
-    writes: usize,
+    /// So many of the stores have changes to write; the last of them writes next.
+    writing: usize,
     /// Its last change was not taken.
     is_refused: bool,
+    /// What a commit says of each store, once all that it writes of it is written.
+    completions: Box<[Completion]>,
+}
+
+/// That all changes of a store are written that belong to a commit, though others of that commit
+/// may not be.
+///
+/// A step behind a dedup step does not see the same records again where what that one knows was
+/// written and the position was not. So it is told by itself how far it had come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Completion {
+    position: i64,
+    mark: i64,
+    is_written: bool,
+}
+
+/// The key of a completion, which is none that a step has for an entry.
+const COMPLETION: &[u8] = b"c";
+
+impl Completion {
+    fn bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.position.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.mark.to_be_bytes());
+        bytes
+    }
+}
+
+/// Position and mark.
+fn completion(value: &[u8]) -> Option<(i64, Mark)> {
+    let (position, mark) = value.split_first_chunk()?;
+    let mark = Mark::of(i64::from_be_bytes(mark.try_into().ok()?));
+    Some((i64::from_be_bytes(*position), mark))
 }
 
 impl PartitionStores {
@@ -57,8 +90,35 @@ impl PartitionStores {
                 Store::Windows(Box::new(Windows::with_reserve(rules.clone(), waiting)))
             }
         };
+        let completions = rules.iter().map(|_| Completion::default()).collect();
         let stores = rules.iter().map(make).collect();
-        PartitionStores { stores, is_begun: false, writes: 0, is_refused: false }
+        PartitionStores { stores, is_begun: false, writing: 0, is_refused: false, completions }
+    }
+
+    /// Puts back an entry of that store.
+    pub(super) fn restore(
+        &mut self,
+        store: usize,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), RestoreError> {
+        let store = &mut self.stores[store];
+        if key == COMPLETION {
+            let read = value.and_then(completion);
+            let (position, mark) = read.ok_or(RestoreError::Value)?;
+            match store {
+                Store::Dedup(dedup, _) => dedup.complete_to(position, mark),
+                Store::Windows(windows) => windows.complete_to(position, mark),
+            }
+            return Ok(());
+        }
+        match store {
+            Store::Dedup(dedup, _) => dedup.restore(key, value),
+            Store::Windows(windows) => {
+                windows.stock();
+                windows.restore(key, value)
+            }
+        }
     }
 
     #[inline]
@@ -173,25 +233,31 @@ impl PartitionStores {
         at_end_ms: Option<i64>,
         mut mark: impl FnMut(i64),
     ) {
-        (self.writes, self.is_refused) = (0, false);
-        for store in &mut self.stores {
+        (self.writing, self.is_refused) = (self.stores.len(), false);
+        for (number, store) in self.stores.iter_mut().enumerate() {
             let begun = match store {
                 Store::Dedup(dedup, _) => dedup.begin_commit(position),
                 Store::Windows(windows) => windows.begin_commit(position, at_end_ms),
             };
-            mark(begun.millis());
+            let begun = begun.millis();
+            // The first sees all records once more, whatever the others know.
+            self.completions[number] =
+                Completion { position, mark: begun, is_written: number == 0 };
+            mark(begun);
         }
     }
 
     /// Hands the next change to `write`; one that is not taken is the next once more. False if
-    /// there are no more.
+    /// there are no more. The stores of later steps go first: a key that a dedup step knows is
+    /// skipped when its record comes again, so what that record did behind it is to be there
+    /// before. A window counts nothing twice that an earlier step lets through again.
     pub(super) fn write_change(
         &mut self,
         partition: PartitionId,
         write: &mut impl FnMut(StateChange<'_>) -> bool,
     ) -> bool {
-        while let Some(store) = self.stores.get_mut(self.writes) {
-            let number = self.writes;
+        while let Some(number) = self.writing.checked_sub(1) {
+            let store = &mut self.stores[number];
             if let Store::Dedup(_, seed) = store
                 && let Seed::Drawn(bytes) = *seed
             {
@@ -212,7 +278,15 @@ impl PartitionStores {
                 self.is_refused = !write(change);
                 return true;
             }
-            self.writes += 1;
+            let completion = &mut self.completions[number];
+            if !completion.is_written {
+                let (is_seed, value) = (false, &completion.bytes()[..]);
+                let (key, value) = (COMPLETION, Some(value));
+                completion.is_written =
+                    write(StateChange { partition, store: number, is_seed, key, value });
+                return true;
+            }
+            self.writing = number;
         }
         false
     }

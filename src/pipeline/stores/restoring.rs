@@ -1,6 +1,6 @@
 //! How a partition's stores come and go: made, put back entry by entry, begun, ended.
 
-use super::{PartitionStores, Room, StateStores, partition::Store};
+use super::{PartitionStores, Room, StateStores};
 use crate::{record::PartitionId, state::RestoreError, verdict::Sentence};
 
 impl StateStores {
@@ -39,13 +39,7 @@ impl StateStores {
         value: Option<&[u8]>,
     ) -> Result<(), Sentence> {
         let stores = super::stores_of(&mut self.partitions, partition);
-        let restored = match stores.at(store) {
-            Store::Dedup(dedup, _) => dedup.restore(key, value),
-            Store::Windows(windows) => {
-                windows.stock();
-                windows.restore(key, value)
-            }
-        };
+        let restored = stores.restore(store, key, value);
         restored.map_err(|wrong| self.wrong(store, wrong))
     }
 

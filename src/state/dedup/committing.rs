@@ -97,6 +97,12 @@ impl Dedup {
         }
     }
 
+    /// Says, before `start`, that all entries are there of a commit of that position and mark,
+    /// whether or not it was made: every record below is a duplicate, if it comes again.
+    pub fn complete_to(&mut self, position: i64, mark: Mark) {
+        self.complete = (position, mark);
+    }
+
     /// From that position on records are offered; `mark` is the last confirmed commit's.
     pub fn start(&mut self, position: i64, mark: Mark) {
         self.index.clear();
@@ -108,6 +114,9 @@ impl Dedup {
         self.live = self.tail as usize;
         (self.clock, self.last_offset) = (mark.0, position - 1);
         self.confirmed = self.point(position);
+        if self.complete.0 > position {
+            self.clock = self.clock.max(self.complete.1.0);
+        }
     }
 
     fn point(&self, position: i64) -> Point {

@@ -137,6 +137,8 @@ pub struct Dedup {
     tail: u64,
     /// Slots from `expired` that remember a key.
     live: usize,
+    /// Records below that offset were settled, and the clock had come that far.
+    complete: (i64, Mark),
     confirmed: Point,
     /// None of the periods that are over can be deleted before another record comes.
     is_stalled: bool,
@@ -177,6 +179,7 @@ impl Dedup {
             expired: 0,
             tail: 0,
             live: 0,
+            complete: (0, Mark::NONE),
             confirmed: Point::default(),
             is_stalled: false,
             draining: None,
@@ -236,6 +239,7 @@ impl Dedup {
                 self.in_flight.push_behind(slot.offset(), offset, self.clock, place);
                 Admission::Pending { of: slot.offset() }
             }
+            _ if offset < self.complete.0 => Admission::Seen,
             Some((_, slot)) if offset <= slot.offset() || self.is_within(&slot, self.clock) => {
                 Admission::Seen
             }

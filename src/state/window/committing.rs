@@ -73,6 +73,12 @@ impl Windows {
         Ok(())
     }
 
+    /// Says, before `start`, that all entries are there of a commit of that position and mark,
+    /// whether or not it was made: a record below that comes again is in them already, or never counted.
+    pub fn complete_to(&mut self, position: i64, mark: Mark) {
+        self.complete = (position, mark);
+    }
+
     /// From that position on records are offered; `mark` is the last confirmed commit's, and
     /// `now_ms` the turn's time, in milliseconds since the epoch.
     pub fn start(&mut self, position: i64, mark: Mark, now_ms: i64) {
@@ -80,6 +86,10 @@ impl Windows {
         self.latest = mark.0.saturating_add(self.rules.lateness_ms);
         self.last_arrival = now_ms;
         self.confirmed = self.point(position);
+        if self.complete.0 > position {
+            self.watermark = self.watermark.max(self.complete.1.0);
+            self.latest = self.latest.max(self.watermark.saturating_add(self.rules.lateness_ms));
+        }
         let mut ids: Vec<u32> = self.keys.ids().collect();
         if matches!(self.rules.kind, Kind::Count { .. }) {
             // In the order in which windows became full, if each entry was written as it did.

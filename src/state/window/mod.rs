@@ -235,6 +235,8 @@ pub struct Windows {
     /// When the last record came, by the turn's clock.
     last_arrival: i64,
     last_offset: i64,
+    /// Records below that offset were settled, and the watermark had come that far.
+    complete: (i64, Mark),
     /// Entries without windows, whose deletion is to come.
     empties: Vec<u32>,
     /// None of them can be deleted before another record comes.
@@ -289,6 +291,7 @@ impl Windows {
             last_arrival: 0,
             last_offset: -1,
             empties: Vec::with_capacity(places),
+            complete: (0, Mark::NONE),
             is_stalled: false,
             confirmed: Confirmed::default(),
             draining: None,
@@ -385,6 +388,7 @@ impl Windows {
         let added = match self.plan.wrong(inputs) {
             Some(aggregate) => Added::Refused(Refusal::NotANumber(aggregate)),
             None if time_ms.abs() > TIME_MAX => Added::Refused(Refusal::Time),
+            None if offset < self.complete.0 => Added::Repeated,
             None => self.count(record, inputs, keys),
         };
         if added == Added::NotYet {

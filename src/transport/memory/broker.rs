@@ -245,6 +245,19 @@ impl Broker {
         state.session.answers.push_back(Ack { token, at: Ticks(0), result: Ok(()) });
     }
 
+    /// As `accept`; but of those for the same partition of the same destination, where they name one,
+    /// the oldest: an idempotent producer's come in order.
+    pub fn accept_in_order(&self, index: usize) {
+        let state = self.state.borrow();
+        let waiting = &state.session.unanswered;
+        let place = |at: &usize| (waiting[*at].1.destination, waiting[*at].1.partition_number);
+        let there = (0..waiting.len()).filter(|at| place(at) == place(&index));
+        let oldest = there.min_by_key(|at| waiting[*at].2).unwrap_or(index);
+        let is_named = place(&index).1.is_some();
+        drop(state);
+        self.accept(if is_named { oldest } else { index });
+    }
+
     /// Refuses the unanswered result of that index.
     pub fn refuse(&self, index: usize, too_large: bool) {
         let mut state = self.state.borrow_mut();
