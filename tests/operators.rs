@@ -11,10 +11,11 @@ use std::fs;
 
 use hotspur::{
     cache::Value,
-    config::schema,
+    config::{self, OwnOperators, Sources, schema},
     operator::{Answer, Call, Operator, Registry},
     pipeline::{
         Found,
+        cases::CaseFile,
         trial::{self, TrialOptions},
     },
     verdict::{Awaited, Verdict},
@@ -195,6 +196,39 @@ fn behind_each_it_is_called_for_every_element() {
 }
 
 #[test]
+fn behind_a_window_it_sees_results_and_nothing_that_must_be_waited_for() {
+    let window =
+        step("window = { kind = 'count', size = 2, max_age = '1m', aggregate.n = 'count()' }")
+            + &step("count = { into = \"m\", by = \"event.n\" }");
+    let loaded = load(&window).unwrap_or_else(|report| panic!("{report}"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("window.cases.toml");
+    let cases = r#"
+        [[cases]]
+        name = "two windows"
+        input = [
+            { value = '{}', key = "a", timestamp = 0 },
+            { value = '{}', key = "a", timestamp = 0 },
+            { value = '{}', key = "b", timestamp = 0 },
+            { value = '{}', key = "b", timestamp = 0 },
+        ]
+        output = [
+            '{"key":"a","start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:00:00Z","n":2,"m":2}',
+            '{"key":"b","start":"1970-01-01T00:00:00Z","end":"1970-01-01T00:00:00Z","n":2,"m":4}',
+        ]
+    "#;
+    fs::write(&path, cases).unwrap();
+    let file = CaseFile::read(&path, false).unwrap_or_else(|report| panic!("{report}"));
+    let tried = file.cases[0].run(&loaded.settings).unwrap_or_else(|it| panic!("{it:?}"));
+    assert!(tried.is_passed(), "{tried:?}");
+
+    let on_demand = "[tables.users]\nredis = \"redis://localhost\"\nload = \"on-demand\"\n";
+    let tier = step("tier = { table = \"users\", key = \"event.key\", into = \"t\" }");
+    let told = problems(&(on_demand.to_owned() + &window + &tier));
+    assert!(told.contains("steps[2]") && told.contains("cannot wait for \"users\""), "{told}");
+}
+
+#[test]
 fn problems_are_told_at_their_places_with_a_way_out() {
     let told = |steps: &str| problems(steps);
     let has = |steps: &str, parts: &[&str]| {
@@ -287,6 +321,19 @@ fn pictures_schemas_and_explanations_know_it() {
         },
     ]);
     assert_eq!(answer["steps"], seen, "{answer:#}");
+}
+
+#[test]
+fn what_reads_a_configuration_otherwise_knows_it_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = rig::sources(GEO, folder.path());
+    config::load_tuning(&sources).unwrap_or_else(|report| panic!("{report}"));
+    let reread = config::load(&sources).unwrap().reread();
+    let settings = reread.settings().unwrap_or_else(|report| panic!("{report}"));
+    assert_eq!(settings.steps[0].operator.name(), "geo");
+    let without = Sources { operators: OwnOperators::default(), ..sources };
+    let report = config::load(&without).unwrap_err().to_string();
+    assert!(report.contains("steps[0].geo: there is no such key"), "{report}");
 }
 
 #[test]

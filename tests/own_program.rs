@@ -37,22 +37,45 @@ when = "has(event.lat)"
 geo = { lat = "event.lat", lon = "event.lon", into = "cell" }
 [[steps]]
 tier = { table = "users", key = "event.user", into = "tier" }
+[[steps]]
+when = "has(event.slow)"
+dawdle = { ms = 200 }
 "#;
 
 fn main() {
     if env::var_os(IS_THE_PROGRAM).is_some() {
         hotspur::run(brought::register);
     }
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    if arguments.iter().any(|it| it == "--list") {
+    if env::args().any(|it| it == "--list") {
         return println!("{NAME}: test");
     }
-    let mut words = arguments.iter().filter(|it| !it.starts_with("--"));
-    let is_asked = words.clone().next().is_none() || words.any(|it| NAME.contains(it.as_str()));
-    if is_asked && !arguments.iter().any(|it| it == "--ignored") {
+    let is_asked = is_asked(env::args().skip(1));
+    if is_asked {
         runs_on_a_broker();
         println!("test {NAME} ... ok");
     }
+    let (ran, out) = (u8::from(is_asked), u8::from(!is_asked));
+    println!(
+        "\ntest result: ok. {ran} passed; 0 failed; 0 ignored; 0 measured; {out} filtered out"
+    );
+}
+
+/// Whether the words of a command line, as a harness takes it, are about this test.
+fn is_asked(mut arguments: impl Iterator<Item = String>) -> bool {
+    let (mut words, mut skipped) = (Vec::new(), Vec::new());
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--ignored" => return false,
+            "--skip" => skipped.extend(arguments.next()),
+            "--test-threads" | "--format" | "--color" | "--logfile" | "-Z" => {
+                arguments.next();
+            }
+            option if option.starts_with('-') => {}
+            _ => words.push(argument),
+        }
+    }
+    let is_about = |word: &String| NAME.contains(word.as_str());
+    (words.is_empty() || words.iter().any(is_about)) && !skipped.iter().any(is_about)
 }
 
 fn runs_on_a_broker() {
@@ -65,13 +88,13 @@ fn runs_on_a_broker() {
         r#"{"user":"b","lat":91,"lon":0}"#,
         r#"{"user":"b"}"#,
     ];
-    produce(kafka.bootstrap_servers(), &records);
+    let brokers = kafka.bootstrap_servers();
+    produce(brokers, &records);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: String| {
         fs::write(folder.path().join(name), text).expect("a file can be written");
     };
     write("users.jsonl", "{\"key\":\"t:a\",\"value\":{\"tier\":\"gold\"}}\n".to_owned());
-    let brokers = kafka.bootstrap_servers();
     write("hotspur.toml", configuration(brokers, STEPS));
     write("wrong.toml", configuration(brokers, &STEPS.replace("lon =", "lno =")));
 
@@ -85,7 +108,7 @@ fn runs_on_a_broker() {
     let log = fs::File::create(folder.path().join("log")).expect("a file can be made");
     let running = program(folder.path(), &["run"]).stderr(log).spawn();
     let mut running = Running(running.expect("the program starts"), folder.path().join("log"));
-    let results = consume(kafka.bootstrap_servers(), "out", 2);
+    let results = consume(brokers, "out", 2);
     let values: Vec<_> = results.into_iter().map(|(value, _)| value).collect();
     assert_eq!(
         values,
@@ -94,12 +117,27 @@ fn runs_on_a_broker() {
             r#"{"user":"b","tier":"none"}"#,
         ]
     );
-    let letters = consume(kafka.bootstrap_servers(), "in.dead", 1);
+    let letters = consume(brokers, "in.dead", 1);
     assert_eq!(letters[0].0, records[1]);
     for header in ["hotspur.class=schema", "hotspur.step=where", "reason=91 is no latitude"] {
         assert!(letters[0].1.contains(header), "no {header} in {}", letters[0].1);
     }
+    // What was there before the start leaves no line.
+    produce(brokers, &[r#"{"user":"b","slow":true}"#]);
+    consume(brokers, "out", 3);
     assert_eq!(running.stop(), Some(0));
+    assert_eq!(slowest_stage(&folder.path().join("out")), "operate", "who dawdles is told");
+}
+
+/// Of the slowest record.
+fn slowest_stage(out: &Path) -> String {
+    let files = fs::read_dir(out).expect("files were written");
+    let mut paths = files.map(|it| it.expect("a readable entry").path());
+    let slow = paths.find(|it| it.to_string_lossy().ends_with(".slow.jsonl"));
+    let lines = fs::read_to_string(slow.expect("some were slow")).expect("lines");
+    let lines = lines.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let slowest = lines.max_by_key(|line: &serde_json::Value| line["stages"]["operate"].as_u64());
+    slowest.expect("a line")["slowest_stage"].as_str().expect("a name").to_owned()
 }
 
 fn configuration(brokers: &str, steps: &str) -> String {
@@ -108,7 +146,7 @@ fn configuration(brokers: &str, steps: &str) -> String {
         name = "own"
         kafka.brokers = "{brokers}"
         engine.core = "none"
-        observe.listen = "off"
+        observe = {{ listen = "off", out = "out" }}
         sink.kafka.topic = "out"
         [source.kafka]
         topics = ["in"]

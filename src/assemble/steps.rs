@@ -110,6 +110,10 @@ impl Stores for Steps {
         self.pipeline.stores_mut().takes_records()
     }
 
+    fn takes_waiting(&mut self, partition: PartitionId) -> bool {
+        self.pipeline.stores_mut().takes_waiting(partition)
+    }
+
     fn owes_results(&mut self) -> bool {
         self.pipeline.stores_mut().owes_results()
     }

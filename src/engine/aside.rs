@@ -172,9 +172,6 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             if count >= self.options.batch || self.outbox.is_full() || self.breaker.holds() {
                 break;
             }
-            if self.process.has_state() && !self.has_room_in_state(now) {
-                break;
-            }
             let Some((place, waiter)) = self.waiting.next_head() else { break };
             count += self.look_at(place, waiter, time);
         }
@@ -186,6 +183,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.delivery.give_up(waiter.sequence);
             self.waiting.remove(place);
             return 1;
+        }
+        if !self.process.takes_waiting(waiter.partition) {
+            self.waiting.keep(place, waiter);
+            return 0;
         }
         let is_answered = if waiter.is_behind {
             let (partition, offset) = self.delivery.place(waiter.sequence);

@@ -13,7 +13,12 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
     /// Goes on once all that was handed out is settled. Exactly once the broker ends a transaction
     /// that is open for too long; what waits aside is given its own time.
     pub(super) fn close_when_settled(&mut self, now: Ticks, deadline: Ticks) -> usize {
-        let is_at_rest = self.outbox.is_empty()
+        let owes = self.process.owes_results();
+        if owes && self.outbox.is_empty() && self.take_given_off(now) > 0 {
+            return 1;
+        }
+        let is_at_rest = !owes
+            && self.outbox.is_empty()
             && self.waiting.is_empty()
             && self.sink.in_flight() == 0
             && self.delivery.is_at_rest();

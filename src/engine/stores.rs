@@ -55,6 +55,12 @@ pub trait Stores {
         true
     }
 
+    /// True if a record of that partition may be processed that waited aside, whatever becomes of
+    /// others.
+    fn takes_waiting(&mut self, _partition: PartitionId) -> bool {
+        true
+    }
+
     /// True if results are to be taken before a commit may begin.
     fn owes_results(&mut self) -> bool {
         false
@@ -181,6 +187,10 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 count += 1;
             }
         }
+        if count > 0 {
+            // Some may have waited for that.
+            self.waiting.hurry();
+        }
         count
     }
 
@@ -193,6 +203,8 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         let processed = process.process_given_off(&record, given_off, start, results);
         let now = self.clock.now();
         let stamps = self.delivery.stamps_mut(sequence);
+        // It came from nowhere: its times are in no histogram of records.
+        stamps.is_sampled = false;
         (stamps.since, stamps.start) = (start, start);
         (stamps.parsed, stamps.operated, stamps.encoded) = (now, now, now);
         match processed.verdict {

@@ -267,10 +267,6 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                 if !self.is_to_be_closed(is_due) || !self.outbox.is_empty() {
                     return 0;
                 }
-                // Updates of windows come before the commit of what they say.
-                if self.transaction.has_state && self.process.owes_results() {
-                    return self.take_given_off(now);
-                }
                 self.commit_due = Ticks(now.0 + self.clock.ticks(self.options.commit_interval_ns));
                 let patience = self.clock.ticks(self.options.transaction_timeout_ns);
                 let deadline = Ticks(now.0 + patience);

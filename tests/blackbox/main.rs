@@ -46,6 +46,7 @@ mod rolling;
 mod routes;
 mod security;
 mod slow;
+mod state;
 mod stops;
 mod table_files;
 mod table_kinds;

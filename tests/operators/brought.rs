@@ -1,6 +1,11 @@
 //! Operators that tests bring along: the one of the crate's documentation, and those that show one
 //! thing each.
 
+use std::{
+    hint,
+    time::{Duration, Instant},
+};
+
 use hotspur::operator::{
     Answer, Call, Expression, Given, Keys, Operator, Path, Refusal, Registry, RejectClass,
     SkipClass, Table, Value,
@@ -20,6 +25,10 @@ pub(crate) fn register(steps: &mut Registry) {
     steps.register("show", |keys| {
         let (of, into) = (keys.expression("of"), keys.path("into"));
         move |_| Ok(Show { of, into })
+    });
+    steps.register("dawdle", |keys| {
+        let ms = keys.number("ms");
+        move |given| Ok(Dawdle(Duration::from_secs_f64(given.number(ms) / 1e3)))
     });
     steps.register("count", |keys| {
         let (into, also) = (keys.path("into"), keys.path_if_any("also"));
@@ -102,6 +111,19 @@ impl Operator for Show {
     fn apply(&mut self, call: &mut Call<'_>) -> Answer {
         let value = call.value(self.of)?;
         call.write(self.into, &format_args!("{value:?}"))
+    }
+}
+
+/// Keeps the hot thread, as nobody should.
+struct Dawdle(Duration);
+
+impl Operator for Dawdle {
+    fn apply(&mut self, _: &mut Call<'_>) -> Answer {
+        let start = Instant::now();
+        while start.elapsed() < self.0 {
+            hint::spin_loop();
+        }
+        Ok(())
     }
 }
 

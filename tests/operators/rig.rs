@@ -1,6 +1,6 @@
 //! A pipeline of a configuration in a text, with the operators that tests bring along.
 
-use std::{cell::Cell, fs};
+use std::{cell::Cell, fs, path::Path};
 
 use hotspur::{
     assemble,
@@ -17,14 +17,17 @@ use super::brought;
 
 const HEAD: &str = "name = \"test\"\nsource.kafka.topics = [\"in\"]\nsink.kafka.topic = \"out\"\n";
 
-/// The configuration with these tables and steps.
+/// The configuration with these tables and steps, in a folder.
+pub(crate) fn sources(text: &str, folder: &Path) -> Sources {
+    let file = folder.join("hotspur.toml");
+    fs::write(&file, format!("{HEAD}{text}")).expect("a file can be written");
+    Sources { file: Some(file), operators: operators(), ..Sources::default() }
+}
+
+/// The same, read.
 pub(crate) fn load(text: &str) -> Result<Loaded, Report> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("hotspur.toml");
-    fs::write(&file, format!("{HEAD}{text}")).expect("a file can be written");
-    let operators = operators();
-    let sources = Sources { file: Some(file), operators, ..Sources::default() };
-    config::load_and(&sources, &assemble::problems)
+    config::load_and(&sources(text, folder.path()), &assemble::problems)
 }
 
 /// The operators that tests bring along.

@@ -17,9 +17,15 @@ use hotspur::{
     },
 };
 
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    producer::{BaseProducer, Producer},
+};
+
 use crate::{
     rig::{dedup, entry_of},
-    support::{PATIENCE, await_true, clients::Position, kafka::Kafka, message::Message, unique},
+    support::{PATIENCE, await_true, kafka::Kafka, message::Message, unique},
 };
 
 const P0: PartitionId = PartitionId(0);
@@ -41,6 +47,40 @@ impl Place {
         kafka.create_topic(&input, 1);
         kafka.create_topic_with(&state, 1, &[("cleanup.policy", "compact")]);
         Place { client, input, state, group, id }
+    }
+
+    /// What the group's commit says beside the offset.
+    fn committed_words(&self) -> String {
+        let mut wanted = TopicPartitionList::new();
+        wanted.add_partition(&self.input, 0);
+        let committed = self.of_group().committed_offsets(wanted, PATIENCE);
+        committed.expect("Kafka answers").elements()[0].metadata().to_owned()
+    }
+
+    /// Another producer of the same name writes a change of state, and commits a position of the
+    /// group with it.
+    fn commit_from_outside(&self, change: &Message, offset: i64, words: &str) {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.client.brokers).set("transactional.id", &self.id);
+        let producer: BaseProducer = config.create().expect("a producer");
+        producer.init_transactions(PATIENCE).expect("the name is free now");
+        producer.begin_transaction().expect("a transaction begins");
+        producer.send(change.to(&self.state)).map_err(|(error, _)| error).expect("room");
+        producer.flush(PATIENCE).expect("it is acknowledged");
+        let mut list = TopicPartitionList::new();
+        let mut entry = list.add_partition(&self.input, 0);
+        entry.set_offset(Offset::Offset(offset)).expect("an offset");
+        entry.set_metadata(words);
+        let group = self.of_group().group_metadata().expect("a consumer has a group");
+        let sent = producer.send_offsets_to_transaction(&list, &group, PATIENCE);
+        sent.expect("the position is taken");
+        producer.commit_transaction(PATIENCE).expect("it is committed");
+    }
+
+    fn of_group(&self) -> BaseConsumer {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.client.brokers).set("group.id", &self.group);
+        config.create().expect("a consumer")
     }
 
     /// A member of the group, which has the partition; in transactions, or at least once.
@@ -210,8 +250,7 @@ fn state_its_note_and_the_position_are_of_one_transaction() {
     assert_eq!(kafka.read(&place.state).len(), 0, "not committed yet");
     assert_eq!(member.commit(3, &[12, -5]), "committed");
     assert_eq!(member.source.begin_of(P0), begin(3, &[12, -5]));
-    let words = kafka.committed_words(&place.group, &place.input);
-    assert_eq!(words, ["hotspur/1 partitions=1 state=12,-5"]);
+    assert_eq!(place.committed_words(), "hotspur/1 partitions=1 state=12,-5");
 
     // One that is taken back for another reason than its commit leaves nothing in doubt.
     assert!(member.write("b", "1"));
@@ -246,11 +285,8 @@ fn after_a_commit_that_nobody_knows_of_state_is_restored_as_the_broker_has_it() 
     // Another one of its name commits instead: what the member is about to be told is not what is
     // so, as with an answer that was lost.
     assert!(member.write("lost", "1"));
-    let writer = kafka.writer_with(&[("transactional.id", &place.id)]);
     let change = entry_of(&place.input, &dedup(), 0, "b", Some("2"));
-    let position = Position { partition: 0, offset: 6, words: "hotspur/1 partitions=1 state=77" };
-    let open = writer.begin(&place.state, &[change]);
-    open.with_positions(kafka, (&place.group, &place.input), &[position]).end(true);
+    place.commit_from_outside(&change, 6, "hotspur/1 partitions=1 state=77");
     assert_eq!(member.commit(5, &[6]), "not committed");
     assert_eq!(member.source.begin_of(P0), begin(3, &[5]), "the last that it knows");
 
@@ -284,8 +320,7 @@ fn at_least_once_notes_travel_with_the_consumers_own_commits() {
     member.turn_until("the records", |it| it.offsets.len() == 4);
     assert!(member.write("a", "1"));
     assert_eq!(member.commit(2, &[1, 2, 3]), "committed");
-    let words = kafka.committed_words(&place.group, &place.input);
-    assert_eq!(words, ["hotspur/1 partitions=1 state=1,2,3"]);
+    assert_eq!(place.committed_words(), "hotspur/1 partitions=1 state=1,2,3");
     assert_eq!(member.commit(3, &[i64::MIN; 8]), "committed");
     member.source.close();
     let mut member = place.join(false);

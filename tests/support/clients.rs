@@ -173,37 +173,7 @@ impl Writer {
 /// A transaction that is to be ended.
 pub(crate) struct OpenTransaction<'a>(&'a BaseProducer);
 
-/// What a commit says of a partition.
-pub(crate) struct Position<'a> {
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    pub(crate) words: &'a str,
-}
-
 impl OpenTransaction<'_> {
-    /// Has positions of a group in a topic committed with it, whoever its members are.
-    #[track_caller]
-    pub(crate) fn with_positions(
-        self,
-        kafka: &Kafka,
-        (group, topic): (&str, &str),
-        positions: &[Position<'_>],
-    ) -> Self {
-        let mut list = TopicPartitionList::new();
-        for it in positions {
-            let mut entry = list.add_partition(topic, it.partition);
-            entry.set_offset(Offset::Offset(it.offset)).expect("an offset");
-            entry.set_metadata(it.words);
-        }
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", kafka.brokers()).set("group.id", group);
-        let consumer: BaseConsumer = config.create().expect("a consumer");
-        let metadata = consumer.group_metadata().expect("a consumer has a group");
-        let sent = self.0.send_offsets_to_transaction(&list, &metadata, PATIENCE);
-        sent.expect("positions are taken");
-        self
-    }
-
     /// Commits it, or aborts it.
     #[track_caller]
     pub(crate) fn end(self, is_kept: bool) {

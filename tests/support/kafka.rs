@@ -217,15 +217,6 @@ impl Kafka {
         committed.elements().iter().map(|it| offset(it.offset())).collect()
     }
 
-    /// What a group's commits say beside the offsets, of each partition.
-    pub(crate) fn committed_words(&self, group: &str, topic: &str) -> Vec<String> {
-        let mut wanted = TopicPartitionList::new();
-        wanted.add_partition_range(topic, 0, self.partitions(topic) - 1);
-        let committed = self.consumer(group).committed_offsets(wanted, PATIENCE);
-        let committed = committed.expect("Kafka answers");
-        committed.elements().iter().map(|it| it.metadata().to_owned()).collect()
-    }
-
     /// Waits until a group has committed everything there is.
     #[track_caller]
     pub(crate) fn await_committed_to_end(&self, group: &str, topic: &str) {

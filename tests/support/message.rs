@@ -100,7 +100,7 @@ impl Message {
         }
     }
 
-    pub(super) fn to<'a>(&'a self, topic: &'a str) -> BaseRecord<'a, [u8], [u8]> {
+    pub(crate) fn to<'a>(&'a self, topic: &'a str) -> BaseRecord<'a, [u8], [u8]> {
         let mut record = BaseRecord::to(topic);
         record.key = self.key.as_deref();
         record.payload = self.value.as_deref();

@@ -192,7 +192,7 @@ fn level_schema() -> Value {
         "missed_slots": count("Handed over more than 10 ms after they were due."),
         "hop_missed_slots": count("The same of the bare hop."),
         "received": count("Records of which a result came."),
-        "lost": count("Acknowledged, without a result, neither skipped, held nor dead-lettered."),
+        "lost": count("Acknowledged, without a result, and not skipped, held or dead-lettered."),
         "duplicates": count("Results that came again."),
         "reordered": count("Results that came behind a later one of their key and partition."),
         "strangers": count("Records in the sink topic that are not of this load."),

@@ -17,7 +17,6 @@ mod results;
 use std::sync::Arc;
 
 use crate::{
-    clock::Ticks,
     limits::PARTITIONS_MAX,
     record::{PartitionId, Record},
     state::{
@@ -218,7 +217,12 @@ impl StateStores {
         };
         let key = self.results.key_of(key);
         let (offset, now_ms) = (record.offset, self.now_ms);
-        let added = windows.add(&Arrival { key, time_ms, offset, now_ms }, inputs);
+        let arrival = Arrival { key, time_ms, offset, now_ms };
+        let added = match windows.add(&arrival, inputs) {
+            // It waited aside: others are not offered without room.
+            Added::NotYet => windows.add_now(&arrival, inputs),
+            added => added,
+        };
         self.may_be_full |= !windows.has_room();
         assert!(added != Added::NotYet, "nothing is offered to a window step without room");
         added
@@ -264,26 +268,26 @@ impl StateStores {
         take: &mut impl FnMut(&Record<'_>, GivenResult) -> bool,
     ) -> bool {
         let StateStores { rules, partitions, results, .. } = self;
-        let Some(stores) = partitions.get_mut(usize::from(partition.0)).and_then(Option::as_mut)
-        else {
-            return false;
-        };
-        if !stores.is_begun() || !results.offer(partition, rules, stores) {
-            return false;
-        }
-        let (record, given) = results.offered(Ticks(0));
+        let stores = partitions.get_mut(usize::from(partition.0)).and_then(Option::as_mut);
+        let Some(stores) = stores.filter(|it| it.is_begun()) else { return false };
+        let Some((store, result)) = stores.offer_result() else { return false };
+        let (record, given) = results.render(partition, &rules[store], &result);
         if take(&record, given) {
-            results.taken();
+            results.count();
+            stores.take_result(store);
         }
         true
     }
 
-    /// Results are to be taken before a commit begins.
+    /// Updates are to be taken before a commit begins.
     pub fn owes_results(&mut self) -> bool {
         let partitions = &mut self.partitions;
-        self.results.is_offering()
-            || (self.may_be_full
-                && self.begun.iter().any(|it| stores_of(partitions, *it).have_updates()))
+        self.may_be_full && self.begun.iter().any(|it| stores_of(partitions, *it).have_updates())
+    }
+
+    /// True if a record of that partition may be processed that waited aside.
+    pub fn takes_waiting(&mut self, partition: PartitionId) -> bool {
+        self.begun_of(partition).is_none_or(|it| it.have_room_for_waiting())
     }
 
     /// There is something to write, or time that passed would close a window. `is_at_end` says
@@ -335,7 +339,6 @@ impl StateStores {
     /// Everything of that partition is as its last confirmed commit left it.
     pub fn roll_back(&mut self, partition: PartitionId) {
         self.to_write.retain(|it| *it != partition);
-        self.results.forget(partition);
         if let Some(stores) = self.begun_of(partition) {
             stores.roll_back();
         }

@@ -107,13 +107,17 @@ impl PartitionStores {
     }
 
     pub(super) fn have_updates(&self) -> bool {
-        self.windows().any(|(_, it)| it.has_updates())
+        self.stores.iter().any(|store| match store {
+            Store::Windows(windows) => windows.has_updates(),
+            Store::Dedup(..) => false,
+        })
     }
 
-    fn windows(&self) -> impl Iterator<Item = (usize, &Windows)> {
-        self.stores.iter().enumerate().filter_map(|(index, store)| match store {
-            Store::Windows(windows) => Some((index, &**windows)),
-            Store::Dedup(..) => None,
+    /// There is room for a record that waited aside: what is kept for those counts, too.
+    pub(super) fn have_room_for_waiting(&self) -> bool {
+        self.stores.iter().all(|store| match store {
+            Store::Windows(windows) => !windows.has_updates() && !windows.is_held(),
+            Store::Dedup(..) => true,
         })
     }
 
@@ -139,11 +143,18 @@ impl PartitionStores {
     }
 
     /// The next result of a window, and the number of its store.
-    pub(super) fn next_result(&mut self) -> Option<(usize, WindowResult<'_>)> {
+    pub(super) fn offer_result(&mut self) -> Option<(usize, WindowResult<'_>)> {
         self.stores.iter_mut().enumerate().find_map(|(index, store)| match store {
-            Store::Windows(windows) => windows.next_result().map(|it| (index, it)),
+            Store::Windows(windows) => windows.offer_result().map(|it| (index, it)),
             Store::Dedup(..) => None,
         })
+    }
+
+    /// Takes it.
+    pub(super) fn take_result(&mut self, store: usize) {
+        if let Store::Windows(windows) = &mut self.stores[store] {
+            windows.take_result();
+        }
     }
 
     pub(super) fn want_commit(&self, now_ms: i64, is_at_end: &mut dyn FnMut() -> bool) -> bool {

@@ -90,7 +90,6 @@ impl StateStores {
     pub fn end(&mut self, partition: PartitionId) -> Option<PartitionStores> {
         self.begun.retain(|it| *it != partition);
         self.to_write.retain(|it| *it != partition);
-        self.results.forget(partition);
         self.partitions.get_mut(usize::from(partition.0))?.take()
     }
 

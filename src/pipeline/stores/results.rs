@@ -5,7 +5,7 @@
 
 use std::io::Write;
 
-use super::{PartitionStores, Rules, StoreRules};
+use super::{Rules, StoreRules};
 use crate::{
     clock::Ticks,
     codec::push_text,
@@ -35,18 +35,12 @@ pub struct GivenResult {
     pub number: u64,
 }
 
-/// The result that is offered, and memory for it.
+/// Memory for keys and results.
 #[derive(Debug, Default)]
 pub(super) struct Results {
-    /// Whose it is, until it is taken.
-    offered: Option<(PartitionId, u16)>,
     number: u64,
-    end_ms: i64,
     value: Vec<u8>,
-    /// With its kind.
     key: Vec<u8>,
-    /// Of the record that is being added.
-    record_key: Vec<u8>,
 }
 
 impl Results {
@@ -57,64 +51,39 @@ impl Results {
             WindowKey::Text(text) => (TEXT, text),
             WindowKey::Json(json) => (JSON, json),
         };
-        self.record_key.clear();
-        self.record_key.push(kind);
-        self.record_key.extend_from_slice(bytes);
-        &self.record_key
-    }
-
-    pub(super) fn is_offering(&self) -> bool {
-        self.offered.is_some()
-    }
-
-    /// Whether a result of that partition is offered, or is now. While another partition's is, none
-    /// is made.
-    pub(super) fn offer(
-        &mut self,
-        partition: PartitionId,
-        rules: &[StoreRules],
-        stores: &mut PartitionStores,
-    ) -> bool {
-        if let Some((owner, _)) = self.offered {
-            return owner == partition;
-        }
-        let Some((store, result)) = stores.next_result() else { return false };
-        let StoreRules { step, rules, .. } = &rules[store];
-        let Rules::Window(rules, names) = rules else { unreachable!("only windows have results") };
-        self.end_ms = result.end_ms;
         self.key.clear();
-        self.key.extend_from_slice(result.key);
-        self.value.clear();
-        write_json(&mut self.value, &result, names, rules.emit);
-        self.offered = Some((partition, *step));
-        true
+        self.key.push(kind);
+        self.key.extend_from_slice(bytes);
+        &self.key
     }
 
-    /// The result as a record; where it is from, and when it came, is for others to say.
-    pub(super) fn offered(&self, arrived: Ticks) -> (Record<'_>, GivenResult) {
-        let (partition, step) = self.offered.expect("a result is offered");
+    /// A result as a record; where it is from, and when it came, is for others to say.
+    pub(super) fn render<'a>(
+        &'a mut self,
+        partition: PartitionId,
+        StoreRules { step, rules, .. }: &StoreRules,
+        result: &WindowResult<'a>,
+    ) -> (Record<'a>, GivenResult) {
+        let Rules::Window(rules, names) = rules else { unreachable!("only windows have results") };
+        self.value.clear();
+        write_json(&mut self.value, result, names, rules.emit);
         let record = Record {
             partition,
             topic: "",
             partition_number: 0,
             offset: 0,
-            timestamp_ms: Some(self.end_ms),
-            key: Some(self.key.get(1..).unwrap_or_default()),
+            timestamp_ms: Some(result.end_ms),
+            key: Some(result.key.get(1..).unwrap_or_default()),
             value: Some(&self.value),
             headers: Headers::NONE,
-            arrived,
+            arrived: Ticks(0),
         };
-        (record, GivenResult { step, number: self.number })
+        (record, GivenResult { step: *step, number: self.number })
     }
 
-    pub(super) fn taken(&mut self) {
-        self.offered = None;
+    /// The one that was rendered is taken.
+    pub(super) fn count(&mut self) {
         self.number = self.number.wrapping_add(1);
-    }
-
-    /// The partition went back, or away.
-    pub(super) fn forget(&mut self, partition: PartitionId) {
-        self.offered = self.offered.filter(|(it, _)| *it != partition);
     }
 }
 

@@ -118,7 +118,9 @@ impl Dedup {
     /// Room for further keys runs short until a commit is confirmed.
     pub fn wants_commit(&self) -> bool {
         let spare = (self.ring.capacity() - self.rules.max_keys) as u64;
-        self.expired - self.front > spare / 2 || self.superseded.len() as u64 > spare / 2
+        let is_short =
+            self.expired - self.front > spare / 2 || self.superseded.len() as u64 > spare / 2;
+        is_short && !self.is_stalled
     }
 
     /// Begins a commit of all records before that position.
@@ -208,6 +210,10 @@ impl Dedup {
                 self.index.remove(slot.hash().0[0], self.ring.place(number));
             }
         }
+        let is_further = draining.point.position != self.confirmed.position
+            || draining.point.clock != self.confirmed.clock;
+        // From the same point the same are kept.
+        self.is_stalled = self.front == draining.deleted && !is_further;
         self.front = draining.deleted;
         self.confirmed = draining.point;
         let (front, tail) = (self.front, self.confirmed.tail);
@@ -216,7 +222,7 @@ impl Dedup {
 
     /// Everything is as the last confirmed commit left it, and its position's record comes next.
     pub fn roll_back(&mut self) {
-        self.draining = None;
+        (self.draining, self.is_stalled) = (None, false);
         self.in_flight.clear();
         for number in (self.confirmed.tail..self.tail).rev() {
             if !self.ring.at(number).is_gone() {

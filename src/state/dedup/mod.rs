@@ -138,6 +138,8 @@ pub struct Dedup {
     /// Slots from `expired` that remember a key.
     live: usize,
     confirmed: Point,
+    /// None of the periods that are over can be deleted before another record comes.
+    is_stalled: bool,
     draining: Option<Draining>,
     /// The entry that is lent.
     entry: Entry,
@@ -176,6 +178,7 @@ impl Dedup {
             tail: 0,
             live: 0,
             confirmed: Point::default(),
+            is_stalled: false,
             draining: None,
             entry: Entry::default(),
         }
@@ -239,7 +242,7 @@ impl Dedup {
             _ => self.remember(hash, offset, found),
         };
         if admission != Admission::NotYet {
-            self.last_offset = offset;
+            (self.last_offset, self.is_stalled) = (offset, false);
         }
         admission
     }

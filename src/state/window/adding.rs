@@ -52,7 +52,12 @@ const FULL: fn(Refusal) -> Change = |refusal| Err(Added::Refused(refusal));
 
 impl Windows {
     #[inline]
-    pub(super) fn count(&mut self, record: &Arrival<'_>, inputs: &[Input<'_>]) -> Added {
+    pub(super) fn count(
+        &mut self,
+        record: &Arrival<'_>,
+        inputs: &[Input<'_>],
+        max_keys: usize,
+    ) -> Added {
         let tag = self.keys.tag(record.key);
         let found = self.keys.find(tag, record.key);
         if let Some(id) = found {
@@ -65,7 +70,7 @@ impl Windows {
         }
         self.wanted.clear();
         let changed = self.change_copy(found, record, inputs);
-        let changed = changed.and_then(|()| self.judge_room(found));
+        let changed = changed.and_then(|()| self.judge_room(found, max_keys));
         if let Err(added) = changed {
             self.updates.clear();
             return added;
@@ -92,12 +97,12 @@ impl Windows {
     }
 
     /// One more key may have windows, and there is room for its entry.
-    fn judge_room(&self, found: Option<u32>) -> Change {
+    fn judge_room(&self, found: Option<u32>, max_keys: usize) -> Change {
         if self.scratch.len() > STATE_ENTRY_BYTES_MAX {
             return FULL(Refusal::EntryBytes);
         }
         let opens = !found.is_some_and(|id| self.keys.is_open(id));
-        if opens && self.keys.open() >= self.rules.max_keys {
+        if opens && self.keys.open() >= max_keys {
             return if self.has_due() { Err(Added::NotYet) } else { FULL(Refusal::MaxKeys) };
         }
         if found.is_none() && !self.keys.has_room() { Err(Added::NotYet) } else { Ok(()) }

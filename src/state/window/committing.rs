@@ -131,7 +131,8 @@ impl Windows {
         let first = self.timers.first();
         let closes = |watermark: i64| first.is_some_and(|it| it.due <= watermark);
         let is_free = self.draining.is_none();
-        let is_wanted = self.undo.has_changes() || !self.empties.is_empty();
+        let has_empties = !self.empties.is_empty() && !self.is_stalled;
+        let is_wanted = self.undo.has_changes() || has_empties;
         is_free && (is_wanted || self.idle_watermark(at_end_ms).is_some_and(closes))
     }
 
@@ -157,8 +158,9 @@ impl Windows {
         self.draining.is_some_and(|it| !it.is_drained)
     }
 
-    /// No record is taken now.
-    pub(super) fn is_held(&self) -> bool {
+    /// No record is taken before the commit under way is drained, or, where it moves the watermark
+    /// by itself, confirmed.
+    pub fn is_held(&self) -> bool {
         self.draining.is_some_and(|it| !it.is_drained || it.idle.is_some())
     }
 
@@ -234,20 +236,24 @@ impl Windows {
         let draining = self.draining.take().filter(|it| it.is_drained);
         let draining = draining.expect("a commit was begun and drained before it is confirmed");
         self.undo.committed();
+        let watermark = draining.idle.unwrap_or(draining.point.watermark);
+        let is_further = draining.point.position != self.confirmed.position
+            || watermark != self.confirmed.watermark;
+        // From the same point the same are kept.
+        self.is_stalled = self.buried.is_empty() && !is_further;
         while let Some(id) = self.buried.pop() {
             // It may have windows again, or have had some since.
             if self.keys.changed_in(id) != self.undo.current() {
                 self.keys.remove(id);
             }
         }
-        let watermark = draining.idle.unwrap_or(draining.point.watermark);
         self.watermark = self.watermark.max(watermark);
         self.confirmed = Confirmed { watermark, ..draining.point };
     }
 
     /// Everything is as the last confirmed commit left it, and its position's record comes next.
     pub fn roll_back(&mut self) {
-        self.draining = None;
+        (self.draining, self.is_stalled) = (None, false);
         self.updates.clear();
         let mut undo = std::mem::take(&mut self.undo);
         let mut changed = Vec::new();
@@ -259,6 +265,7 @@ impl Windows {
             None => self.keys.remove(id),
         });
         self.undo = undo;
+        self.lay_down();
         self.full.retain(|id| !self.keys.is_gone(*id));
         self.empties.retain(|id| !self.keys.is_gone(*id));
         changed.sort_unstable();

@@ -43,9 +43,10 @@ mod undo;
 use std::collections::VecDeque;
 
 use self::{
+    closing::Offer,
     committing::{Confirmed, Draining},
     keys::Keys,
-    timers::Timers,
+    timers::{Timer, Timers},
     undo::Undo,
 };
 use super::{
@@ -223,6 +224,10 @@ pub struct Windows {
     /// Entries that have a full count window, as these became full.
     full: VecDeque<u32>,
     updates: VecDeque<Update>,
+    /// What was offered just now.
+    offer: Option<Offer>,
+    /// The timer of the window whose result is to be taken.
+    in_hand: Option<Timer>,
     undo: Undo,
     watermark: i64,
     /// The largest time that came, for the idle.
@@ -232,6 +237,8 @@ pub struct Windows {
     last_offset: i64,
     /// Entries without windows, whose deletion is to come.
     empties: Vec<u32>,
+    /// None of them can be deleted before another record comes.
+    is_stalled: bool,
     confirmed: Confirmed,
     draining: Option<Draining>,
     /// The entry whose change is lent, and whether it is written.
@@ -274,12 +281,15 @@ impl Windows {
             timers: Timers::with_capacity(rules.max_keys),
             full: VecDeque::new(),
             updates: VecDeque::new(),
+            offer: None,
+            in_hand: None,
             undo: Undo::default(),
             watermark: Mark::NONE.0,
             latest: Mark::NONE.0,
             last_arrival: 0,
             last_offset: -1,
             empties: Vec::with_capacity(places),
+            is_stalled: false,
             confirmed: Confirmed::default(),
             draining: None,
             lent: (0, false),
@@ -351,6 +361,21 @@ impl Windows {
     ///
     /// If offsets do not grow, or results of the record before are not taken.
     pub fn add(&mut self, record: &Arrival<'_>, inputs: &[Input<'_>]) -> Added {
+        self.add_within(record, inputs, self.rules.max_keys)
+    }
+
+    /// The same for a record that cannot wait for results to be taken: it may make one key more
+    /// than `max_keys`, where some of them are to be closed.
+    ///
+    /// # Panics
+    ///
+    /// As `add`.
+    pub fn add_now(&mut self, record: &Arrival<'_>, inputs: &[Input<'_>]) -> Added {
+        let is_due = self.has_due();
+        self.add_within(record, inputs, if is_due { usize::MAX } else { self.rules.max_keys })
+    }
+
+    fn add_within(&mut self, record: &Arrival<'_>, inputs: &[Input<'_>], keys: usize) -> Added {
         let Arrival { time_ms, offset, .. } = *record;
         assert!(offset > self.last_offset, "offset {offset} came after {}", self.last_offset);
         assert!(self.updates.is_empty(), "updates are taken before the next record");
@@ -360,12 +385,13 @@ impl Windows {
         let added = match self.plan.wrong(inputs) {
             Some(aggregate) => Added::Refused(Refusal::NotANumber(aggregate)),
             None if time_ms.abs() > TIME_MAX => Added::Refused(Refusal::Time),
-            None => self.count(record, inputs),
+            None => self.count(record, inputs, keys),
         };
         if added == Added::NotYet {
             return added;
         }
         self.last_offset = offset;
+        self.is_stalled = false;
         self.last_arrival = record.now_ms;
         if !matches!(added, Added::Refused(_)) {
             self.latest = self.latest.max(time_ms);

@@ -421,8 +421,9 @@ impl Source for KafkaSource {
     }
 
     fn note(&mut self, partition: PartitionId, note: Note) {
-        self.known.note(partition, note);
-        self.write_words(partition);
+        if self.known.note(partition, note) {
+            self.write_words(partition);
+        }
     }
 
     fn begin_of(&self, partition: PartitionId) -> Begin {

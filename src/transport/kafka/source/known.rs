@@ -62,9 +62,9 @@ impl Known {
         it.first_end = it.first_end.map(|_| position);
     }
 
-    /// What its commits say beside the position, from now on.
-    pub(super) fn note(&mut self, partition: PartitionId, note: Note) {
-        self.of_mut(partition).asked.note = note;
+    /// What its commits say beside the position, from now on. True if that is something else.
+    pub(super) fn note(&mut self, partition: PartitionId, note: Note) -> bool {
+        std::mem::replace(&mut self.of_mut(partition).asked.note, note) != note
     }
 
     /// A commit says so.
@@ -122,7 +122,8 @@ mod tests {
             (known.confirmed(P3), known.words(P3)),
             (begin(5, 50), (mark, begin(5, 50).note))
         );
-        known.note(P3, begin(0, 70).note);
+        assert!(known.note(P3, begin(0, 70).note));
+        assert!(!known.note(P3, begin(0, 70).note), "the same once more");
         known.ask(P3, 7);
         assert_eq!(known.confirmed(P3), begin(5, 50));
         assert_eq!(known.words(P3).1, begin(0, 70).note);
