@@ -1,8 +1,8 @@
 //! What steps and expressions cost a record, beyond its parse, in one run.
 //!
-//! Contenders take turns, round by round, so that a machine that slows down slows all; ratios are
-//! taken within a round. Prints Markdown; exit status 1 if a promise is not kept. `-- --quick` does
-//! a tenth of it; further words choose rows by their names.
+//! Contenders take turns, round by round, steps pass by pass, so that a machine that slows down
+//! slows all; ratios are taken within a round. Prints Markdown; exit status 1 if a promise is not
+//! kept. `-- --quick` does a tenth of it; further words choose rows by their names.
 
 #[path = "rig/circumstances.rs"]
 mod circumstances;

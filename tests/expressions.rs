@@ -130,6 +130,24 @@ fn numbers_of_the_record_mix_and_others_do_not() {
     ]);
 }
 
+/// A comparison with a constant is decided on the tape, one with what is computed is not.
+#[test]
+fn a_constant_compares_as_the_same_value_that_is_computed() {
+    let constants = ["7", "8", "7.0", "12.5", "9223372036854775807", "null", "'a\"é'", "'b'"];
+    for field in ["n", "price", "big", "t", "none", "gone"] {
+        for constant in constants {
+            for operator in ["!=", "<="] {
+                let decide = |right: &str| {
+                    let decided = process(vec![], &format!("event.{field} {operator} {right}"));
+                    decided.map_err(|error| error.split(':').next().map(str::to_owned))
+                };
+                let computed = format!("(event.d == 2 ? {constant} : {constant})");
+                assert_eq!(decide(constant), decide(&computed), "{field} {operator} {constant}");
+            }
+        }
+    }
+}
+
 #[test]
 fn absent_and_null_are_told_apart() {
     gives(&[

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use cel::{Context, Program as CratesProgram};
 use hotspur::{
-    codec::{Edits, Event, Parser, Path, PathTree, Segment},
+    codec::{self, Edits, Event, Parser, Path, PathTree, Segment},
     pipeline::cel::{Arena, Leaf, Named, Names, Program, Time, Value, Why, World, compile},
 };
 
@@ -62,6 +62,12 @@ impl<'a> World<'a> for EventWorld<'a> {
         let Leaf::Event(path) = leaf else { return Err(Why::Unknown) };
         let node = self.edits.found(path).ok_or(Why::Absent)?;
         Ok(Value::of_node(self.event, node))
+    }
+
+    #[inline(always)]
+    fn on_tape(&self, leaf: Leaf) -> Option<codec::Value<'a>> {
+        let Leaf::Event(path) = leaf else { return None };
+        Some(self.event.value(self.edits.found(path)?))
     }
 
     fn now(&self) -> Time {

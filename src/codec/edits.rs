@@ -205,6 +205,7 @@ impl Edits {
         Ok(())
     }
 
+    #[inline]
     fn note(&mut self, tree: &PathTree, path: PathId, written: Written) {
         self.forget_below(tree, path);
         let slot = &mut self.slots[path.index()];
@@ -217,6 +218,7 @@ impl Edits {
         }
     }
 
+    #[inline]
     fn touch(&mut self, tree: &PathTree, path: PathId) {
         let mut at = path;
         while at != PathId::ROOT {
@@ -300,10 +302,17 @@ impl Edits {
         Ok(())
     }
 
+    #[inline]
     fn forget_below(&mut self, tree: &PathTree, path: PathId) {
+        if !tree.branch(path).children.is_empty() {
+            self.forget_children(tree, path);
+        }
+    }
+
+    fn forget_children(&mut self, tree: &PathTree, path: PathId) {
         for child in &tree.branch(path).children {
             self.slots[child.index()] = Slot::default();
-            self.forget_below(tree, *child);
+            self.forget_children(tree, *child);
         }
     }
 
@@ -330,6 +339,7 @@ impl Edits {
         true
     }
 
+    #[inline]
     fn remove_field(&mut self, tree: &PathTree, path: PathId) -> bool {
         let is_there = self.is_present(path);
         if is_there {

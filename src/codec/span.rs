@@ -17,20 +17,27 @@ fn begins_value(byte: u8) -> bool {
 
 impl Event<'_> {
     /// The offset of a structural.
+    #[inline]
     pub(super) fn position(&self, ordinal: usize) -> usize {
         self.structurals[ordinal] as usize
     }
 
+    #[inline]
     fn byte(&self, ordinal: usize) -> u8 {
         self.input[self.position(ordinal)]
     }
 
     /// The structural at which a node begins.
+    #[inline]
     pub(super) fn ordinal(&self, node: Node) -> usize {
         if self.is_flat() {
             // `{`, then four to a field: name, colon, value, comma.
             return (2 * node.0 as usize).saturating_sub(1);
         }
+        self.count_to(node)
+    }
+
+    fn count_to(&self, node: Node) -> usize {
         let (mut seen, mut ordinal) = match self.cursor.get() {
             (seen, ordinal) if seen <= node.0 => (seen, ordinal as usize),
             _ => (0, 0),
@@ -44,7 +51,15 @@ impl Event<'_> {
     }
 
     /// The last structural of the value that begins at `ordinal`: its own, unless it has brackets.
+    #[inline]
     pub(super) fn close(&self, ordinal: usize) -> usize {
+        match self.byte(ordinal) {
+            b'{' | b'[' => self.close_brackets(ordinal),
+            _ => ordinal,
+        }
+    }
+
+    fn close_brackets(&self, ordinal: usize) -> usize {
         if ordinal == 0 {
             return self.structurals.len() - 1;
         }
@@ -64,6 +79,7 @@ impl Event<'_> {
     }
 
     /// The offset behind the value whose last structural is `close`.
+    #[inline]
     pub(super) fn end(&self, close: usize) -> usize {
         let position = self.position(close);
         if matches!(self.byte(close), b'}' | b']') {
@@ -75,6 +91,7 @@ impl Event<'_> {
     }
 
     /// A value's bytes as they arrived, without the white space around it.
+    #[inline]
     pub fn span(&self, node: Node) -> Range<usize> {
         let ordinal = self.ordinal(node);
         self.position(ordinal)..self.end(self.close(ordinal))

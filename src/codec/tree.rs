@@ -1,9 +1,9 @@
 //! All paths that a pipeline names, as one tree, found in one pass over each record.
 //!
-//! Names are compared as integers: length, first and last bytes first, the middle only for names
-//! past 16 bytes. A level's lengths stand in a bit set, so that most fields of a record are passed
-//! over without looking at their names. Every field is looked at, because of a field that stands
-//! twice the last counts.
+//! A level's lengths stand in a bit set, so that most fields of a record are passed over without
+//! looking at their names; the others are compared with names of as many bytes alone, and that as
+//! integers: first and last bytes, the middle only for names past 16. Every field is looked at,
+//! because of a field that stands twice the last counts.
 
 use crate::codec::{
     edits::Slot,
@@ -37,14 +37,19 @@ pub(super) struct Branch {
     pub(super) segment: Step,
     pub(super) parent: PathId,
     pub(super) children: Vec<PathId>,
-    /// The children that are fields of an object, side by side.
+    /// The children that are fields of an object, those of one length side by side.
     fields: Vec<Field>,
     /// Bit n is set if a field's name has n bytes, modulo 64.
     lengths: u64,
+    /// Where those begin whose names have n bytes, modulo 64; they end where those of n + 1 begin.
+    starts: [u16; LENGTHS + 1],
     /// The children that are items of a list, or have children of their own.
     others: Vec<PathId>,
     path: Path,
 }
+
+/// Lengths that are told apart.
+const LENGTHS: usize = 64;
 
 #[derive(Debug)]
 struct Field {
@@ -100,15 +105,30 @@ fn ends(name: &[u8]) -> (u64, u64) {
 impl Branch {
     fn new(segment: Step, parent: PathId, path: Path) -> Branch {
         let (children, fields, others) = (Vec::new(), Vec::new(), Vec::new());
-        Branch { segment, parent, children, fields, lengths: 0, others, path }
+        let starts = [0; LENGTHS + 1];
+        Branch { segment, parent, children, fields, lengths: 0, starts, others, path }
     }
 
-    #[inline]
+    fn add_field(&mut self, name: &str, path: PathId) {
+        let length = name.len() % LENGTHS;
+        let behind = usize::from(self.starts[length + 1]);
+        self.fields.insert(behind, Field { name: Name::new(name), path });
+        self.starts[length + 1..].iter_mut().for_each(|start| *start += 1);
+        self.lengths |= 1 << length;
+    }
+
+    /// Most names of a record end here, which costs next to nothing.
+    #[inline(always)]
     fn field(&self, name: &[u8]) -> Option<PathId> {
-        if self.lengths & 1 << (name.len() % 64) == 0 {
-            return None;
-        }
-        self.fields.iter().find(|field| field.name.is(name)).map(|field| field.path)
+        let is_as_long = self.lengths & 1 << (name.len() % LENGTHS) != 0;
+        if is_as_long { self.field_as_long(name) } else { None }
+    }
+
+    fn field_as_long(&self, name: &[u8]) -> Option<PathId> {
+        let length = name.len() % LENGTHS;
+        let [start, end] = [self.starts[length], self.starts[length + 1]].map(usize::from);
+        let alike = &self.fields[start..end];
+        alike.iter().find(|field| field.name.is(name)).map(|field| field.path)
     }
 }
 
@@ -156,8 +176,7 @@ impl PathTree {
                 Step::Index(*index)
             }
             Segment::Name(name) => {
-                above.fields.push(Field { name: Name::new(name), path: id });
-                above.lengths |= 1 << (name.len() % 64);
+                above.add_field(name, id);
                 let mut json = vec![b','];
                 push_text(&mut json, name.as_bytes());
                 json.push(b':');
@@ -254,6 +273,16 @@ mod tests {
                 assert!(!name.is(&other), "length {length}, byte {at}");
             }
         }
+    }
+
+    #[test]
+    fn names_whose_lengths_fall_together_are_told_apart() {
+        let [long, longer] = [64, 128].map(|length| "x".repeat(length));
+        let input = format!(r#"{{"{long}":1,"":2,"{longer}":3,"y":4}}"#);
+        let paths = [&long, "", &longer, "y", "z"].map(|it| format!("[{it:?}]"));
+        let found = found(&paths.each_ref().map(String::as_str), &input);
+        let values = ["1", "2", "3", "4"].map(|it| Some(it.to_owned()));
+        assert_eq!(found, [&values[..], &[None]].concat());
     }
 
     fn found(paths: &[&str], input: &str) -> Vec<Option<String>> {

@@ -68,6 +68,12 @@ impl<'a> World<'a> for Sight<'a, '_> {
         }
     }
 
+    #[inline(always)]
+    fn on_tape(&self, leaf: Leaf) -> Option<codec::Value<'a>> {
+        let Leaf::Event(path) = leaf else { return None };
+        Some(self.scope.event.value(self.scope.edits.found(path)?))
+    }
+
     fn now(&self) -> Time {
         // A clock of 64 bits does not leave the years of CEL.
         let now = Time::from_nanos(self.tables.now_ns().into());

@@ -71,7 +71,7 @@ impl<'p> Work<'p, '_> {
         around: &mut Surroundings<'_, T, M, W>,
     ) -> Result<(), (Stop<'p>, Step)> {
         let plan = self.plan;
-        for (step, index) in plan.steps.iter().zip(0..).skip(first) {
+        for (step, index) in plan.steps[first..].iter().zip(first as u16..) {
             let here = |stop| (stop, Step::Number(index));
             let Surroundings { sources, watch, .. } = around;
             watch.began(index);
@@ -105,7 +105,7 @@ impl<'p> Work<'p, '_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn apply<T: Lookup>(
         &mut self,
         index: u16,

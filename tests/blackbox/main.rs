@@ -47,6 +47,7 @@ mod routes;
 mod security;
 mod slow;
 mod state;
+mod state_changes;
 mod stops;
 mod table_files;
 mod table_kinds;

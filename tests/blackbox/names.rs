@@ -25,7 +25,7 @@ fn names_leave_as_they_came_with_their_hash() {
     let mut reader = kafka.reader(&pipeline.output);
     assert_eq!(reader.await_count(1)[0].content(), dress(output));
     let counts = hotspur.stop().counts();
-    assert_eq!(counts, Counts { polled: 1, emitted: 1, skipped: 0, rejected: 0 });
+    assert_eq!(counts, Counts { polled: 1, emitted: 1, skipped: 0, rejected: 0, held: 0 });
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn what_is_no_object_is_dead_lettered_byte_for_byte() {
         assert_eq!(letter.value.as_ref(), Some(value));
         assert_eq!(letter.key.as_deref(), Some(&b"k"[..]));
     }
-    assert_eq!(counts, Counts { polled: 10, emitted: 0, skipped: 0, rejected: 10 });
+    assert_eq!(counts, Counts { polled: 10, emitted: 0, skipped: 0, rejected: 10, held: 0 });
 }
 
 #[test]

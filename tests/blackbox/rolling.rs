@@ -29,7 +29,7 @@ const PARTITIONS: i32 = 6;
 const KEYS: u64 = 97;
 
 /// Results that are to come between two restarts.
-const BETWEEN: usize = 2_000;
+const BETWEEN: i64 = 2_000;
 
 fn message(number: u64) -> Message {
     Message::new(format!(r#"{{"number":{number}}}"#)).key(format!("key {}", number % KEYS))
@@ -56,15 +56,14 @@ fn roll(guarantee: &str, is_static: bool) -> BTreeMap<u64, Vec<u64>> {
     let mut members: Vec<_> = (0..PLACES).map(|it| start(&pipeline, it, is_static)).collect();
     members.iter().for_each(Hotspur::await_assigned);
     let load = Load::endless(kafka, &pipeline.input, message);
-    let mut reader = kafka.reader(&pipeline.output);
-    let mut seen = reader.await_count(BETWEEN).len();
+    kafka.await_written(&pipeline.output, BETWEEN, || false);
     let pipeline = pipeline.set_in_step(1, "set", "version", "2");
     let mut ended = Vec::new();
     for place in 0..PLACES {
         ended.push(members.remove(place).stop());
         members.insert(place, start(&pipeline, place, is_static));
         members[place].await_assigned();
-        seen = reader.await_count(seen + BETWEEN).len();
+        kafka.await_written(&pipeline.output, BETWEEN, || false);
     }
     let count = load.stop();
     kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
@@ -79,17 +78,35 @@ fn roll(guarantee: &str, is_static: bool) -> BTreeMap<u64, Vec<u64>> {
     });
     assert_eq!(polled.sum::<u64>(), count, "{guarantee}");
     assert!(kafka.read(&pipeline.dead).is_empty());
-    let results = kafka.read(&pipeline.output);
+    let results: Vec<_> = kafka.read(&pipeline.output).iter().map(Answer::read).collect();
     assert_each_once_in_order(&results, count);
     versions(&results)
 }
 
-fn versions(results: &[Message]) -> BTreeMap<u64, Vec<u64>> {
+/// What a result says.
+struct Answer {
+    number: u64,
+    /// Where its record came from.
+    partition: u64,
+    offset: u64,
+    version: u64,
+}
+
+impl Answer {
+    fn read(result: &Message) -> Answer {
+        let value: Value = serde_json::from_str(result.text()).expect("JSON");
+        let field = |name: &str| value[name].as_u64().unwrap_or_else(|| panic!("{value}: {name}"));
+        let number = field("number");
+        assert_eq!(result.key, message(number).key);
+        let [partition, offset, version] = ["partition", "offset", "version"].map(field);
+        Answer { number, partition, offset, version }
+    }
+}
+
+fn versions(results: &[Answer]) -> BTreeMap<u64, Vec<u64>> {
     let mut versions = BTreeMap::<u64, BTreeMap<u64, u64>>::new();
-    for result in results {
-        let [partition, offset, version] =
-            ["partition", "offset", "version"].map(|it| field(result, it));
-        versions.entry(partition).or_default().insert(offset, version);
+    for Answer { partition, offset, version, .. } in results {
+        versions.entry(*partition).or_default().insert(*offset, *version);
     }
     versions.into_iter().map(|(it, by_offset)| (it, by_offset.into_values().collect())).collect()
 }
@@ -100,23 +117,15 @@ fn assert_assigned_once(ended: &Ended) {
     assert_eq!(ended.log.matches(GROUP_ASSIGNED).count(), 1, "{}", ended.log);
 }
 
-fn field(message: &Message, name: &str) -> u64 {
-    let value: Value = serde_json::from_str(message.text()).expect("JSON");
-    value[name].as_u64().unwrap_or_else(|| panic!("no {name} in {}", message.text()))
-}
-
 /// A key's numbers grow, and each number came once.
 #[track_caller]
-fn assert_each_once_in_order(results: &[Message], count: u64) {
+fn assert_each_once_in_order(results: &[Answer], count: u64) {
     let mut last = BTreeMap::new();
-    let mut all: Vec<u64> = Vec::new();
-    for result in results {
-        let number = field(result, "number");
-        assert_eq!(result.key, message(number).key);
-        let before = last.insert(&result.key, number);
-        assert!(before.is_none_or(|it| it < number), "{number} came after {before:?}");
-        all.push(number);
+    for Answer { number, .. } in results {
+        let before = last.insert(number % KEYS, *number);
+        assert!(before.is_none_or(|it| it < *number), "{number} came after {before:?}");
     }
+    let mut all: Vec<u64> = results.iter().map(|it| it.number).collect();
     all.sort_unstable();
     assert_eq!(all.len() as u64, count, "lost or doubled");
     assert!(all.into_iter().eq(0..count));

@@ -15,7 +15,8 @@ use super::{
     PATIENCE,
     child::Process,
     names::{
-        EMITTED, GROUP_ASSIGNED, PARTITIONS, POLLED, REJECTED, RUN_STARTED, RUN_STOPPED, SKIPPED,
+        EMITTED, GROUP_ASSIGNED, HELD, PARTITIONS, POLLED, REJECTED, RUN_STARTED, RUN_STOPPED,
+        SKIPPED,
     },
 };
 
@@ -248,6 +249,7 @@ impl Ended {
             emitted: event.number(EMITTED),
             skipped: event.number(SKIPPED),
             rejected: event.number(REJECTED),
+            held: event.number(HELD),
         }
     }
 }
@@ -263,6 +265,8 @@ pub(crate) struct Counts {
     pub(crate) skipped: u64,
     /// Records dead-lettered.
     pub(crate) rejected: u64,
+    /// Records that live on in state.
+    pub(crate) held: u64,
 }
 
 impl Counts {
@@ -274,6 +278,6 @@ impl Counts {
 
     /// The same, to be asked.
     pub(crate) fn are_balanced(self) -> bool {
-        self.polled == self.emitted + self.skipped + self.rejected
+        self.polled == self.emitted + self.skipped + self.rejected + self.held
     }
 }

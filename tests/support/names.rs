@@ -54,6 +54,9 @@ pub(crate) const EMITTED: &str = "emitted";
 /// Records passed over.
 pub(crate) const SKIPPED: &str = "skipped";
 
+/// Records that live on in state.
+pub(crate) const HELD: &str = "held";
+
 /// Records dead-lettered.
 pub(crate) const REJECTED: &str = "rejected";
 

@@ -6,17 +6,20 @@
 
 use std::cell::Cell;
 
-use crate::pipeline::cel::{
-    Arena, Kind, Value, World, arithmetic, call,
-    constant::Constant,
-    convert, equal,
-    fault::{Fault, Why, prefer},
-    format,
-    list::List,
-    loops,
-    map::Map,
-    node::{Entry, How, Item, Node, Op, Test},
-    time,
+use crate::{
+    codec,
+    pipeline::cel::{
+        Arena, Kind, Value, World, arithmetic, call,
+        constant::Constant,
+        convert, equal,
+        fault::{Fault, Why, prefer},
+        format,
+        list::List,
+        loops,
+        map::Map,
+        node::{Entry, How, Item, Node, Op, Test},
+        time,
+    },
 };
 
 /// One evaluation under way.
@@ -88,14 +91,19 @@ impl<'a, W: World<'a>> Run<'a, '_, W> {
     /// A number against a number and a text against a text are decided where they stand.
     #[inline]
     fn test(&mut self, at: u32, test: &'a Test) -> Result<bool> {
-        let value = self.world.leaf(test.leaf, self.arena).map_err(|why| why.at(test.leaf_at))?;
-        let order = match (value, &test.constant, test.how) {
-            (Value::Text(left), Constant::Text(right), How::Equal) => return Ok(*left == **right),
-            (Value::Text(left), Constant::Text(right), How::NotEqual) => {
-                return Ok(*left != **right);
+        let order = match (self.world.on_tape(test.leaf), &test.constant) {
+            (Some(codec::Value::Text(left)), Constant::Text(right)) => {
+                return match test.how {
+                    How::Equal => Ok(*left == **right),
+                    How::NotEqual => Ok(*left != **right),
+                    How::Order(_) => self.test_any(at, test),
+                };
             }
-            (Value::Int(left, _), Constant::Int(right), _) => left.cmp(right),
-            (value, _, _) => return self.test_any(at, value, test),
+            (Some(codec::Value::Signed(left)), Constant::Int(right)) => left.cmp(right),
+            (Some(codec::Value::Unsigned(left)), Constant::Int(right)) => {
+                i128::from(left).cmp(&i128::from(*right))
+            }
+            _ => return self.test_any(at, test),
         };
         Ok(match test.how {
             How::Equal => order.is_eq(),
@@ -105,7 +113,8 @@ impl<'a, W: World<'a>> Run<'a, '_, W> {
     }
 
     #[inline(never)]
-    fn test_any(&self, at: u32, value: Value<'a>, test: &'a Test) -> Result<bool> {
+    fn test_any(&mut self, at: u32, test: &'a Test) -> Result<bool> {
+        let value = self.world.leaf(test.leaf, self.arena).map_err(|why| why.at(test.leaf_at))?;
         let right = test.constant.value();
         let decided = match test.how {
             How::Equal => equal::equal(&value, &right, self.arena),

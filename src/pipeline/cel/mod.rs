@@ -46,7 +46,7 @@ pub use value::{Kind, Origin, Value};
 
 use node::{Node, Op};
 
-use crate::codec::Segment;
+use crate::codec::{self, Segment};
 
 /// What an expression can name, asked at start.
 pub trait Names {
@@ -87,6 +87,12 @@ pub trait World<'a> {
     ///
     /// Why there is none.
     fn leaf(&mut self, leaf: Leaf, arena: &'a Arena) -> Result<Value<'a>, Why>;
+
+    /// The same as it stands on the record's tape, if it is known to: a comparison with a constant
+    /// needs no more.
+    fn on_tape(&self, _leaf: Leaf) -> Option<codec::Value<'a>> {
+        None
+    }
 
     /// The turn's time.
     fn now(&self) -> Time;

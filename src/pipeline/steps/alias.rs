@@ -22,8 +22,8 @@ impl<'p> Work<'p, '_> {
     ) -> Result<(), Stop<'p>> {
         let mut scratch = mem::take(&mut self.memory.one);
         let mut buffer = self.edits.take_buffer(path.write);
-        let all = || std::iter::once(&path).chain(spellings);
-        let winner = all().find(|spelling| match self.json_at(spelling.path, &mut scratch) {
+        let mut all = std::iter::once(&path).chain(spellings);
+        let winner = all.find(|spelling| match self.json_at(spelling.path, &mut scratch) {
             Some(value) => {
                 buffer.extend_from_slice(value);
                 true
@@ -38,7 +38,8 @@ impl<'p> Work<'p, '_> {
                 let there = self.json_at(spelling.path, &mut scratch);
                 there.is_some_and(|there| !is_equal(value, there, &mut texts))
             };
-            let conflict = spellings.iter().find(differs).map(|it| (winner, it));
+            // Those before the winner are absent.
+            let conflict = all.find(differs).map(|it| (winner, it));
             self.memory.texts = texts;
             conflict
         });

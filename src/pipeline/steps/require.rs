@@ -1,4 +1,4 @@
-//! `require` with rules: what must hold at paths, checked on the bytes that stand there.
+//! `require` with rules: what must hold at paths, checked on the tape where it stands there.
 //!
 //! The first rule that is broken rejects the record, and the reason names the path, the value and
 //! the rule. Rules about numbers, texts and sizes concern only values of that kind, as in JSON
@@ -9,7 +9,7 @@ use std::{fmt, mem};
 use regex::bytes::Regex;
 
 use crate::{
-    codec::{PathId, inside, is_equal},
+    codec::{PathId, Value, inside, is_equal},
     config::settings::{JsonType, Rules},
     pipeline::{steps::shown, stop::Stop, work::Work},
     verdict::RejectClass,
@@ -48,33 +48,43 @@ impl Rule {
         Ok(Rule { path, rules: rules.clone(), pattern })
     }
 
-    fn check(&self, value: Option<&[u8]>, memory: &mut [Vec<u8>; 2]) -> Result<(), Broken<'_>> {
-        let Some(value) = value else {
-            return if self.rules.optional { Ok(()) } else { Err(Broken::Absent) };
-        };
+    /// What a value that is there breaks, but for `one_of`.
+    #[inline]
+    fn check(&self, value: Value<'_>) -> Result<(), Broken<'_>> {
         let types = &self.rules.types;
         if !types.is_empty() && !types.iter().any(|it| is_of_type(value, *it)) {
             return Err(Broken::Type(types));
         }
-        let one_of = &self.rules.one_of;
-        if !one_of.is_empty() && !one_of.iter().any(|it| is_equal(value, it.as_bytes(), memory)) {
-            return Err(Broken::NoneOf(one_of));
-        }
-        match value.first() {
-            Some(b'"') => {
-                let text = text_of(value, &mut memory[0]);
+        match value {
+            Value::Text(text) => {
                 self.check_length(|| characters(text))?;
                 match (&self.pattern, &self.rules.pattern) {
-                    (Some(regex), Some(pattern)) if !regex.is_match(text) => {
+                    (Some(regex), Some(pattern)) if !regex.is_match(text.as_bytes()) => {
                         Err(Broken::Pattern(pattern))
                     }
                     _ => Ok(()),
                 }
             }
-            Some(b'[' | b'{') => self.check_length(|| inside::count_parts(value) as u64),
-            Some(b'-' | b'0'..=b'9') => self.check_range(value),
-            _ => Ok(()),
+            Value::Object(len) | Value::List(len) => self.check_length(|| len as u64),
+            Value::Signed(number) => self.check_range(number as f64),
+            Value::Unsigned(number) => self.check_range(number as f64),
+            Value::Float(number) => self.check_range(number),
+            Value::Bool(_) | Value::Null => Ok(()),
         }
+    }
+
+    /// The same for one that stands on no tape, or is to be one of some: as it is spelled.
+    fn check_spelled(&self, json: &[u8], memory: &mut [Vec<u8>; 2]) -> Result<(), Broken<'_>> {
+        self.check(value_of(json, &mut memory[0]))?;
+        let one_of = &self.rules.one_of;
+        if !one_of.is_empty() && !one_of.iter().any(|it| is_equal(json, it.as_bytes(), memory)) {
+            return Err(Broken::NoneOf(one_of));
+        }
+        Ok(())
+    }
+
+    fn check_absent(&self) -> Result<(), Broken<'_>> {
+        if self.rules.optional { Ok(()) } else { Err(Broken::Absent) }
     }
 
     fn check_length(&self, length: impl FnOnce() -> u64) -> Result<(), Broken<'_>> {
@@ -90,12 +100,8 @@ impl Rule {
         }
     }
 
-    fn check_range(&self, number: &[u8]) -> Result<(), Broken<'_>> {
+    fn check_range(&self, number: f64) -> Result<(), Broken<'_>> {
         let (min, max) = self.rules.range;
-        if min.or(max).is_none() {
-            return Ok(());
-        }
-        let number = parse(number).unwrap_or(f64::NAN);
         match (min.filter(|min| number < *min), max.filter(|max| number > *max)) {
             (Some(min), _) => Err(Broken::Less(min)),
             (_, Some(max)) => Err(Broken::More(max)),
@@ -122,62 +128,97 @@ impl fmt::Display for Broken<'_> {
     }
 }
 
-fn is_of_type(value: &[u8], json_type: JsonType) -> bool {
-    let is_number = matches!(value.first(), Some(b'-' | b'0'..=b'9'));
-    match json_type {
-        JsonType::String => value.starts_with(b"\""),
-        JsonType::Object => value.starts_with(b"{"),
-        JsonType::Array => value.starts_with(b"["),
-        JsonType::Boolean => value == b"true" || value == b"false",
-        JsonType::Null => value == b"null",
-        JsonType::Number => is_number,
-        JsonType::Integer => is_number && is_whole(value),
+fn is_of_type(value: Value<'_>, json_type: JsonType) -> bool {
+    match (json_type, value) {
+        (JsonType::String, Value::Text(_))
+        | (JsonType::Object, Value::Object(_))
+        | (JsonType::Array, Value::List(_))
+        | (JsonType::Boolean, Value::Bool(_))
+        | (JsonType::Null, Value::Null)
+        | (JsonType::Number, Value::Signed(_) | Value::Unsigned(_) | Value::Float(_))
+        | (JsonType::Integer, Value::Signed(_) | Value::Unsigned(_)) => true,
+        (JsonType::Integer, Value::Float(number)) => is_whole(number),
+        _ => false,
     }
 }
 
 /// Also `1.0` and `1e3` are whole.
-fn is_whole(number: &[u8]) -> bool {
-    !number.iter().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
-        || parse(number).is_some_and(|it| it.fract() == 0.0)
+#[cold]
+fn is_whole(number: f64) -> bool {
+    number.fract() == 0.0
 }
 
-fn parse(number: &[u8]) -> Option<f64> {
-    str::from_utf8(number).ok()?.parse().ok()
-}
-
-/// The text of JSON in quotes; `scratch` is used where it has escapes.
-fn text_of<'m>(json: &'m [u8], scratch: &'m mut Vec<u8>) -> &'m [u8] {
-    if memchr::memchr(b'\\', json).is_none() {
-        return &json[1..json.len() - 1];
+/// What JSON says that stands on no tape; `scratch` is used where it is text with escapes.
+fn value_of<'m>(json: &'m [u8], scratch: &'m mut Vec<u8>) -> Value<'m> {
+    match json.first() {
+        Some(b'"') => {
+            scratch.clear();
+            inside::push_unescaped(scratch, json);
+            Value::Text(str::from_utf8(scratch).unwrap_or_default())
+        }
+        Some(b'{') => Value::Object(inside::count_parts(json)),
+        Some(b'[') => Value::List(inside::count_parts(json)),
+        Some(b't') => Value::Bool(true),
+        Some(b'f') => Value::Bool(false),
+        Some(b'n') | None => Value::Null,
+        Some(_) => {
+            let number = str::from_utf8(json).unwrap_or_default();
+            match (number.parse(), number.parse()) {
+                (Ok(number), _) => Value::Signed(number),
+                (_, Ok(number)) => Value::Unsigned(number),
+                _ => Value::Float(number.parse().unwrap_or(f64::NAN)),
+            }
+        }
     }
-    scratch.clear();
-    inside::push_unescaped(scratch, json);
-    scratch
 }
 
-/// Characters of a text in UTF-8.
-fn characters(text: &[u8]) -> u64 {
-    text.iter().filter(|byte| (**byte & 0xc0) != 0x80).count() as u64
+fn characters(text: &str) -> u64 {
+    text.chars().count() as u64
 }
 
 impl<'p> Work<'p, '_> {
     pub(super) fn require(&mut self, rules: &'p [Rule]) -> Result<(), Stop<'p>> {
+        for rule in rules {
+            if let Err(broken) = self.check(rule) {
+                return Err(self.broken(rule.path, broken));
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn check(&mut self, rule: &'p Rule) -> Result<(), Broken<'p>> {
+        let edits = &self.edits;
+        match (edits.found(rule.path), edits.is_touched(rule.path)) {
+            (Some(node), false) if rule.rules.one_of.is_empty() => {
+                rule.check(self.event.value(node))
+            }
+            _ => self.check_spelled(rule),
+        }
+    }
+
+    fn check_spelled(&mut self, rule: &'p Rule) -> Result<(), Broken<'p>> {
         let mut scratch = mem::take(&mut self.memory.one);
         let mut texts = mem::take(&mut self.memory.texts);
-        let broken = rules.iter().find_map(|rule| {
-            let value = self.json_at(rule.path, &mut scratch);
-            let broken = rule.check(value, &mut texts).err()?;
-            Some((rule.path, broken, value.map(shown)))
-        });
+        let checked = match self.json_at(rule.path, &mut scratch) {
+            Some(json) => rule.check_spelled(json, &mut texts),
+            None => rule.check_absent(),
+        };
         (self.memory.one, self.memory.texts) = (scratch, texts);
-        let Some((path, broken, value)) = broken else { return Ok(()) };
+        checked
+    }
+
+    #[cold]
+    fn broken(&mut self, path: PathId, broken: Broken<'_>) -> Stop<'p> {
+        let mut scratch = Vec::new();
+        let value = self.json_at(path, &mut scratch).map(shown);
         let path = self.plan.tree.path(path);
-        Err(match value {
+        match value {
             Some(value) => {
                 self.reject(RejectClass::Schema, format_args!("`{path}` is {value} {broken}"))
             }
             None => self.reject(RejectClass::Schema, format_args!("`{path}` {broken}")),
-        })
+        }
     }
 }
 
@@ -186,7 +227,7 @@ mod tests {
     use super::*;
 
     fn check<'r>(rule: &'r Rule, value: &str) -> Result<(), Broken<'r>> {
-        rule.check(Some(value.as_bytes()), &mut [Vec::new(), Vec::new()])
+        rule.check_spelled(value.as_bytes(), &mut [Vec::new(), Vec::new()])
     }
 
     #[test]
@@ -221,9 +262,8 @@ mod tests {
         assert_eq!(check(&one_of, "1.0").and(check(&one_of, r#""\u0061""#)), Ok(()));
         assert!(check(&one_of, "\"b\"").is_err());
         let optional = rule(Rules { optional: true, ..Rules::default() });
-        let mut memory = [Vec::new(), Vec::new()];
-        assert_eq!(optional.check(None, &mut memory), Ok(()));
-        assert_eq!(whole.check(None, &mut memory), Err(Broken::Absent));
+        assert_eq!(optional.check_absent(), Ok(()));
+        assert_eq!(whole.check_absent(), Err(Broken::Absent));
         let wrong = Rules { pattern: Some("(".to_owned()), ..Rules::default() };
         assert!(Rule::new(PathId::ROOT, &wrong).unwrap_err().contains("the pattern \"(\" is none"));
     }

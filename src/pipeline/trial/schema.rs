@@ -119,11 +119,6 @@ fn step() -> Value {
             "found": { "enum": explanation::FOUND, "description": "Its answer." },
         },
     });
-    let named = |values: Value, what: &str| {
-        let mut named = json!({ "type": "object", "description": what });
-        named["additionalProperties"] = values;
-        named
-    };
     json!({
         "type": "object",
         "additionalProperties": false,
@@ -145,6 +140,11 @@ fn step() -> Value {
             "wrote": named(json!(true), "Values by path."),
         },
     })
+}
+
+/// Values by names that are not known before.
+fn named(values: Value, what: &str) -> Value {
+    json!({ "type": "object", "additionalProperties": values, "description": what })
 }
 
 /// As bytes stand where no name can say how they are spelled.
