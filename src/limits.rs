@@ -183,6 +183,9 @@ pub const REPORT_SLOW_MAX: usize = 50;
 /// Keys that one partition of a step with state may have.
 pub const STATE_KEYS_MAX: u64 = 1 << 27;
 
+/// Keys of a step with state that one turn brings near; further records pay their misses.
+pub const STATE_KEYS_FORESEEN_MAX: usize = 1024;
+
 /// What a window step computes at most.
 pub const AGGREGATES_MAX: usize = 32;
 

@@ -275,6 +275,11 @@ impl Stateful {
     fn process(&mut self, at: usize) {
         let records = std::mem::take(&mut self.records);
         let record = self.record(&records[at]);
+        if self.offset % 64 == 0 {
+            let soon = records.iter().cycle().skip(at).take(64);
+            soon.for_each(|it| self.pipeline.foresee_state(&self.record(it)));
+            self.pipeline.stores_mut().approach();
+        }
         self.results.clear();
         let Stateful { pipeline, results, counts, .. } = self;
         let verdict = pipeline.process(&record, &mut Full, &mut |_| {}, results).verdict;

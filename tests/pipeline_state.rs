@@ -260,3 +260,23 @@ fn state_is_known_by_what_its_entries_mean_and_not_by_bounds() {
     assert_eq!(both.len(), 2);
     assert_ne!(both[0], both[1]);
 }
+
+#[test]
+fn what_is_foreseen_changes_nothing_whether_the_guess_is_right_or_not() {
+    let steps = || vec![dedup("event.id"), window(&[("n", "count()")])];
+    let (mut plain, mut foreseeing) = (Run::new(steps()), Run::new(steps()));
+    let ids = ["\"a\"", "\"b\"", "7", "{\"id\":\"deep\"}", "\"\\u0061\"", "\"a\"", "\"b\""];
+    for (offset, id) in (0..).zip(ids) {
+        let value = format!("{{\"id\":{id},\"other\":\"id\"}}");
+        for partition in [PARTITION, PartitionId(6)] {
+            let record = Record { partition, ..record(offset, 0, value.as_bytes()) };
+            foreseeing.pipeline.foresee_state(&record);
+        }
+        foreseeing.pipeline.stores_mut().approach();
+        let verdict = plain.process(offset, 0, &value);
+        assert_eq!(foreseeing.process(offset, 0, &value), verdict, "{value}");
+        let is_kept = !matches!(verdict, Verdict::Reject(_));
+        plain.settle(offset, is_kept);
+        foreseeing.settle(offset, is_kept);
+    }
+}

@@ -208,6 +208,9 @@ impl Process for Steps {
         {
             self.foreseen.push((table, self.tables.reader(table).hash(key)));
         }
+        if self.keeping.is_some() {
+            self.pipeline.foresee_state(record);
+        }
     }
 
     /// First all slots, then all entries, with nothing in between: so their misses overlap, those
@@ -220,6 +223,7 @@ impl Process for Steps {
             self.tables.reader(*table).prefetch_entry(*hash);
         }
         self.foreseen.clear();
+        self.pipeline.stores_mut().approach();
     }
 
     #[inline]

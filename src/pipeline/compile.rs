@@ -44,6 +44,7 @@ pub(super) struct Plan {
     pub(super) tombstones: Tombstones,
     pub(super) record_bytes_max: usize,
     pub(super) foresight: Option<Foresight>,
+    pub(super) state_foresights: Vec<Foresight>,
     /// Names of headers that steps replace.
     pub(super) headers: Vec<Box<[u8]>>,
     /// How often edits are saved for a record: steps that make several results of it.
@@ -150,6 +151,9 @@ pub(super) fn compile(settings: &Settings) -> Result<Compiled, Vec<Problem>> {
     let steps: Vec<_> = steps.into_iter().flatten().collect();
     let Sights { tree, tables, others, asked, .. } = compiler.names;
     let plan = Plan {
+        state_foresights: (steps.iter())
+            .filter_map(|step| Foresight::of_state(&step.operator, &tree))
+            .collect(),
         foresight: (steps.iter())
             // Behind a window keys are not in the record.
             .take_while(|step| !matches!(step.operator, Operator::Window(_)))

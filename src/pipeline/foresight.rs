@@ -22,10 +22,10 @@ use crate::{
 /// How far into a value a guess is worth looking.
 const LOOK_BYTES_MAX: usize = 512;
 
-/// How a key is guessed, and of which table.
+/// How a key is guessed, and of which table or store.
 #[derive(Debug)]
 pub(super) struct Foresight {
-    pub(super) table: usize,
+    pub(super) number: usize,
     from: From,
 }
 
@@ -42,6 +42,20 @@ impl Foresight {
     /// Nothing, if the operator is no lookup or its key cannot be guessed.
     pub(super) fn of(operator: &Operator, tree: &PathTree) -> Option<Foresight> {
         let Operator::Lookup { table, key, .. } = operator else { return None };
+        Foresight::of_key(*table, key, tree)
+    }
+
+    /// Nothing, if the operator keeps no state or its key cannot be guessed.
+    pub(super) fn of_state(operator: &Operator, tree: &PathTree) -> Option<Foresight> {
+        let (store, key) = match operator {
+            Operator::Dedup(dedup) => (dedup.store, &dedup.key),
+            Operator::Window(window) => (window.store, &window.key),
+            _ => return None,
+        };
+        Foresight::of_key(store, key, tree)
+    }
+
+    fn of_key(number: usize, key: &Expression, tree: &PathTree) -> Option<Foresight> {
         let from = match key {
             Expression::Record(Field::Key) => From::RecordKey,
             Expression::Event(path) => match tree.path(*path).segments.as_slice() {
@@ -53,7 +67,7 @@ impl Foresight {
             },
             _ => return None,
         };
-        Some(Foresight { table: *table, from })
+        Some(Foresight { number, from })
     }
 
     /// The likely key.
@@ -108,12 +122,12 @@ mod tests {
 
     fn behind(name: &str) -> Foresight {
         let finder = Finder::new(&opening(name)).into_owned();
-        Foresight { table: 0, from: From::Behind(Box::new(finder), Cell::new(0)) }
+        Foresight { number: 0, from: From::Behind(Box::new(finder), Cell::new(0)) }
     }
 
     #[test]
     fn a_text_field_is_found_wherever_the_last_one_stood() {
-        let own = Foresight { table: 0, from: From::RecordKey };
+        let own = Foresight { number: 0, from: From::RecordKey };
         assert_eq!(own.guess(&record("")), Some(&b"k"[..]));
         assert_eq!(behind("a\"b").guess(&record(r#"{"a\"b":"x"}"#)), Some(&b"x"[..]));
         let foresight = behind("key");

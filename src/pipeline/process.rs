@@ -172,7 +172,17 @@ impl Pipeline {
     #[inline]
     pub fn foresee<'a>(&self, record: &Record<'a>) -> Option<(usize, &'a [u8])> {
         let foresight = self.plan.foresight.as_ref()?;
-        Some((foresight.table, foresight.guess(record)?))
+        Some((foresight.number, foresight.guess(record)?))
+    }
+
+    /// Tells the stores what a record is likely to ask them for: guesses, as `foresee` makes them.
+    #[inline]
+    pub fn foresee_state(&mut self, record: &Record<'_>) {
+        for foresight in &self.plan.state_foresights {
+            if let Some(key) = foresight.guess(record) {
+                self.stores.foresee(foresight.number, record.partition, key);
+            }
+        }
     }
 
     /// Processes one record. Results of an emitted one were pushed to `results`; of any other

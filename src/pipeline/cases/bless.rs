@@ -217,6 +217,10 @@ fn update_table(table: &mut dyn TableLike, wanted: Option<&Expectation>, result:
     if wanted.topic.as_ref().is_some_and(|topic| *topic != result.topic) {
         put_one_of(table, &["topic"], ("topic", result.topic.as_str().into()));
     }
+    if wanted.timestamp_ms.is_some_and(|it| Some(it) != result.timestamp_ms) {
+        let time = compare::shown_time(result.timestamp_ms);
+        put_one_of(table, &["timestamp"], ("timestamp", time.into()));
+    }
 }
 
 /// Puts a key and its value, and takes the others of the same meaning out.
@@ -295,7 +299,7 @@ mod tests {
     fn produced(value: &str) -> Produced {
         let key = Some(b"k".to_vec());
         let value = Some(value.as_bytes().to_vec());
-        Produced { topic: "out".to_owned(), key, value, headers: Vec::new() }
+        Produced { topic: "out".to_owned(), key, value, headers: Vec::new(), timestamp_ms: None }
     }
 
     /// The lines of a case once blessed with what came out. Blessed again nothing changes.

@@ -76,6 +76,10 @@ pub(super) fn of_result(what: &str, wanted: &Expectation, result: &Produced) -> 
     if let Some(topic) = wanted.topic.as_ref().filter(|it| **it != result.topic) {
         differ("topic", topic.clone(), result.topic.clone());
     }
+    if wanted.timestamp_ms.is_some_and(|it| Some(it) != result.timestamp_ms) {
+        let [expected, got] = [wanted.timestamp_ms, result.timestamp_ms].map(shown_time);
+        differ("timestamp", expected, got);
+    }
     differences
 }
 
@@ -94,6 +98,15 @@ fn shown_result(result: &Produced) -> String {
 
 fn shown_part(bytes: Option<&[u8]>) -> String {
     bytes.map_or_else(|| "(none)".to_owned(), shown)
+}
+
+/// RFC 3339, where a calendar has that time.
+pub(super) fn shown_time(millis: Option<i64>) -> String {
+    let Some(millis) = millis else { return shown_part(None) };
+    match jiff::Timestamp::from_millisecond(millis) {
+        Ok(time) => time.to_string(),
+        Err(_) => millis.to_string(),
+    }
 }
 
 /// Text as it is, unless it is none.
@@ -121,7 +134,8 @@ mod tests {
     fn produced(value: &[u8]) -> Produced {
         let header = (b"a".to_vec(), Some(b"1".to_vec()));
         let (key, value) = (Some(b"k".to_vec()), Some(value.to_vec()));
-        Produced { topic: "out".to_owned(), key, value, headers: vec![header] }
+        let (topic, headers, timestamp_ms) = ("out".to_owned(), vec![header], Some(1_000));
+        Produced { topic, key, value, headers, timestamp_ms }
     }
 
     fn of_text(text: &str) -> Expectation {
@@ -141,6 +155,7 @@ mod tests {
             key: Some(Some(b"k".to_vec())),
             headers: Some(result.headers.clone()),
             topic: Some("out".to_owned()),
+            timestamp_ms: Some(1_000),
         };
         assert_eq!(of_result("r", &same, &result), []);
         assert_eq!(of_result("r", &Expectation::default(), &result), []);
@@ -149,9 +164,12 @@ mod tests {
             key: Some(None),
             headers: Some(Vec::new()),
             topic: Some("elsewhere".to_owned()),
+            timestamp_ms: Some(2_000),
         };
         let found = of_result("r", &other, &result);
-        assert_eq!(what(&found), ["r, value", "r, key", "r, headers", "r, topic"]);
+        let parts = ["r, value", "r, key", "r, headers", "r, topic", "r, timestamp"];
+        assert_eq!(what(&found), parts);
+        assert_eq!(found[4].got, "1970-01-01T00:00:01Z");
         assert_eq!(found[0].got, "{\n  \"a\": 1\n}");
         assert_eq!((found[1].expected.as_str(), found[1].got.as_str()), ("(none)", "k"));
         assert_eq!((found[2].expected.as_str(), found[2].got.as_str()), ("", "a: 1"));

@@ -17,7 +17,7 @@ use crate::{
 /// Keys that say an outcome; of these a case has one at most.
 pub(super) const OUTCOME_KEYS: [&str; 4] = ["rejected", "skipped", "held", "outcomes"];
 
-const RESULT_KEYS: [&str; 9] = [
+const RESULT_KEYS: [&str; 10] = [
     "value",
     "value_base64",
     "json",
@@ -27,6 +27,7 @@ const RESULT_KEYS: [&str; 9] = [
     "no_key",
     "headers",
     "topic",
+    "timestamp",
 ];
 
 /// Reads it, for a case with that many inputs.
@@ -155,7 +156,9 @@ fn result(fields: &mut Fields<'_>, node: &Node, key: &str) -> Option<Expectation
         .and_then(|node| fields.text(node, &join_key(key, "topic")))
         .map(str::to_owned);
     let key_said = if no_key { Some(None) } else { own_key.map(Some) };
-    Some(Expectation { value, key: key_said, headers: fields.headers(children, key), topic })
+    let headers = fields.headers(children, key);
+    let timestamp_ms = fields.time(children, key, "timestamp");
+    Some(Expectation { value, key: key_said, headers, topic, timestamp_ms })
 }
 
 fn json(fields: &mut Fields<'_>, node: &Node, key: &str) -> Option<Json> {

@@ -73,6 +73,7 @@ struct Expectation {
     key: Option<Option<Vec<u8>>>,
     headers: Option<Vec<Header>>,
     topic: Option<String>,
+    timestamp_ms: Option<i64>,
 }
 
 /// What a result's value must be.

@@ -107,6 +107,10 @@ fn result() -> Value {
             "no_key": { "const": true, "description": "It has no key." },
             "headers": headers(),
             "topic": { "type": "string", "description": "Where it goes." },
+            "timestamp": {
+                "type": ["string", "integer"],
+                "description": "Its time: RFC 3339 or milliseconds.",
+            },
         },
     })
 }

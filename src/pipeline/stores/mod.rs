@@ -12,6 +12,7 @@
 //! A record that comes again, because it waited after a step had taken it in, is known by its
 //! offset: within a partition offsets grow.
 
+mod foreseeing;
 mod partition;
 mod restoring;
 mod results;
@@ -103,6 +104,8 @@ pub struct StateChange<'a> {
 pub struct StateStores {
     rules: Arc<[StoreRules]>,
     room: Room,
+    /// Of each step.
+    foreseen: Vec<foreseeing::Foreseen>,
     partitions: Vec<Option<PartitionStores>>,
     /// Partitions that have stores whose records may come.
     begun: Vec<PartitionId>,
@@ -124,6 +127,7 @@ impl StateStores {
     pub(super) fn new(rules: Vec<StoreRules>, room: Room) -> StateStores {
         let partitions = if rules.is_empty() { 0 } else { PARTITIONS_MAX };
         StateStores {
+            foreseen: rules.iter().map(|_| foreseeing::Foreseen::new()).collect(),
             rules: rules.into(),
             room,
             partitions: (0..partitions).map(|_| None).collect(),

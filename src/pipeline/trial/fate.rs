@@ -108,6 +108,8 @@ pub struct Produced {
     pub value: Option<Vec<u8>>,
     /// The headers, in order; a value may be absent.
     pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Milliseconds since the epoch; without, the sink stamps it.
+    pub timestamp_ms: Option<i64>,
 }
 
 impl Produced {
@@ -118,6 +120,7 @@ impl Produced {
             key: owned(output.key),
             value: owned(output.value),
             headers: output.headers.map(|(name, value)| (name.to_vec(), owned(value))).collect(),
+            timestamp_ms: output.timestamp_ms,
         }
     }
 }
