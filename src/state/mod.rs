@@ -49,6 +49,11 @@
 //! from the last step to the first, in order, and each but the first ends with how far it is
 //! complete (`complete_to`): what comes again from before that is in it, whatever it is.
 //!
+//! One thing is asked of the topic: that what an owner wrote arrives before the next owner reads.
+//! Exactly once, its transaction is fenced. At least once, a process that is held still in the
+//! middle of writing and goes on after another has read may leave an entry behind a younger one.
+//! `restore` keeps the one that counts further as long as the topic has both.
+//!
 //! # When an entry may go
 //!
 //! A key without windows, or whose period is over, is not deleted at once: a tombstone that came

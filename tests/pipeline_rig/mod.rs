@@ -1,6 +1,8 @@
 //! A whole pipeline with state as the engine steps it, whose stores come back from what the memory
 //! broker has of the state topic, and a table that answers when it likes.
 
+use std::collections::BTreeMap;
+
 use hotspur::{
     clock::Ticks,
     delivery::GivenOff,
@@ -119,23 +121,32 @@ impl Stores for Piped {
     }
 
     fn begin(&mut self, partition: PartitionId, begin: Begin) {
-        let Piped { pipeline, broker, broken, .. } = self;
+        let Piped { pipeline, broker, broken, table, .. } = self;
         let stores = pipeline.stores_mut();
         let made = stores.make();
         assert!(stores.give(partition, made).is_none(), "begun twice");
+        let mut entries = Vec::new();
         broker.for_each_written(|it| {
-            if it.destination != STATE || it.partition_number != Some(i32::from(partition.0)) {
-                return;
+            if it.destination == STATE && it.partition_number == Some(i32::from(partition.0)) {
+                entries.push((it.key.clone().unwrap(), it.value.clone()));
             }
-            let (&[kind, store], key) =
-                it.key.as_ref().unwrap().split_first_chunk().expect("kind and store");
-            let (store, value) = (usize::from(store), it.value.as_deref());
+        });
+        if table.random.random_bool(0.5) {
+            // The topic was compacted: of each key the last is left.
+            let last: BTreeMap<_, _> =
+                entries.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)).collect();
+            let mut at = 0..;
+            entries.retain(|(key, _)| at.next() == Some(last[key]));
+        }
+        for (key, value) in &entries {
+            let (&[kind, store], key) = key.split_first_chunk().expect("kind and store");
+            let (store, value) = (usize::from(store), value.as_deref());
             let restored = match kind {
                 b's' => stores.restore_seed(partition, store, value.expect("a seed stays")),
                 _ => stores.restore(partition, store, key, value),
             };
             restored.expect("what was written comes back");
-        });
+        }
         let marks = if *broken == Broken::ForgetsMarks { &[] } else { begin.note.numbers() };
         stores.begin(partition, begin.position, marks);
     }

@@ -235,15 +235,20 @@ impl PartitionStores {
     ) {
         (self.writing, self.is_refused) = (self.stores.len(), false);
         for (number, store) in self.stores.iter_mut().enumerate() {
-            let begun = match store {
-                Store::Dedup(dedup, _) => dedup.begin_commit(position),
-                Store::Windows(windows) => windows.begin_commit(position, at_end_ms),
+            let (begun, (position, complete)) = match store {
+                Store::Dedup(dedup, _) => {
+                    let mark = dedup.begin_commit(position);
+                    (mark, dedup.completion(position, mark))
+                }
+                Store::Windows(windows) => {
+                    let mark = windows.begin_commit(position, at_end_ms);
+                    (mark, windows.completion(position, mark))
+                }
             };
-            let begun = begun.millis();
             // The first sees all records once more, whatever the others know.
-            self.completions[number] =
-                Completion { position, mark: begun, is_written: number == 0 };
-            mark(begun);
+            let (mark_ms, is_written) = (complete.millis(), number == 0);
+            self.completions[number] = Completion { position, mark: mark_ms, is_written };
+            mark(begun.millis());
         }
     }
 

@@ -100,7 +100,14 @@ impl Dedup {
     /// Says, before `start`, that all entries are there of a commit of that position and mark,
     /// whether or not it was made: every record below is a duplicate, if it comes again.
     pub fn complete_to(&mut self, position: i64, mark: Mark) {
-        self.complete = (position, mark);
+        if position >= self.complete.0 {
+            self.complete = (position, mark);
+        }
+    }
+
+    /// What a commit of that position and mark says for `complete_to`: it may be further already.
+    pub fn completion(&self, position: i64, mark: Mark) -> (i64, Mark) {
+        if position >= self.complete.0 { (position, mark) } else { self.complete }
     }
 
     /// From that position on records are offered; `mark` is the last confirmed commit's.

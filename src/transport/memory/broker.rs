@@ -4,6 +4,7 @@
 //! and connect another: logs, commits and results outlive it, answers on their way do not. One with
 //! transactions shows results only once a commit is confirmed, in the order they were handed over.
 
+mod answers;
 mod sink;
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
@@ -69,6 +70,9 @@ impl State {
     }
 }
 
+/// A result without an answer, and how many were handed over before.
+type Unanswered = (Token, Written, u64);
+
 /// What a commit says.
 type Positions = Vec<(PartitionId, i64, Note)>;
 
@@ -84,7 +88,7 @@ struct Session {
     /// What the next commit says of each partition.
     notes: Vec<Note>,
     /// Results without an answer: as given, and the bytes to be written if it is accepted.
-    unanswered: Vec<(Token, Written, u64)>,
+    unanswered: Vec<Unanswered>,
     /// Results handed over so far.
     handed_over: u64,
     /// Accepted in the transaction that is open, with their numbers.
@@ -232,46 +236,6 @@ impl Broker {
     /// Results without an answer.
     pub fn unanswered(&self) -> usize {
         self.state.borrow().session.unanswered.len()
-    }
-
-    /// Accepts the unanswered result of that index: it is written, and the sink will say so.
-    pub fn accept(&self, index: usize) {
-        let mut state = self.state.borrow_mut();
-        let (token, written, number) = state.session.unanswered.swap_remove(index);
-        match state.has_transactions {
-            true => state.session.uncommitted.push((number, written)),
-            false => state.written.push(written),
-        }
-        state.session.answers.push_back(Ack { token, at: Ticks(0), result: Ok(()) });
-    }
-
-    /// As `accept`; but of those for the same partition of the same destination, where they name one,
-    /// the oldest: an idempotent producer's come in order.
-    pub fn accept_in_order(&self, index: usize) {
-        let state = self.state.borrow();
-        let waiting = &state.session.unanswered;
-        let place = |at: &usize| (waiting[*at].1.destination, waiting[*at].1.partition_number);
-        let there = (0..waiting.len()).filter(|at| place(at) == place(&index));
-        let oldest = there.min_by_key(|at| waiting[*at].2).unwrap_or(index);
-        let is_named = place(&index).1.is_some();
-        drop(state);
-        self.accept(if is_named { oldest } else { index });
-    }
-
-    /// Refuses the unanswered result of that index.
-    pub fn refuse(&self, index: usize, too_large: bool) {
-        let mut state = self.state.borrow_mut();
-        let (token, ..) = state.session.unanswered.swap_remove(index);
-        let aborts = state.has_transactions;
-        state.session.is_spoilt |= aborts;
-        let refusal = Refusal {
-            code: "MSG_SIZE_TOO_LARGE",
-            too_large,
-            fatal: false,
-            aborts,
-            is_about_content: true,
-        };
-        state.session.answers.push_back(Ack { token, at: Ticks(0), result: Err(refusal) });
     }
 
     /// How many results may be without an answer.
