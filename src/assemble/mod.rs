@@ -11,9 +11,11 @@ mod alone;
 mod connections;
 mod exposing;
 mod machine;
+mod peers;
 mod range;
 mod state;
 mod steps;
+mod streams;
 mod topics;
 
 pub use alone::StepsAlone;
@@ -37,6 +39,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::peers::{Parts, Peers};
 use crate::{
     cache::{self, CacheError, OwnedValue, Sought, TableHandle, TableStatus, Tables},
     clock::{Clock, TscClock, WallOffset},
@@ -46,10 +49,10 @@ use crate::{
     },
     delivery::Order,
     engine::{
-        Ending, Engine, Options, Retry,
+        Ending, Options, Retry,
         breaker::Rule,
         control::{self, Stopper},
-        runner::{self, HotThread},
+        runner::HotThread,
     },
     host::{Cores, HostError, ThreadUsage},
     limits::RETRIED_WAITING_MAX,
@@ -59,8 +62,7 @@ use crate::{
     record::Destination,
     transport::{
         Trouble,
-        kafka::{KafkaSink, KafkaSource, Spinning, StateRestorer, TransactionalProducer},
-        split::Split,
+        kafka::{Spinning, StateRestorer},
     },
 };
 
@@ -279,20 +281,20 @@ pub fn start(
     let guard = spinning.as_ref().map(Spinning::enter);
     learn_topics(settings, &mut pipeline, stop)?;
     let topics = pipeline.topics();
-    let (sinks, producer) = open_sinks(settings, topics, &clock, stop)?;
-    let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone(), producer);
-    let mut source = source.map_err(broker_error)?;
+    let mut peers = Peers::open(settings, topics, &clock, stop)?;
     drop(guard);
     let restoring = Restoring::start(settings, &stateful_steps(settings))?;
     let restorer = restoring.map(|Restoring { shared, restorer, .. }| {
         exposing.restores(&shared);
-        source.restore_by(shared);
+        peers.restore_by(shared);
         restorer
     });
     if let Some(spinning) = &spinning {
         spinning.verify().map_err(StartError::Refused)?;
     }
-    exposing.reads(source.lag());
+    if let Some(lag) = peers.lag() {
+        exposing.reads(lag);
+    }
     // The dead letters' topic has the number behind the last of the results'.
     let dead_letters = Destination(topics.len() as u8);
     let destinations: Vec<_> = topics.iter().chain([&settings.dead_letters.topic]).collect();
@@ -309,49 +311,10 @@ pub fn start(
     exposing.switch().wake_with(move || waker.wake());
     let steps = Steps::new(pipeline, tables, (clock.clone(), wall.clone()));
     let (options, breaker) = (options(settings, dead_letters), settings.delivery.breaker.map(rule));
-    let hot = runner::start(machine.manner(), move || {
-        Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
-            .with_breaker(breaker)
-    })?;
+    let parts = Parts { time: (clock, wall), process: steps, hot_side, control, options, breaker };
+    let hot = peers.run(machine.manner(), parts)?;
     let intruders = machine.intruders(hot.id());
     Ok(Running { stopper, intruders, hot, observer, tables: handles, restorer, exposing })
-}
-
-/// One producer for results and dead letters, or two where their clusters or settings differ.
-fn open_sinks(
-    settings: &Settings,
-    results: &[String],
-    clock: &TscClock,
-    stop: &AtomicBool,
-) -> Result<(Split<KafkaSink>, Option<TransactionalProducer>), StartError> {
-    let (sink, dead) = (&settings.sink, &settings.dead_letters);
-    let wait = (settings.engine.start_timeout, stop);
-    let letters = std::slice::from_ref(&dead.topic);
-    let both = [results, letters].concat();
-    if settings.delivery.guarantee == Guarantee::ExactlyOnce {
-        let named = (settings.transactional_id(), settings.delivery.transaction_timeout);
-        let opened = KafkaSink::open_transactional(&sink.client, &both, clock.clone(), named, wait);
-        return match stop.load(Ordering::Acquire) {
-            true => Err(StartError::Stopped),
-            false => {
-                opened.map(|(sink, other)| (Split::one(sink), Some(other))).map_err(broker_error)
-            }
-        };
-    }
-    let open = |peer, client, topics: &[String]| {
-        let sink = KafkaSink::open_unless(peer, client, topics, clock.clone(), wait);
-        match stop.load(Ordering::Acquire) {
-            true => Err(StartError::Stopped),
-            false => sink.map_err(broker_error),
-        }
-    };
-    if sink.client == dead.client {
-        return open("sink", &sink.client, &both).map(|it| (Split::one(it), None));
-    }
-    let first_letter = Destination(results.len() as u8);
-    let results = open("sink", &sink.client, results)?;
-    let letters = open("dead_letters", &dead.client, letters)?;
-    Ok((Split::two(results, first_letter, letters), None))
 }
 
 /// Records that may wait aside, for all tables on demand together and to be tried again.

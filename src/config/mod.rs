@@ -36,6 +36,7 @@ pub mod settings;
 mod state;
 mod step_values;
 pub mod steps;
+pub mod streams;
 mod substitute;
 mod together;
 pub(crate) mod tree;

@@ -35,8 +35,6 @@ const ANY: &str = "*";
 const STEPS: &str = "the steps that keep no state are there";
 
 const UNBUILT: &[Unbuilt] = &[
-    whole("source.redis", "reading from Redis Streams", "use [source.kafka]"),
-    whole("sink.redis", "writing to Redis Streams", "use [sink.kafka]"),
     some(
         "sink.kafka.partition",
         &[ANY],

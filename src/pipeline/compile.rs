@@ -110,8 +110,9 @@ pub(super) fn compile(settings: &Settings) -> Result<(Plan, Topics), Vec<Problem
     let origin = compiler.origin(&settings.latency.origin);
     compiler.names.has_tables = true;
     let steps: Vec<_> = settings.steps.iter().zip(1..).map(|it| compiler.step(it)).collect();
-    let key = compiler.expression("sink.kafka.key", &settings.sink.key);
-    let value = compiler.expression("sink.kafka.value", &settings.sink.value);
+    let sink = settings.sink_section();
+    let key = compiler.expression(&format!("{sink}.key"), &settings.sink.key);
+    let value = compiler.expression(&format!("{sink}.value"), &settings.sink.value);
     if !compiler.problems.is_empty() {
         return Err(compiler.problems);
     }
