@@ -29,7 +29,7 @@ use crate::{
     transport::{
         Sink, Source, Trouble,
         kafka::{KafkaSink, KafkaSource, LagBoard, TransactionalProducer},
-        redis::{RedisSink, RedisSinkPlan, RedisSource, RedisSourcePlan},
+        redis::{RedisSink, RedisSinkPlan, RedisSource, RedisSourcePlan, StagedSink, Staging, Way},
         restore::Restoration,
         split::Split,
     },
@@ -45,6 +45,8 @@ pub(super) enum Peers {
     KafkaToRedis(KafkaSource, Split<RedisSink, KafkaSink>),
     RedisToKafka(RedisSource, Split<KafkaSink, RedisSink>),
     Redis(RedisSource, Split<RedisSink>),
+    /// Exactly once.
+    RedisTogether(RedisSource, StagedSink),
 }
 
 /// What else an engine is made of.
@@ -81,11 +83,15 @@ impl Peers {
                 let first = opening.kafka("sink", results)?;
                 let letters = opening.stream_letters(source)?;
                 let sinks = Split::two(first, opening.first_letter(), letters);
-                Peers::RedisToKafka(opening.stream_source(source)?, sinks)
+                Peers::RedisToKafka(opening.stream_source(source, opening.way())?, sinks)
+            }
+            (Some(source), Some(sink)) if opening.is_together() => {
+                let (sink, staging) = opening.staged(sink);
+                Peers::RedisTogether(opening.stream_source(source, Way::Together(staging))?, sink)
             }
             (Some(source), Some(sink)) => {
                 let sinks = opening.stream_sinks(source, sink)?;
-                Peers::Redis(opening.stream_source(source)?, sinks)
+                Peers::Redis(opening.stream_source(source, opening.way())?, sinks)
             }
         })
     }
@@ -106,7 +112,7 @@ impl Peers {
     pub(super) fn lag(&self) -> Option<&Arc<LagBoard>> {
         match self {
             Peers::Kafka(source, _) | Peers::KafkaToRedis(source, _) => Some(source.lag()),
-            Peers::RedisToKafka(..) | Peers::Redis(..) => None,
+            Peers::RedisToKafka(..) | Peers::Redis(..) | Peers::RedisTogether(..) => None,
         }
     }
 
@@ -121,6 +127,7 @@ impl Peers {
             Peers::KafkaToRedis(source, sinks) => parts.run(manner, source, sinks),
             Peers::RedisToKafka(source, sinks) => parts.run(manner, source, sinks),
             Peers::Redis(source, sinks) => parts.run(manner, source, sinks),
+            Peers::RedisTogether(source, sink) => parts.run(manner, source, sink),
         }
     }
 }
@@ -201,12 +208,30 @@ impl Opening<'_> {
         Ok((Split::two(results, self.first_letter(), self.kafka_letters()?), None))
     }
 
-    fn stream_source(&self, source: &StreamSource) -> Result<RedisSource, StartError> {
+    fn is_together(&self) -> bool {
+        self.settings.delivery.guarantee == Guarantee::ExactlyOnce
+    }
+
+    fn way(&self) -> Way {
+        match self.settings.delivery.guarantee {
+            Guarantee::AtMostOnce => Way::Ahead,
+            Guarantee::AtLeastOnce | Guarantee::ExactlyOnce => Way::Behind,
+        }
+    }
+
+    /// Results and dead letters that the source writes.
+    fn staged(&self, sink: &StreamSink) -> (StagedSink, Arc<Staging>) {
+        let both = [self.results, self.letters()].concat();
+        StagedSink::new(&self.plan("sink", sink, &both, self.first_letter()))
+    }
+
+    fn stream_source(&self, source: &StreamSource, way: Way) -> Result<RedisSource, StartError> {
         let plan = RedisSourcePlan {
             settings: source,
             streams: &self.settings.source.topics,
             group: &self.settings.source.group,
             batch: self.settings.limits.batch,
+            way,
         };
         let wait = (self.settings.engine.start_timeout, self.stop);
         let opened = RedisSource::open(&plan, self.clock.clone(), wait);
@@ -238,6 +263,23 @@ impl Opening<'_> {
         Ok(Split::two(results, self.first_letter(), self.stream_letters(source)?))
     }
 
+    fn plan<'p>(
+        &self,
+        peer: &'static str,
+        settings: &'p StreamSink,
+        streams: &'p [String],
+        letters_from: Destination,
+    ) -> RedisSinkPlan<'p> {
+        RedisSinkPlan {
+            peer,
+            settings,
+            streams,
+            letters_from,
+            bytes: self.settings.limits.in_flight_bytes,
+            is_repeated: self.settings.delivery.guarantee != Guarantee::AtMostOnce,
+        }
+    }
+
     fn redis(
         &self,
         peer: &'static str,
@@ -245,16 +287,8 @@ impl Opening<'_> {
         streams: &[String],
         letters_from: Destination,
     ) -> Result<RedisSink, StartError> {
-        let Settings { limits, delivery, engine, .. } = self.settings;
-        let plan = RedisSinkPlan {
-            peer,
-            settings,
-            streams,
-            letters_from,
-            bytes: limits.in_flight_bytes,
-            is_repeated: delivery.guarantee != Guarantee::AtMostOnce,
-        };
-        let wait = (engine.start_timeout, self.stop);
+        let plan = self.plan(peer, settings, streams, letters_from);
+        let wait = (self.settings.engine.start_timeout, self.stop);
         let opened = RedisSink::open(&plan, self.clock.clone(), wait);
         self.unless_stopped(opened)?.ok_or(StartError::Stopped)
     }

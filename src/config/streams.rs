@@ -1,8 +1,8 @@
 //! `[source.redis]` and `[sink.redis]`: Redis Streams in the place of Kafka's topics.
 //!
 //! What both systems have stands where Kafka's does: the streams in `source.topics` and
-//! `sink.topic`, the group in `source.group`, and the expressions of a result. Here is the rest, and
-//! that it is there says which system is meant.
+//! `sink.topic`, the group in `source.group`, and the expressions of a result. Here is the rest,
+//! and that it is there says which system is meant.
 
 use std::time::Duration;
 
@@ -107,8 +107,8 @@ pub(super) fn parse_streams(node: &Node) -> Result<Typed, Wrong> {
 
 /// Where a group begins.
 pub(super) fn parse_start(node: &Node) -> Result<StreamStart, Wrong> {
-    const WHAT: &str = "\"earliest\", \"latest\", an id such as \"1732160220000-0\", a time such as \
-                        \"2026-11-21T05:37:00Z\" or an age such as \"1h\"";
+    const WHAT: &str = "\"earliest\", \"latest\", an id such as \"1732160220000-0\", a time such \
+                        as \"2026-11-21T05:37:00Z\" or an age such as \"1h\"";
     let text = match &node.value {
         Value::Text(text) | Value::Time(text) => text.as_str(),
         _ => return Err(values::expected(WHAT, node)),
@@ -268,18 +268,12 @@ impl Builder<'_> {
             let place = |url: &str| place_of(url).to_owned();
             let source = source.as_ref().map(|it| place(&it.url));
             let sink = sink.as_ref().map(|it| place(&it.url));
-            let (message, hint) = match source.is_some() && source == sink {
-                true => (
-                    "exactly-once over Redis Streams is not built yet",
-                    "at-least-once or at-most-once",
-                ),
-                false => (
-                    "exactly-once acknowledges and writes in one step, which only one server can: \
-                     source and sink are not the same Redis or the same Kafka",
-                    "at-least-once, or sink and source on the same server",
-                ),
-            };
-            self.error("delivery.guarantee", message, hint);
+            if source.is_none() || source != sink {
+                let message = "exactly-once acknowledges and writes in one step, which only one \
+                               server can: source and sink are not the same Redis";
+                let hint = "at-least-once, or sink and source on the same server";
+                self.error("delivery.guarantee", message, hint);
+            }
         }
         let interval = settings.delivery.commit_interval;
         if settings.streams.source.as_ref().is_some_and(|it| it.claim_idle <= interval) {

@@ -127,6 +127,16 @@ impl Channel {
         self.connector.ask();
     }
 
+    /// Another connection is wanted, though nothing is wrong with this one.
+    #[cold]
+    pub(super) fn renew(&mut self) {
+        if self.socket.take().is_some() {
+            self.deadline = None;
+            (self.start, self.end) = (0, 0);
+            self.connector.ask();
+        }
+    }
+
     /// What went wrong, oldest first.
     pub(super) fn next_trouble(&mut self) -> Option<Trouble> {
         self.trouble.take().or_else(|| self.connector.next_trouble())

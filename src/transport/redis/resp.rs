@@ -1,8 +1,8 @@
 //! What goes over the wire: commands written into a buffer, replies found and read where they lie.
 //!
 //! Version 2 of the protocol, in which nothing comes that was not asked for. A reply may arrive in
-//! pieces: `Scanner` remembers how far it got, so that a large one is not looked at again and again.
-//! Once it is whole, `Items` walks over it without copying anything.
+//! pieces: `Scanner` remembers how far it got, so that a large one is not looked at again and
+//! again. Once it is whole, `Items` walks over it without copying anything.
 
 use memchr::memchr;
 

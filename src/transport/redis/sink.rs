@@ -11,6 +11,7 @@ use std::{collections::VecDeque, sync::atomic::AtomicBool, time::Duration};
 use super::{
     address::Address,
     channel::{Channel, Plan},
+    entry::EntryForm,
     faults::{self, Fault},
     resp::{self, Item, Items, Scanner},
 };
@@ -35,9 +36,6 @@ const MOVE_BYTES: usize = 1 << 20;
 /// Between two tries of what the server could not take.
 const RETRY_NS: u64 = 100_000_000;
 
-/// The field of a dead letter's payload, whatever results call theirs.
-const PAYLOAD: &[u8] = b"payload";
-
 /// What a sink of streams is made of.
 #[derive(Debug)]
 pub struct RedisSinkPlan<'a> {
@@ -53,6 +51,17 @@ pub struct RedisSinkPlan<'a> {
     pub bytes: usize,
     /// What may have arrived is sent again.
     pub is_repeated: bool,
+}
+
+impl RedisSinkPlan<'_> {
+    pub(super) fn form(&self) -> EntryForm {
+        EntryForm {
+            streams: self.streams.to_vec(),
+            field: self.settings.field.clone(),
+            maxlen: self.settings.maxlen,
+            letters_from: self.letters_from,
+        }
+    }
 }
 
 /// A result that has no answer.
@@ -78,10 +87,7 @@ pub struct RedisSink {
     peer: &'static str,
     channel: Channel,
     clock: TscClock,
-    streams: Vec<String>,
-    field: String,
-    maxlen: Option<u64>,
-    letters_from: Destination,
+    form: EntryForm,
     is_repeated: bool,
     /// Commands: acknowledged up to `start`, written up to `written`.
     bytes: Vec<u8>,
@@ -112,7 +118,7 @@ impl RedisSink {
         clock: TscClock,
         wait: (Duration, &AtomicBool),
     ) -> Result<Option<RedisSink>, Trouble> {
-        let RedisSinkPlan { peer, settings, streams, letters_from, bytes, is_repeated } = *plan;
+        let RedisSinkPlan { peer, settings, streams, bytes, is_repeated, .. } = *plan;
         let fault =
             |text: String| Trouble { peer, code: "ERR", text: text.as_str().into(), heals: false };
         let address = Address::parse(&settings.url, &settings.shown).map_err(fault)?;
@@ -136,10 +142,7 @@ impl RedisSink {
             peer,
             channel,
             clock,
-            streams: streams.to_vec(),
-            field: settings.field.clone(),
-            maxlen: settings.maxlen,
-            letters_from,
+            form: plan.form(),
             is_repeated,
             bytes: Vec::with_capacity(bytes),
             start: 0,
@@ -152,41 +155,6 @@ impl RedisSink {
             scanner: Scanner::default(),
             trouble: None,
         }))
-    }
-
-    fn write_command(&mut self, output: &Output<'_>) {
-        let is_letter = output.destination >= self.letters_from;
-        let stream = self.streams[usize::from(output.destination.0)].as_bytes();
-        let field = if is_letter { PAYLOAD } else { self.field.as_bytes() };
-        let maxlen = self.maxlen.filter(|_| !is_letter);
-        // An entry has at least one field.
-        let is_bare = output.key.is_none() && output.headers.is_empty();
-        let value = output.value.or(is_bare.then_some(&[][..]));
-        let pairs = usize::from(output.key.is_some())
-            + usize::from(value.is_some())
-            + output.headers.count();
-        let out = &mut self.bytes;
-        resp::begin(out, 3 + 3 * usize::from(maxlen.is_some()) + 2 * pairs);
-        resp::word(out, b"XADD");
-        resp::word(out, stream);
-        if let Some(maxlen) = maxlen {
-            resp::word(out, b"MAXLEN");
-            resp::word(out, b"~");
-            resp::number(out, maxlen);
-        }
-        resp::word(out, b"*");
-        if let Some(key) = output.key {
-            resp::word(out, b"key");
-            resp::word(out, key);
-        }
-        if let Some(value) = value {
-            resp::word(out, field);
-            resp::word(out, value);
-        }
-        for (name, value) in output.headers {
-            resp::word(out, name);
-            resp::word(out, value.unwrap_or_default());
-        }
     }
 
     /// Room for that many bytes more, without taking memory.
@@ -326,22 +294,13 @@ impl RedisSink {
     }
 }
 
-/// Bytes that the command of a result takes at most, with names of that length.
-fn bytes_max(output: &Output<'_>, names: usize) -> usize {
-    const WORD: usize = 16;
-    let part = |bytes: Option<&[u8]>| bytes.map_or(0, |it| it.len() + 2 * WORD);
-    let headers = output.headers.map(|(name, value)| name.len() + WORD + part(value) + WORD);
-    12 * WORD + names + part(output.key) + part(output.value) + headers.sum::<usize>()
-}
-
 impl Sink for RedisSink {
     #[inline]
     fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {
         if self.results.len() == STREAM_RESULTS_MAX || self.again.is_some() {
             return Err(SendError::Full);
         }
-        let stream = &self.streams[usize::from(output.destination.0)];
-        let len = bytes_max(output, stream.len() + self.field.len());
+        let len = self.form.bytes_max(output);
         if len > self.bytes.capacity() {
             return Err(SendError::Refused(Refusal {
                 code: "TOO_LARGE",
@@ -355,7 +314,10 @@ impl Sink for RedisSink {
             return Err(SendError::Full);
         }
         let before = self.bytes.len();
-        self.write_command(output);
+        self.form.write(output, &mut self.bytes, |out, words| {
+            resp::begin(out, 1 + words);
+            resp::word(out, b"XADD");
+        });
         let len = self.bytes.len() - before;
         self.results.push_back(Sent { len, token, fate: Fate::Open });
         self.in_flight += 1;

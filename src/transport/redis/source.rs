@@ -21,6 +21,7 @@ use super::{
     object,
     replies::{Asked, Ended, Replies, Step},
     resp::{self, Item, Items},
+    staged::Staging,
     unacked::Unacked,
 };
 use crate::{
@@ -33,8 +34,9 @@ use crate::{
 mod acking;
 mod claiming;
 mod opening;
+mod together;
 
-pub use opening::RedisSourcePlan;
+pub use opening::{RedisSourcePlan, Way};
 
 /// What trouble of a source names.
 const PEER: &str = "source";
@@ -77,6 +79,8 @@ pub struct RedisSource {
     own: Option<(usize, EntryId)>,
     claiming: Claiming,
     acking: Acking,
+    /// Exactly once: the results that wait for the commit.
+    staging: Option<Arc<Staging>>,
     unacked: Unacked,
     /// A snapshot of what is lent was taken for the reply under way.
     has_snapshot: bool,
@@ -93,6 +97,7 @@ pub struct RedisSource {
 enum Told {
     Assigned,
     Committed(u64, Result<(), Trouble>),
+    Aborted,
     Gap(SourceGap),
     Trouble(Trouble),
     Told { event: &'static str, text: Sentence, alarming: bool },
@@ -421,6 +426,7 @@ impl Source for RedisSource {
         Some(match self.events.pop_front()? {
             Told::Assigned => SourceEvent::Assigned(&self.partitions),
             Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
+            Told::Aborted => SourceEvent::Aborted(Ok(())),
             Told::Gap(gap) => SourceEvent::Gap(gap),
             Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
             Told::Told { event, text, alarming } => SourceEvent::Told { event, text, alarming },
@@ -439,7 +445,8 @@ impl Source for RedisSource {
         records_max: usize,
         take: &mut impl FnMut(&Record<'_>) -> bool,
     ) -> usize {
-        if self.is_closed || !self.reading.is_open() {
+        let is_full = self.staging.as_ref().is_some_and(|it| it.is_full());
+        if self.is_closed || is_full || !self.reading.is_open() {
             return 0;
         }
         self.was_polled = true;
@@ -451,6 +458,18 @@ impl Source for RedisSource {
         let RedisSource { acking, group, streams, unacked, .. } = self;
         acking.begin_commit(ticket, positions);
         acking.send_commit(group, streams, unacked);
+    }
+
+    fn abort(&mut self, positions: &[(PartitionId, i64)]) {
+        if let Some(staging) = &self.staging {
+            staging.clear();
+        }
+        for &(PartitionId(stream), position) in positions {
+            self.unacked.go_back(usize::from(stream), position);
+        }
+        // What is on its way belongs to what was; over another connection come own entries first.
+        self.reading.renew();
+        self.events.push_back(Told::Aborted);
     }
 
     fn release(&mut self, _partitions: &[PartitionId]) {}

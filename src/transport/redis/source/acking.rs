@@ -5,11 +5,12 @@
 //! no harm. Fewer entries than were sent may have been acknowledged: others claimed them meanwhile
 //! and were faster. That is told, because they were processed twice.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
-use super::{Group, Told, opening::REMOVE_CONSUMERS};
+use super::{Group, Told, Way, opening::REMOVE_CONSUMERS, together};
 use crate::{
     clock::Ticks,
+    config::settings,
     limits::ENTRIES_UNACKED_MAX,
     record::PartitionId,
     transport::{
@@ -19,6 +20,7 @@ use crate::{
             entry_id::{EntryId, ID_BYTES},
             faults,
             resp::{self, Item, Items, Scanner},
+            staged::Staging,
             unacked::Unacked,
         },
     },
@@ -47,6 +49,8 @@ enum Owed {
     Forgotten,
     /// Of the script that removes consumers.
     Removed,
+    /// Of the script that acknowledges and writes: entries that are not ours.
+    Together,
 }
 
 /// The connection that acknowledges.
@@ -69,14 +73,24 @@ pub(super) struct Acking {
     ended: Option<(u64, Result<(), Trouble>)>,
     told: Option<Told>,
     removes: bool,
+    /// Exactly once: the results that are written with the commit.
+    staging: Option<Arc<Staging>>,
+    /// At most once: what others had acknowledged must not be processed here.
+    is_ahead: bool,
 }
 
 impl Acking {
-    pub(super) fn new(channel: Channel, deletes: bool) -> Acking {
+    pub(super) fn new(channel: Channel, settings: &settings::RedisSource, way: Way) -> Acking {
+        let (is_ahead, staging) = match way {
+            Way::Together(staging) => (false, Some(staging)),
+            Way::Ahead => (true, None),
+            Way::Behind => (false, None),
+        };
+        let staged = staging.as_ref().map_or(0, |it| it.bytes_max());
         Acking {
             channel,
-            deletes,
-            out: Vec::with_capacity(ENTRIES_UNACKED_MAX * ENTRY_BYTES),
+            deletes: settings.delete_acked,
+            out: Vec::with_capacity(ENTRIES_UNACKED_MAX * ENTRY_BYTES + staged),
             written: 0,
             owed: VecDeque::with_capacity(4 * ENTRIES_UNACKED_MAX / ENTRIES_PER_COMMAND),
             scanner: Scanner::default(),
@@ -89,6 +103,8 @@ impl Acking {
             ended: None,
             told: None,
             removes: true,
+            staging,
+            is_ahead,
         }
     }
 
@@ -121,6 +137,14 @@ impl Acking {
         (self.left, self.sent, self.acked) = (0, 0, 0);
         if !self.channel.is_open() {
             return;
+        }
+        if let Some(staging) = &self.staging {
+            let ground = (group, streams, unacked);
+            let (out, positions) = (&mut self.out, &self.positions);
+            self.sent = together::write(out, ground, positions, self.deletes, staging);
+            self.owed.push_back(Owed::Together);
+            self.left = 1;
+            return self.flush();
         }
         for index in 0..self.positions.len() {
             let (PartitionId(partition), position) = self.positions[index];
@@ -214,7 +238,11 @@ impl Acking {
             self.owed.clear();
             self.written = 0;
             self.scanner = Scanner::default();
-            if self.ticket.is_some() {
+            if self.ticket.is_some() && self.staging.is_some() && self.left > 0 {
+                let why = "the connection broke before it was known whether results were written";
+                let (peer, address) = (self.channel.peer(), self.channel.address());
+                self.end(Err(faults::lost(peer, address, why)));
+            } else if self.ticket.is_some() {
                 self.is_repeated = true;
                 self.send_commit(group, streams, unacked);
             }
@@ -269,7 +297,7 @@ impl Acking {
     fn hear(&mut self, len: usize, streams: &[String]) {
         let Some(owed) = self.owed.pop_front() else { return };
         let mut items = Items::of(&self.channel.input()[..len]);
-        let is_of_commit = matches!(owed, Owed::Count | Owed::Counts | Owed::Step);
+        let is_of_commit = !matches!(owed, Owed::Forgotten | Owed::Removed);
         self.left -= usize::from(is_of_commit);
         match items.next() {
             Some(Item::Error(_)) => self.hear_error(len, owed),
@@ -282,6 +310,8 @@ impl Acking {
                 ));
                 self.told = Some(Told::Told { event: "consumers.removed", text, alarming: false });
             }
+            Some(Item::Integer(1..)) if owed == Owed::Together => self.hear_of_others(),
+            Some(Item::Integer(_)) if owed == Owed::Together => self.acked = self.sent,
             Some(Item::Array(_)) if owed == Owed::Counts => {
                 self.acked += items.integer().unwrap_or(0) as u64;
             }
@@ -291,7 +321,11 @@ impl Acking {
 
     #[cold]
     fn hear_error(&mut self, len: usize, owed: Owed) {
-        let what = if owed == Owed::Removed { "EVAL" } else { "XACK" };
+        let what = match owed {
+            Owed::Removed => "removing consumers by EVAL",
+            Owed::Together => "acknowledging and writing by EVAL",
+            _ => "XACK",
+        };
         let error = &self.channel.input()[1..len - 2];
         let trouble = faults::trouble(self.channel.peer(), self.channel.address(), what, error);
         if owed == Owed::Removed {
@@ -306,9 +340,35 @@ impl Acking {
         }
     }
 
+    /// Entries of the commit are others' now.
+    #[cold]
+    fn hear_of_others(&mut self) {
+        let text = Sentence::format(format_args!(
+            "{}: others claimed entries that were processed here, when those were idle for longer \
+             than claim_idle; nothing of the commit was written",
+            self.channel.address().shown()
+        ));
+        let (peer, code) = (self.channel.peer(), "ENTRIES_CLAIMED");
+        self.end(Err(Trouble { peer, code, text, heals: true }));
+    }
+
     fn end(&mut self, result: Result<(), Trouble>) {
         let Some(ticket) = self.ticket.take() else { return };
         self.ended = Some((ticket, result));
+        if let (Some(staging), Ok(())) = (&self.staging, result) {
+            staging.clear();
+        }
+        if result.is_ok() && self.is_ahead && self.acked < self.sent && !self.is_repeated {
+            let text = Sentence::format(format_args!(
+                "{} of {} entries had been acknowledged by others, who claimed them; at most once \
+                 they must not be processed here",
+                self.sent - self.acked,
+                self.sent
+            ));
+            let (peer, code) = (self.channel.peer(), "ENTRIES_CLAIMED");
+            self.ended = Some((ticket, Err(Trouble { peer, code, text, heals: false })));
+            return;
+        }
         if result.is_ok() && self.acked < self.sent && !self.is_repeated {
             let text = Sentence::format(format_args!(
                 "{} of {} entries had been acknowledged by others, who claimed them when they were \

@@ -1,9 +1,9 @@
 //! Entries that were delivered before: this consumer's own, and those of others that may be dead.
 //!
 //! How often an entry was delivered is asked for right before it is taken, over the same
-//! connection. One that was delivered more often than it may be claimed is lent a last time, marked,
-//! and the pipeline rejects it: what kills each worker that touches it must not go on for ever. What
-//! comes again only because a connection broke is not held against it.
+//! connection. One that was delivered more often than it may be claimed is lent a last time,
+//! marked, and the pipeline rejects it: what kills each worker that touches it must not go on for
+//! ever. What comes again only because a connection broke is not held against it.
 
 use super::{ENTRIES_AT_ONCE, Group, Told};
 use crate::{

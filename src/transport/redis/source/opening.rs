@@ -25,6 +25,7 @@ use crate::{
             entry_id::EntryId,
             replies::Replies,
             resp::{self, Items},
+            staged::Staging,
             unacked::Unacked,
         },
     },
@@ -129,6 +130,19 @@ pub struct RedisSourcePlan<'a> {
     pub group: &'a str,
     /// Entries asked for at once.
     pub batch: usize,
+    /// When entries are acknowledged.
+    pub way: Way,
+}
+
+/// When entries are acknowledged.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// At most once: before they are processed.
+    Ahead,
+    /// At least once: after their results were.
+    Behind,
+    /// Exactly once: with them, which wait here.
+    Together(Arc<Staging>),
 }
 
 impl RedisSource {
@@ -144,7 +158,7 @@ impl RedisSource {
         clock: TscClock,
         wait: (Duration, &AtomicBool),
     ) -> Result<Option<RedisSource>, Trouble> {
-        let RedisSourcePlan { settings, streams, group, batch } = *plan;
+        let RedisSourcePlan { settings, streams, group, batch, .. } = *plan;
         assert!(streams.len() <= STREAMS_MAX, "the configuration was checked");
         let fault = |text: String| Trouble {
             peer: PEER,
@@ -181,7 +195,11 @@ impl RedisSource {
             },
             batch: batch as u64,
             claiming: Claiming::new(settings, &clock),
-            acking: Acking::new(acking, settings.delete_acked),
+            acking: Acking::new(acking, settings, plan.way.clone()),
+            staging: match &plan.way {
+                Way::Together(staging) => Some(Arc::clone(staging)),
+                Way::Ahead | Way::Behind => None,
+            },
             reading,
             replies: Replies::new(),
             requests: Vec::with_capacity(VALUE_BYTES),
