@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     stream_rig::{Client, DEAD, GROUP, IN, OUT, StreamPipeline, numbers},
-    support::{hotspur::Hotspur, names::RUN_STARTED, redis::Redis},
+    support::{await_true, hotspur::Hotspur, names::RUN_STARTED, redis::Redis},
 };
 
 const TOTAL: u64 = 30_000;
@@ -25,11 +25,9 @@ fn doubled(all: &[u64]) -> usize {
     counts.values().filter(|count| **count > 1).count()
 }
 
-#[test]
-fn two_workers_that_are_killed_in_turn_lose_nothing() {
-    let redis = Redis::start();
-    let mut client = Client::of(&redis);
-    let pipeline = pipeline(&redis);
+/// Kills two workers in turn while entries come; the numbers of all results.
+fn kill_in_turn(redis: &Redis, pipeline: &StreamPipeline) -> Vec<u64> {
+    let mut client = Client::of(redis);
     let mut workers: Vec<Hotspur> = ["0", "1"].iter().map(|it| pipeline.run_as(it)).collect();
     workers.iter().for_each(|it| _ = it.await_event(RUN_STARTED));
     let kills = 8;
@@ -45,11 +43,62 @@ fn two_workers_that_are_killed_in_turn_lose_nothing() {
     for worker in workers {
         worker.stop().counts().assert_balanced();
     }
+    assert_eq!(client.pending(IN), 0);
     let all = numbers(&client.entries(OUT));
     let seen: BTreeSet<u64> = all.iter().copied().collect();
     assert_eq!(seen.len() as u64, TOTAL, "lost some");
+    all
+}
+
+#[test]
+fn two_workers_that_are_killed_in_turn_lose_nothing() {
+    let redis = Redis::start();
+    let all = kill_in_turn(&redis, &pipeline(&redis));
     assert!(doubled(&all) < TOTAL as usize / 2, "at least once does not mean always twice");
-    assert_eq!(client.pending(IN), 0);
+}
+
+#[test]
+fn exactly_once_two_workers_that_are_killed_in_turn_double_nothing_either() {
+    let redis = Redis::start();
+    let pipeline = pipeline(&redis)
+        .set("delivery.guarantee", "exactly-once")
+        .set("delivery.commit_interval", "20ms");
+    assert_eq!(doubled(&kill_in_turn(&redis, &pipeline)), 0);
+}
+
+#[test]
+fn exactly_once_a_frozen_worker_that_comes_back_doubles_nothing() {
+    let redis = Redis::start();
+    let mut client = Client::of(&redis);
+    let pipeline = pipeline(&redis)
+        .set("delivery.guarantee", "exactly-once")
+        .with("[[steps]]\nfilter = \"event.n != '3'\"\n[[steps]]\nset.m = \"1 / int(event.n)\"\n");
+    let frozen =
+        pipeline.start_with(&["run"], &["instance=first", "delivery.commit_interval=\"4s\""]);
+    client.await_group(IN);
+    client.add_numbers(IN, 1..2);
+    client.await_settled(IN);
+    // Processed, and on the stage until the next commit.
+    client.add_numbers(IN, 0..1);
+    client.add_numbers(IN, 2..50);
+    await_true("all of them delivered", || client.pending(IN) == 49);
+    frozen.signal("STOP");
+    let other = pipeline.run_as("second");
+    other.await_event("entries.claimed");
+    client.await_settled(IN);
+    frozen.signal("CONT");
+    frozen.await_event("transaction.aborted");
+    client.add_numbers(IN, 50..60);
+    client.await_settled(IN);
+    frozen.stop().counts().assert_balanced();
+    other.stop().counts().assert_balanced();
+    let mut all = numbers(&client.entries(OUT));
+    all.sort_unstable();
+    let expected: Vec<u64> = (1..60).filter(|it| *it != 3).collect();
+    assert_eq!(all, expected, "all but the one that is filtered and the one that divides by zero");
+    let letters = client.entries(DEAD);
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!(letter.text("hotspur.class"), "expression");
 }
 
 /// Has a worker process entries that it does not acknowledge for a while: the first commit is made

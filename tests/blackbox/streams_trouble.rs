@@ -7,11 +7,9 @@ use crate::{
     support::{await_true, names::RUN_STARTED, redis::Redis},
 };
 
-#[test]
-fn a_frozen_server_is_waited_for_and_nothing_is_lost() {
-    let redis = Redis::start();
-    let mut client = Client::of(&redis);
-    let pipeline = StreamPipeline::new(&redis);
+/// Takes a server's time away while entries come; the numbers of all results.
+fn freeze_under_load(pipeline: &StreamPipeline, redis: &Redis) -> Vec<u64> {
+    let mut client = Client::of(redis);
     let hotspur = pipeline.run();
     hotspur.await_event(RUN_STARTED);
     client.add_numbers(IN, 0..2_000);
@@ -20,9 +18,26 @@ fn a_frozen_server_is_waited_for_and_nothing_is_lost() {
     redis.thaw();
     client.add_numbers(IN, 2_000..3_000);
     client.await_settled(IN);
-    let seen: BTreeSet<u64> = numbers(&client.entries(OUT)).into_iter().collect();
-    assert_eq!(seen, (0..3_000).collect());
     hotspur.stop().counts().assert_balanced();
+    let mut all = numbers(&client.entries(OUT));
+    all.sort_unstable();
+    all
+}
+
+#[test]
+fn a_frozen_server_is_waited_for_and_nothing_is_lost() {
+    let redis = Redis::start();
+    let all = freeze_under_load(&StreamPipeline::new(&redis), &redis);
+    assert_eq!(all.into_iter().collect::<BTreeSet<_>>(), (0..3_000).collect());
+}
+
+#[test]
+fn exactly_once_a_frozen_server_doubles_nothing() {
+    let redis = Redis::start();
+    let pipeline = StreamPipeline::new(&redis)
+        .set("delivery.guarantee", "exactly-once")
+        .set("delivery.commit_interval", "1ms");
+    assert_eq!(freeze_under_load(&pipeline, &redis), (0..3_000).collect::<Vec<_>>());
 }
 
 #[test]
@@ -41,6 +56,48 @@ fn connections_that_are_cut_are_made_again_and_nothing_is_lost_or_lent_twice() {
     assert_eq!(seen, (0..10_000).collect());
     let counts = hotspur.stop().counts();
     assert_eq!(counts.polled, 10_000, "each entry was processed once by one process");
+}
+
+#[test]
+fn exactly_once_cut_connections_and_a_full_server_double_nothing() {
+    let redis = Redis::start();
+    let mut client = Client::of(&redis);
+    let pipeline = StreamPipeline::new(&redis)
+        .set("delivery.guarantee", "exactly-once")
+        .set("delivery.commit_interval", "5ms")
+        .set("source.redis.delete_acked", "true");
+    let hotspur = pipeline.run();
+    hotspur.await_event(RUN_STARTED);
+    for round in 0..20 {
+        client.add_numbers(IN, round * 500..(round + 1) * 500);
+        client.run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).expect("some died");
+    }
+    client.run(&["CONFIG", "SET", "maxmemory", "1"]).expect("a limit");
+    client.run(&["CONFIG", "SET", "maxmemory", "0"]).expect("no limit");
+    client.await_settled(IN);
+    let mut all = numbers(&client.entries(OUT));
+    all.sort_unstable();
+    assert_eq!(all, (0..10_000).collect::<Vec<_>>());
+    assert_eq!(client.len(IN), 0);
+    hotspur.stop();
+}
+
+#[test]
+fn exactly_once_nothing_is_acknowledged_where_results_cannot_be_written() {
+    let redis = Redis::start();
+    let mut client = Client::of(&redis);
+    let pipeline = StreamPipeline::new(&redis).set("delivery.guarantee", "exactly-once");
+    redis.set(OUT, "text");
+    client.add_numbers(IN, 0..10);
+    let ended = pipeline.run().wait();
+    assert_eq!(ended.status, Some(3), "{}", ended.log);
+    assert!(ended.log.contains("WRONGTYPE"), "{}", ended.log);
+    assert_eq!(client.pending(IN), 10, "they come again");
+    redis.delete(OUT);
+    let hotspur = pipeline.run();
+    client.await_settled(IN);
+    assert_eq!(numbers(&client.entries(OUT)), (0..10).collect::<Vec<_>>());
+    hotspur.stop().counts().assert_balanced();
 }
 
 #[test]

@@ -152,6 +152,13 @@ impl Channel {
         self.deadline = Some(Ticks(now.0 + self.patience_ticks));
     }
 
+    /// It owes one since it was first said so.
+    pub(super) fn owes_still(&mut self, now: Ticks) {
+        if self.deadline.is_none() && self.socket.is_some() {
+            self.owes(now);
+        }
+    }
+
     /// It owes none.
     pub(super) fn owes_nothing(&mut self) {
         self.deadline = None;

@@ -251,10 +251,8 @@ impl Acking {
         if self.owed.is_empty() {
             return work;
         }
-        if !self.out.is_empty() {
-            self.flush();
-            self.channel.owes(now);
-        }
+        self.flush();
+        self.channel.owes_still(now);
         while self.channel.fill(now) {}
         while let Some(len) = self.next_reply() {
             work += 1;
