@@ -295,6 +295,9 @@ pub fn start(
     if let Some(lag) = peers.lag() {
         exposing.reads(lag);
     }
+    if let Some(watch) = peers::watch(settings)? {
+        exposing.watches(watch);
+    }
     // The dead letters' topic has the number behind the last of the results'.
     let dead_letters = Destination(topics.len() as u8);
     let destinations: Vec<_> = topics.iter().chain([&settings.dead_letters.topic]).collect();

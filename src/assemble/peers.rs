@@ -29,7 +29,10 @@ use crate::{
     transport::{
         Sink, Source, Trouble,
         kafka::{KafkaSink, KafkaSource, LagBoard, TransactionalProducer},
-        redis::{RedisSink, RedisSinkPlan, RedisSource, RedisSourcePlan, StagedSink, Staging, Way},
+        redis::{
+            RedisSink, RedisSinkPlan, RedisSource, RedisSourcePlan, StagedSink, Staging,
+            StreamWatch, Way,
+        },
         restore::Restoration,
         split::Split,
     },
@@ -144,6 +147,16 @@ impl<P: Process + Send + 'static> Parts<P> {
                 .with_breaker(breaker)
         })
     }
+}
+
+/// What asks how the streams of a source stand, if there are any and somebody is to be told.
+pub(super) fn watch(settings: &Settings) -> io::Result<Option<StreamWatch>> {
+    let source = settings.streams.source.as_ref().filter(|_| settings.observe.listen.is_some());
+    let watch = source.map(|it| {
+        let Settings { source, .. } = settings;
+        StreamWatch::start(&it.url, &it.shown, &source.topics, &source.group)
+    });
+    watch.transpose()
 }
 
 /// What is asked for all along.

@@ -2,7 +2,7 @@
 
 use crate::{
     stream_rig::{Client, DEAD, GROUP, IN, OUT, StreamPipeline, numbers},
-    support::{names::RUN_STARTED, redis::Redis},
+    support::{await_true, http::get, names::RUN_STARTED, redis::Redis},
 };
 
 #[test]
@@ -146,6 +146,34 @@ fn a_group_begins_where_it_is_told() {
         let last = client.entries(IN).pop().expect("the ninth").id;
         client.run(&["XDEL", IN, &last]).expect("it goes");
     }
+}
+
+#[test]
+fn metrics_say_how_far_behind_it_is_and_who_has_what() {
+    let redis = Redis::start();
+    let mut client = Client::of(&redis);
+    client.add_numbers(IN, 0..10);
+    client.run(&["XGROUP", "CREATE", IN, GROUP, "0"]).expect("a group");
+    let read = ["XREADGROUP", "GROUP", GROUP, "other", "COUNT", "4", "STREAMS", IN, ">"];
+    client.run(&read).expect("entries");
+    let pipeline = StreamPipeline::new(&redis).set("observe.listen", "127.0.0.1:0");
+    let hotspur = pipeline.run();
+    let address = hotspur.await_event("run.listening").text("address").to_owned();
+    client.await_len(OUT, 6);
+    let expected = [
+        "hotspur_source_lag_records{topic=\"in\",partition=\"0\"} 0\n",
+        "hotspur_source_pending_entries{stream=\"in\",consumer=\"other\"} 4\n",
+        "hotspur_source_pending_entries{stream=\"in\",consumer=\"0\"} 0\n",
+        "hotspur_source_pending_seconds{stream=\"in\"} ",
+        "hotspur_connected{peer=\"source\"} 1\n",
+        "hotspur_polled_records_total 6\n",
+    ];
+    await_true("the figures", || {
+        let (status, text) = get(&address, "/metrics");
+        status == 200 && expected.iter().all(|it| text.contains(it))
+    });
+    assert_eq!(get(&address, "/readyz").0, 200);
+    hotspur.stop().counts().assert_balanced();
 }
 
 #[test]

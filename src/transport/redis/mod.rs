@@ -20,6 +20,7 @@ mod sink;
 mod source;
 mod staged;
 mod unacked;
+mod watch;
 
 pub use address::Address;
 pub use admin::{GroupState, RedisAdmin};
@@ -27,3 +28,4 @@ pub use entry_id::EntryId;
 pub use sink::{RedisSink, RedisSinkPlan};
 pub use source::{RedisSource, RedisSourcePlan, Way};
 pub use staged::{StagedSink, Staging};
+pub use watch::{StreamFigures, StreamWatch};
