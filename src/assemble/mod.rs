@@ -10,6 +10,7 @@
 mod alone;
 mod connections;
 mod exposing;
+mod feeding;
 mod machine;
 mod peers;
 mod range;
@@ -21,6 +22,7 @@ mod topics;
 pub use alone::StepsAlone;
 pub use connections::{Creation, check_connections};
 pub use exposing::{Exposing, expose};
+pub use feeding::StreamFeed;
 pub use machine::Machine;
 pub use range::check_range;
 pub use state::{Restoring, stateful_steps};

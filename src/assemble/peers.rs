@@ -43,6 +43,7 @@ const PAYLOAD: &str = "payload";
 
 /// A source and where its results and dead letters go; the latter to the source's system.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a run, and it is moved twice")]
 pub(super) enum Peers {
     Kafka(KafkaSource, Split<KafkaSink>),
     KafkaToRedis(KafkaSource, Split<RedisSink, KafkaSink>),

@@ -175,7 +175,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
         }
         Command::Schema(arguments) => schema::run(arguments),
         Command::Try(arguments) => try_one::run(&loaded(line)?, arguments),
-        Command::Load(arguments) => load::run(&loaded_of_kafka(line, "load")?, arguments),
+        Command::Load(arguments) => load::run(&loaded(line)?, arguments),
         Command::Table(arguments) => table::run(&loaded(line)?, arguments),
         Command::Profiles(arguments) => profiles::run(arguments),
         Command::Completions(arguments) => completions::run(arguments),

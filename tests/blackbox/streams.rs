@@ -197,6 +197,32 @@ fn check_says_what_is_there_and_what_a_run_will_make() {
     let check = pipeline.start_with(&["check", "--connect"], &[]).wait();
     assert_eq!(check.status, Some(3), "{}", check.output);
     assert!(check.output.contains("that key holds something else"), "{}", check.output);
-    let load = pipeline.start_with(&["load", "--count", "1"], &[]).wait();
-    assert_eq!(load.status, Some(2), "{}", load.log);
+    let dead = pipeline.start_with(&["dead"], &[]).wait();
+    assert_eq!(dead.status, Some(2), "{}", dead.log);
+    assert!(
+        dead.log.contains("`hotspur dead` with Redis Streams is not built yet"),
+        "{}",
+        dead.log
+    );
+}
+
+#[test]
+fn load_writes_what_the_source_reads() {
+    let redis = Redis::start();
+    let mut client = Client::of(&redis);
+    let load = ["load", "--count", "500", "--payload", "orders", "--keys", "10"];
+    for (field, expected) in [(None, "0"), (Some("source.redis.field=body"), "1")] {
+        let pipeline = StreamPipeline::new(&redis)
+            .with("[[steps]]\ntext.what = \"{event.key} {event.value}\"\n");
+        let sets: Vec<&str> = field.into_iter().collect();
+        client.run(&["DEL", OUT]).expect("no results");
+        let loaded = pipeline.start_with(&load, &sets).wait();
+        assert_eq!(loaded.status, Some(0), "{}", loaded.log);
+        let hotspur = pipeline.start_with(&["run"], &sets);
+        client.await_len(OUT, 500);
+        client.await_settled(IN);
+        assert_eq!(hotspur.stop().counts().emitted, 500);
+        let keys = client.entries(OUT).iter().filter(|it| it.fields.contains_key("key")).count();
+        assert_eq!(keys, 500 * expected.parse::<usize>().unwrap());
+    }
 }

@@ -15,6 +15,8 @@ pub(super) enum Asked {
     New,
     /// `XREADGROUP … id`: entries that this consumer had before, of one stream.
     Own(usize),
+    /// `XACK` of an entry that is not in the stream any more, before anything else is asked.
+    Forgotten,
     /// `XPENDING`: how often the entries of the next reply were delivered.
     Counts,
     /// `XAUTOCLAIM`: entries of others that were idle for too long, of one stream.
@@ -148,7 +150,7 @@ impl Replies {
     }
 
     fn head(&mut self, asked: Asked, input: &[u8]) -> Result<Step, Broken> {
-        if !matches!(input[0], b'*' | b'-' | b'$') {
+        if !matches!(input[0], b'*' | b'-' | b'$' | b':') {
             return Err(Broken);
         }
         (self.entries, self.cursor, self.has_deleted) = (0, EntryId::ZERO, false);
@@ -159,6 +161,10 @@ impl Replies {
             Some(Item::Error(_)) => {
                 self.asked.pop_front();
                 Ok(Step::Error(asked, len(&items)))
+            }
+            Some(Item::Integer(_)) if asked == Asked::Forgotten => {
+                self.asked.pop_front();
+                Ok(Step::Passed(len(&items)))
             }
             _ if asked == Asked::Counts => {
                 let Some(len) = self.scanner.scan(input)? else { return Ok(Step::Wait) };
@@ -242,11 +248,11 @@ mod tests {
     fn entries_come_one_by_one_and_replies_in_their_order() {
         let ended = |asked, entries| Ended { asked, entries, cursor: EntryId::ZERO, len: 0 };
         let nil = Step::Ended(Ended { len: 5, ..ended(Asked::New, 0) });
-        let bytes = [TWO_STREAMS, b"*-1\r\n*0\r\n-NOGROUP gone\r\n"].concat();
-        let asked = [Asked::New, Asked::New, Asked::Counts, Asked::Own(1)];
+        let bytes = [TWO_STREAMS, b"*-1\r\n:1\r\n*0\r\n-NOGROUP gone\r\n"].concat();
+        let asked = [Asked::New, Asked::New, Asked::Forgotten, Asked::Counts, Asked::Own(1)];
         let entries = [Step::Entry(0, 31), Step::Entry(0, 18), Step::Entry(1, 17)];
         let rest =
-            [Step::Ended(ended(Asked::New, 3)), nil, Step::Counts(4), Step::Error(asked[3], 15)];
+            [Step::Ended(ended(Asked::New, 3)), nil, Step::Counts(4), Step::Error(asked[4], 15)];
         assert_eq!(steps(&asked, &bytes), [&entries[..], &rest].concat());
     }
 

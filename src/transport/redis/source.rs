@@ -100,7 +100,7 @@ enum Told {
     Aborted,
     Gap(SourceGap),
     Trouble(Trouble),
-    Told { event: &'static str, text: Sentence, alarming: bool },
+    Notice { event: &'static str, text: Sentence, alarming: bool },
 }
 
 /// What became of an entry.
@@ -186,7 +186,10 @@ impl RedisSource {
         }
         let Some(Item::Array(fields)) = items.next() else {
             self.gone += 1;
-            self.acking.forget(&self.group, &self.streams[stream], id);
+            let (stream, mut text) = (self.streams[stream].as_bytes(), [0; ID_BYTES]);
+            let words = [b"XACK", stream, self.group.name(), id.write(&mut text)];
+            resp::command(&mut self.requests, &words);
+            self.replies.ask(Asked::Forgotten);
             return Lent::Passed;
         };
         let mut exhausted = None;
@@ -229,7 +232,7 @@ impl RedisSource {
         let gone = std::mem::take(&mut self.gone);
         self.has_snapshot = false;
         match ended.asked {
-            Asked::New | Asked::Counts => {}
+            Asked::New | Asked::Counts | Asked::Forgotten => {}
             Asked::Own(stream) => {
                 self.miss(stream, gone);
                 if ended.entries == 0 {
@@ -341,7 +344,7 @@ impl RedisSource {
     fn tell(&mut self, told: Told) {
         let is_needed = match told {
             Told::Trouble(trouble) => !trouble.heals,
-            Told::Told { .. } => false,
+            Told::Notice { .. } => false,
             _ => true,
         };
         if self.events.len() < EVENTS_MAX || is_needed {
@@ -362,7 +365,7 @@ impl RedisSource {
                  it from its beginning",
                 String::from_utf8_lossy(self.group.name())
             ));
-            self.tell(Told::Told { event: "group.made_anew", text, alarming: true });
+            self.tell(Told::Notice { event: "group.made_anew", text, alarming: true });
         }
     }
 }
@@ -429,7 +432,7 @@ impl Source for RedisSource {
             Told::Aborted => SourceEvent::Aborted(Ok(())),
             Told::Gap(gap) => SourceEvent::Gap(gap),
             Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
-            Told::Told { event, text, alarming } => SourceEvent::Told { event, text, alarming },
+            Told::Notice { event, text, alarming } => SourceEvent::Told { event, text, alarming },
         })
     }
 

@@ -228,7 +228,7 @@ fn consumers_of(reply: &[u8]) -> Option<Vec<(String, u64)>> {
 /// `XPENDING` without a range: a count, the lowest id, the highest, consumers.
 fn oldest_pending(reply: &[u8]) -> Option<EntryId> {
     let mut items = Items::of(reply);
-    (items.array()?, items.integer()?);
+    items.array().and(items.integer())?;
     EntryId::parse(items.bytes()?)
 }
 

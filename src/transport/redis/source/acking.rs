@@ -45,8 +45,6 @@ enum Owed {
     Counts,
     /// Of the commit, and says nothing.
     Step,
-    /// Of an entry that is gone.
-    Forgotten,
     /// Of the script that removes consumers.
     Removed,
     /// Of the script that acknowledges and writes: entries that are not ours.
@@ -195,14 +193,6 @@ impl Acking {
         self.sent += count as u64;
     }
 
-    /// An entry that is not in the stream any more leaves the group's list.
-    pub(super) fn forget(&mut self, group: &Group, stream: &str, id: EntryId) {
-        let mut text = [0; ID_BYTES];
-        let words = [b"XACK", stream.as_bytes(), group.name(), id.write(&mut text)];
-        resp::command(&mut self.out, &words);
-        self.owed.push_back(Owed::Forgotten);
-    }
-
     /// Consumers that are gone and have nothing pending leave the group.
     pub(super) fn remove_gone(&mut self, group: &Group, streams: &[String]) {
         if !self.removes || !self.channel.is_open() {
@@ -295,7 +285,7 @@ impl Acking {
     fn hear(&mut self, len: usize, streams: &[String]) {
         let Some(owed) = self.owed.pop_front() else { return };
         let mut items = Items::of(&self.channel.input()[..len]);
-        let is_of_commit = !matches!(owed, Owed::Forgotten | Owed::Removed);
+        let is_of_commit = owed != Owed::Removed;
         self.left -= usize::from(is_of_commit);
         match items.next() {
             Some(Item::Error(_)) => self.hear_error(len, owed),
@@ -306,7 +296,8 @@ impl Acking {
                      {}",
                     streams.join(", ")
                 ));
-                self.told = Some(Told::Told { event: "consumers.removed", text, alarming: false });
+                self.told =
+                    Some(Told::Notice { event: "consumers.removed", text, alarming: false });
             }
             Some(Item::Integer(1..)) if owed == Owed::Together => self.hear_of_others(),
             Some(Item::Integer(_)) if owed == Owed::Together => self.acked = self.sent,
@@ -330,7 +321,7 @@ impl Acking {
             // They stay, which costs little; a group or stream that is gone has none.
             self.removes = false;
             let text = trouble.text;
-            self.told = Some(Told::Told { event: "consumers.kept", text, alarming: false });
+            self.told = Some(Told::Notice { event: "consumers.kept", text, alarming: false });
             return;
         }
         if self.ticket.is_some() {
@@ -374,7 +365,7 @@ impl Acking {
                 self.sent - self.acked,
                 self.sent
             ));
-            self.told = Some(Told::Told { event: "entries.lost", text, alarming: true });
+            self.told = Some(Told::Notice { event: "entries.lost", text, alarming: true });
         }
     }
 

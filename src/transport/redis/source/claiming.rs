@@ -91,7 +91,7 @@ impl Claiming {
                  them is slow, frozen or dead",
                 names[stream], ended.entries
             ));
-            Told::Told { event: "entries.claimed", text, alarming: true }
+            Told::Notice { event: "entries.claimed", text, alarming: true }
         })
     }
 
