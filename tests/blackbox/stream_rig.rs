@@ -69,11 +69,12 @@ impl Client {
 
     /// All entries, oldest first.
     pub(crate) fn entries(&mut self, stream: &str) -> Vec<Entry> {
-        let reply: Vec<(String, Vec<(String, Vec<u8>)>)> = redis::cmd("XRANGE")
+        type Fields = Vec<(String, Vec<u8>)>;
+        let reply: Vec<(String, Fields)> = redis::cmd("XRANGE")
             .arg(&[stream, "-", "+"])
             .query(&mut self.connection)
             .expect("Redis has a stream");
-        let entry = |(id, fields): (_, Vec<_>)| Entry { id, fields: fields.into_iter().collect() };
+        let entry = |(id, fields): (_, Fields)| Entry { id, fields: fields.into_iter().collect() };
         reply.into_iter().map(entry).collect()
     }
 
