@@ -181,23 +181,26 @@ fn a_key_that_holds_something_else_ends_the_start_or_the_run() {
 
 #[test]
 fn a_server_without_memory_is_asked_again() {
-    let redis = Redis::start();
-    let mut client = Client::of(&redis);
-    let pipeline = StreamPipeline::new(&redis);
-    let hotspur = pipeline.run();
-    hotspur.await_event(RUN_STARTED);
-    client.add_numbers(IN, 0..500);
-    client.await_settled(IN);
-    client.add_numbers(IN, 500..1_000);
-    client.run(&["CONFIG", "SET", "maxmemory", "1"]).expect("a limit");
-    hotspur.await_event(RUN_STARTED);
-    client.run(&["CONFIG", "SET", "maxmemory", "0"]).expect("no limit");
-    client.await_settled(IN);
-    client.run(&["CONFIG", "SET", "maxmemory", "1"]).expect("a limit");
-    client.run(&["CONFIG", "SET", "maxmemory", "0"]).expect("no limit");
-    let seen: BTreeSet<u64> = numbers(&client.entries(OUT)).into_iter().collect();
-    assert_eq!(seen, (0..1_000).collect());
-    hotspur.stop().counts().assert_balanced();
+    for guarantee in ["at-least-once", "exactly-once"] {
+        let redis = Redis::start();
+        let mut client = Client::of(&redis);
+        let pipeline = StreamPipeline::new(&redis).set("delivery.guarantee", guarantee);
+        let hotspur = pipeline.run();
+        client.await_group(IN);
+        hotspur.await_event(RUN_STARTED);
+        // Nobody, the test included, can add an entry once there is a limit.
+        hotspur.signal("STOP");
+        client.add_numbers(IN, 0..500);
+        client.run(&["CONFIG", "SET", "maxmemory", "1"]).expect("a limit");
+        hotspur.signal("CONT");
+        if guarantee == "at-least-once" {
+            await_true("a refusal", || hotspur.log.text().contains("OOM"));
+        }
+        client.run(&["CONFIG", "SET", "maxmemory", "0"]).expect("no limit");
+        client.await_settled(IN);
+        assert_eq!(numbers(&client.entries(OUT)), (0..500).collect::<Vec<_>>());
+        hotspur.stop().counts().assert_balanced();
+    }
 }
 
 #[test]

@@ -90,6 +90,8 @@ pub struct RedisSource {
     headers: Vec<u8>,
     events: VecDeque<Told>,
     was_polled: bool,
+    /// Nothing is read any more; what was can still be acknowledged.
+    is_failed: bool,
     is_closed: bool,
 }
 
@@ -324,7 +326,7 @@ impl RedisSource {
         }
         self.tell(Told::Trouble(trouble));
         self.reading.lose("a request was refused");
-        self.is_closed |= !trouble.heals;
+        self.is_failed |= !trouble.heals;
     }
 
     /// Entries were delivered once and are not in the stream any more.
@@ -404,10 +406,10 @@ fn split<'a>(
 impl Source for RedisSource {
     fn serve(&mut self, now: Ticks) -> usize {
         if self.is_closed {
-            return usize::from(!self.events.is_empty());
+            return 0;
         }
         let mut work = 0;
-        if self.reading.serve() {
+        if !self.is_failed && self.reading.serve() {
             self.begin_again();
             work += 1;
         }
@@ -449,7 +451,7 @@ impl Source for RedisSource {
         take: &mut impl FnMut(&Record<'_>) -> bool,
     ) -> usize {
         let is_full = self.staging.as_ref().is_some_and(|it| it.is_full());
-        if self.is_closed || is_full || !self.reading.is_open() {
+        if self.is_closed || self.is_failed || is_full || !self.reading.is_open() {
             return 0;
         }
         self.was_polled = true;

@@ -213,6 +213,7 @@ impl RedisSource {
             group,
             events,
             was_polled: false,
+            is_failed: false,
             is_closed: false,
         }))
     }
