@@ -15,6 +15,16 @@ pub const RESULTS_PER_RECORD_MAX: usize = 4096;
 /// Bytes of one record's results, together.
 pub const RESULTS_BYTES_MAX: usize = 64 << 20;
 
+/// Redis Streams that one source reads.
+pub const STREAMS_MAX: usize = 256;
+
+/// Entries of Redis Streams that are lent and not acknowledged, over all streams; past it nothing
+/// is taken before a commit.
+pub const ENTRIES_UNACKED_MAX: usize = 1 << 18;
+
+/// Results on their way to Redis Streams; past it the sink is full.
+pub const STREAM_RESULTS_MAX: usize = 1 << 16;
+
 /// Tables in one pipeline.
 pub const TABLES_MAX: usize = 32;
 

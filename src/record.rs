@@ -14,6 +14,13 @@ pub const DUE_HEADER: &[u8] = b"hotspur.due";
 /// Headers of this prefix are Hotspur's own and do not travel on, except `DUE_HEADER`.
 pub const OWN_HEADERS: &[u8] = b"hotspur.";
 
+/// The header in which an entry of a Redis Stream carries its id, as text. No header of a record
+/// from elsewhere can have this name: Kafka's end before a NUL.
+pub const ENTRY_ID: &[u8] = b"hotspur.\0id";
+
+/// The same for how often an entry was delivered, where that was too often: it is to be rejected.
+pub const EXHAUSTED: &[u8] = b"hotspur.\0deliveries";
+
 /// A partition of some topic, as a small number that the source hands out; dense, below
 /// `limits::PARTITIONS_MAX`, and given to another partition only after the source let go of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +59,24 @@ impl Record<'_> {
         self.key.map_or(0, <[u8]>::len)
             + self.value.map_or(0, <[u8]>::len)
             + self.headers.as_bytes().len()
+    }
+}
+
+impl<'a> Record<'a> {
+    /// The id of an entry of a Redis Stream.
+    #[inline]
+    pub fn entry_id(&self) -> Option<&'a str> {
+        // It comes first, where there is one.
+        let (name, value) = self.headers.into_iter().next()?;
+        value.filter(|_| name == ENTRY_ID).and_then(|it| std::str::from_utf8(it).ok())
+    }
+
+    /// How often an entry was delivered, where that was too often.
+    #[inline]
+    pub fn exhausted(&self) -> Option<&'a str> {
+        self.entry_id()?;
+        let deliveries = self.headers.value_of(EXHAUSTED).flatten()?;
+        std::str::from_utf8(deliveries).ok()
     }
 }
 

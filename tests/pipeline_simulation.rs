@@ -189,7 +189,6 @@ impl Simulation {
             let in_flight = engine.in_flight();
             assert!(turns < 5_000, "it never comes to rest: {in_flight}, {:?}", self.shape);
         }
-        if engine.in_flight() > 0 {}
         let (waiting, shape) = (engine.waiting(), self.shape);
         let steps: Vec<_> = self.operators.iter().map(Operator::name).collect();
         assert_eq!(engine.in_flight(), 0, "stuck: {waiting} wait aside, {shape:?}, {steps:?}");

@@ -59,26 +59,26 @@ pub fn check_connections(
         patience: settings.engine.start_timeout.min(PATIENCE),
         reached: Vec::new(),
     };
-    let source = &settings.source;
-    let key = "source.kafka.topics";
-    let readable = check.topics("source", key, &source.client, &source.topics);
-    let sink = &settings.sink;
-    let dead = &settings.dead_letters;
-    for (key, topic) in settings.result_topics() {
-        check.topics("sink", &key, &sink.client, &[topic]);
-    }
-    for step in &settings.steps {
-        if let Operator::Route(Route::Prefix(_, prefix)) = &step.operator {
-            check.prefix(&format!("{}.route.prefix", step.place), &sink.client, prefix);
+    let (source, sink) = (&settings.streams.source, &settings.streams.sink);
+    let readable = match source {
+        None => check.source(settings),
+        Some(redis) => {
+            check.stream_source(settings, redis);
+            None
         }
+    };
+    match sink {
+        None => check.sink(settings),
+        Some(redis) => check.stream_sink(settings, redis),
     }
-    let topic = std::slice::from_ref(&dead.topic);
-    check.topics("dead_letters", "dead_letters.topic", &dead.client, topic);
+    if source.is_none() {
+        check.letters(settings);
+    }
     if !steps.is_empty() {
         check.state(settings);
     }
     if let Some(readable) = readable {
-        check.group(source, &readable);
+        check.group(&settings.source, &readable);
     }
     for table in &settings.tables {
         check.table(table);
@@ -86,7 +86,7 @@ pub fn check_connections(
     check.report
 }
 
-struct Check {
+pub(super) struct Check {
     report: ConnectionReport,
     creation: Creation,
     source_partitions: u32,
@@ -96,16 +96,39 @@ struct Check {
 }
 
 impl Check {
-    fn say(&mut self, line: String) {
+    pub(super) fn say(&mut self, line: String) {
         self.report.lines.push(line);
     }
 
     /// Once: what keeps one peer from being reached mostly keeps the others, too.
-    fn problem(&mut self, key: &str, trouble: &Trouble) {
+    pub(super) fn problem(&mut self, key: &str, trouble: &Trouble) {
         let problem = Problem::error(key, trouble.text.as_str());
         if !self.report.problems.contains(&problem) {
             self.report.problems.push(problem);
         }
+    }
+
+    fn source(&mut self, settings: &Settings) -> Option<Vec<String>> {
+        let source = &settings.source;
+        self.topics("source", "source.kafka.topics", &source.client, &source.topics)
+    }
+
+    fn sink(&mut self, settings: &Settings) {
+        let client = &settings.sink.client;
+        for (key, topic) in settings.result_topics() {
+            self.topics("sink", &key, client, &[topic]);
+        }
+        for step in &settings.steps {
+            if let Operator::Route(Route::Prefix(_, prefix)) = &step.operator {
+                self.prefix(&format!("{}.route.prefix", step.place), client, prefix);
+            }
+        }
+    }
+
+    fn letters(&mut self, settings: &Settings) {
+        let dead = &settings.dead_letters;
+        let topic = std::slice::from_ref(&dead.topic);
+        self.topics("dead_letters", "dead_letters.topic", &dead.client, topic);
     }
 
     /// The topics that are there to be used; `None` if no broker answers.

@@ -14,11 +14,12 @@ use crate::{
     },
     host,
     observe::{
-        Endpoint, Exposed, Facts, Labels, LagFigures, Setup, StateFigures, StatefulStepFigures,
-        Switch, TableFigures, TableSource,
+        Endpoint, Exposed, Facts, Labels, LagFigures, PendingFigures, Setup, StateFigures,
+        StatefulStepFigures, Switch, TableFigures, TableSource,
     },
     transport::{
         kafka::{Behind, LagBoard},
+        redis::{StreamFigures, StreamWatch},
         restore::{RESTORE_BOUNDS_MS, Restoration, RestoreFigures, StepFigures},
     },
 };
@@ -114,6 +115,29 @@ impl Exposing {
         self.exposed.read_lag_by(Box::new(move || {
             let behind = lag.read();
             behind.into_iter().map(lag_figures).collect()
+        }));
+    }
+
+    /// How the streams of the source stand, from now on.
+    pub(super) fn watches(&self, watch: StreamWatch) {
+        let watch = Arc::new(watch);
+        let lag = Arc::clone(&watch);
+        self.exposed.read_lag_by(Box::new(move || {
+            let of_stream = |it: StreamFigures| LagFigures {
+                topic: it.stream,
+                partition: 0,
+                records: it.lag.unwrap_or(0),
+                oldest: it.lag_age,
+            };
+            lag.read().into_iter().map(of_stream).collect()
+        }));
+        self.exposed.read_pending_by(Box::new(move || {
+            let of_stream = |it: StreamFigures| PendingFigures {
+                stream: it.stream,
+                oldest: it.pending_age,
+                consumers: it.pending,
+            };
+            watch.read().into_iter().map(of_stream).collect()
         }));
     }
 

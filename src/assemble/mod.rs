@@ -11,17 +11,21 @@ mod alone;
 mod connections;
 mod destinations;
 mod exposing;
+mod feeding;
 mod keeping;
 mod machine;
+mod peers;
 mod range;
 mod state;
 mod steps;
+mod streams;
 mod topics;
 
 pub use alone::StepsAlone;
 pub use connections::{Creation, check_connections};
 pub use destinations::Destinations;
 pub use exposing::{Exposing, expose};
+pub use feeding::StreamFeed;
 pub use machine::Machine;
 pub use range::check_range;
 pub use state::{Restoring, stateful_steps};
@@ -40,7 +44,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::keeping::Keeping;
+use self::{
+    keeping::Keeping,
+    peers::{Parts, Peers},
+};
 use crate::{
     cache::{self, CacheError, OwnedValue, Sought, TableHandle, TableStatus, Tables},
     clock::{Clock, TscClock, WallOffset},
@@ -50,10 +57,10 @@ use crate::{
     },
     delivery::Order,
     engine::{
-        Ending, Engine, Options, Retry,
+        Ending, Options, Retry,
         breaker::Rule,
         control::{self, Stopper},
-        runner::{self, HotThread},
+        runner::HotThread,
     },
     host::{Cores, HostError, ThreadUsage},
     measure::{Interval, Stages},
@@ -62,8 +69,7 @@ use crate::{
     record::Destination,
     transport::{
         Trouble,
-        kafka::{KafkaSink, KafkaSource, Spinning, StateRestorer, TransactionalProducer},
-        split::Split,
+        kafka::{Spinning, StateRestorer},
     },
 };
 
@@ -283,14 +289,12 @@ pub fn start(
     learn_topics(settings, &mut pipeline, stop)?;
     let stateful = state::stateful_steps_of(pipeline.stores());
     let destinations = Destinations::new(settings, pipeline.topics(), !stateful.is_empty());
-    let (sinks, producer) = open_sinks(settings, &destinations, &clock, stop)?;
-    let source = KafkaSource::open(&settings.source, &settings.instance, clock.clone(), producer);
-    let mut source = source.map_err(broker_error)?;
+    let mut peers = Peers::open(settings, &destinations, &clock, stop)?;
     drop(guard);
     let (restorer, restored) = match Restoring::start(settings, &stateful)? {
         Some(Restoring { shared, restorer, entries }) => {
             exposing.restores(&shared);
-            source.restore_by(shared);
+            peers.restore_by(shared);
             (Some(restorer), Some(entries))
         }
         None => (None, None),
@@ -298,7 +302,12 @@ pub fn start(
     if let Some(spinning) = &spinning {
         spinning.verify().map_err(StartError::Refused)?;
     }
-    exposing.reads(source.lag());
+    if let Some(lag) = peers.lag() {
+        exposing.reads(lag);
+    }
+    if let Some(watch) = peers::watch(settings)? {
+        exposing.watches(watch);
+    }
     let setup = exposing.setup(settings, destinations.counted());
     let (hot_side, observer) = Observer::start(setup, clock.clone(), wall.clone())?;
     let (stopper, control) = control::control()?;
@@ -317,51 +326,13 @@ pub fn start(
     };
     let keeping = restored.zip(destinations.state()).map(|(it, state)| keep(it, state));
     let keeping = keeping.transpose()?;
-    let steps = Steps::new(pipeline, tables, (clock.clone(), wall.clone())).keeping(keeping);
+    let process = Steps::new(pipeline, tables, (clock.clone(), wall.clone())).keeping(keeping);
     let options = options(settings, destinations.letters());
     let breaker = settings.delivery.breaker.map(rule);
-    let hot = runner::start(machine.manner(), move || {
-        Engine::new((clock, wall), (source, sinks), steps, hot_side, control, options)
-            .with_breaker(breaker)
-    })?;
+    let parts = Parts { time: (clock, wall), process, hot_side, control, options, breaker };
+    let hot = peers.run(machine.manner(), parts)?;
     let intruders = machine.intruders(hot.id());
     Ok(Running { stopper, intruders, hot, observer, tables: handles, restorer, exposing })
-}
-
-/// One producer for all that is written, or one of the dead letters' own where their cluster or
-/// settings differ.
-fn open_sinks(
-    settings: &Settings,
-    destinations: &Destinations,
-    clock: &TscClock,
-    stop: &AtomicBool,
-) -> Result<(Split<KafkaSink>, Option<TransactionalProducer>), StartError> {
-    let (sink, dead) = (&settings.sink, &settings.dead_letters);
-    let wait = (settings.engine.start_timeout, stop);
-    let all = destinations.all();
-    if settings.delivery.guarantee == Guarantee::ExactlyOnce {
-        let named = (settings.transactional_id(), settings.delivery.transaction_timeout);
-        let opened = KafkaSink::open_transactional(&sink.client, &all, clock.clone(), named, wait);
-        return match stop.load(Ordering::Acquire) {
-            true => Err(StartError::Stopped),
-            false => {
-                opened.map(|(sink, other)| (Split::one(sink), Some(other))).map_err(broker_error)
-            }
-        };
-    }
-    let open = |peer, client, topics: &[String]| {
-        let sink = KafkaSink::open_unless(peer, client, topics, clock.clone(), wait);
-        match stop.load(Ordering::Acquire) {
-            true => Err(StartError::Stopped),
-            false => sink.map_err(broker_error),
-        }
-    };
-    if sink.client == dead.client {
-        return open("sink", &sink.client, &all).map(|it| (Split::one(it), None));
-    }
-    let results = open("sink", &sink.client, &destinations.of_results())?;
-    let letters = open("dead_letters", &dead.client, destinations.of_letters())?;
-    Ok((Split::two(results, destinations.letters(), letters), None))
 }
 
 /// How what may heal is tried again.

@@ -43,9 +43,16 @@ pub fn await_topics(
     let (source, sink, dead) = (&settings.source, &settings.sink, &settings.dead_letters);
     let results: Vec<_> = settings.result_topics().into_iter().map(|(_, topic)| topic).collect();
     let mut wait = Wait::new(settings, stop);
-    wait.for_topics("source", &source.client, &source.topics)?;
-    wait.for_topics("sink", &sink.client, &results)?;
-    wait.for_topics("dead_letters", &dead.client, std::slice::from_ref(&dead.topic))?;
+    // Streams are made where they are missing, and their servers are waited for by who uses them.
+    if settings.streams.source.is_none() {
+        wait.for_topics("source", &source.client, &source.topics)?;
+    }
+    if settings.streams.sink.is_none() {
+        wait.for_topics("sink", &sink.client, &results)?;
+    }
+    if settings.streams.source.is_none() {
+        wait.for_topics("dead_letters", &dead.client, std::slice::from_ref(&dead.topic))?;
+    }
     if steps.is_empty() { Ok(()) } else { wait.for_state(settings) }
 }
 

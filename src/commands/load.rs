@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{Exit, Failure, Outcome, print, signals::SignalActions};
 use crate::{
+    assemble::StreamFeed,
     clock::{TscClock, WallOffset},
     config::{Loaded, units},
     loadgen::{self, Load, LoadReport, LoadSettings, Pace},
-    transport::kafka::KafkaSink,
+    transport::{Trouble, kafka::KafkaSink},
 };
 
 /// Arguments of `load`.
@@ -71,11 +72,18 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
     let topics = &settings.source.topics[..1];
     let load = arguments.load()?;
     let mut load = Load::new(load, WallOffset::new(&clock)).map_err(usage)?;
-    let sink = KafkaSink::open(&settings.source.client.for_writing(), topics, clock.clone());
-    let mut sink = sink.map_err(|it| Failure::unavailable(it.text.as_str()))?;
+    let unavailable = |it: Trouble| Failure::unavailable(it.text.as_str());
     let signals =
         SignalActions::listen().map_err(|it| Failure::unavailable(format!("signals: {it}")))?;
-    let report = loadgen::run(&mut load, &mut sink, &clock, signals.stop_flag());
+    let stop = signals.stop_flag();
+    let report = if let Some(source) = &settings.streams.source {
+        let feed = StreamFeed::open(settings, source, clock.clone(), stop).map_err(unavailable)?;
+        let Some(mut feed) = feed else { return Ok(Exit::Done) };
+        loadgen::run(&mut load, &mut feed, &clock, stop)
+    } else {
+        let sink = KafkaSink::open(&settings.source.client.for_writing(), topics, clock.clone());
+        loadgen::run(&mut load, &mut sink.map_err(unavailable)?, &clock, stop)
+    };
     print(&format!("{}\n", text(&report)))?;
     match (report.trouble, report.acknowledged == report.sent && report.failed == 0) {
         (Some(trouble), false) => Err(Failure::unavailable(trouble.text.as_str())),

@@ -50,6 +50,26 @@ impl Arguments {
         self.group.iter().map(|group| format!("source.kafka.group={group}"))
     }
 
+    /// With Redis Streams there is no range yet, and the group stands elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// If a range was asked for.
+    pub fn fit_streams(&self, settings: &mut Settings) -> Result<(), Failure> {
+        if settings.streams.source.is_none() {
+            return Ok(());
+        }
+        if !self.from.is_empty() || !self.until.is_empty() {
+            let text = "--from and --until are not built yet for Redis Streams; source.redis.start \
+                        says where a group that is not there yet begins";
+            return Err(Failure::usage(text.to_owned()));
+        }
+        if let Some(group) = &self.group {
+            settings.source.group.clone_from(group);
+        }
+        Ok(())
+    }
+
     /// What is to be read.
     ///
     /// # Errors

@@ -19,9 +19,10 @@ use super::{
     requirement::Requirement,
     settings::{
         Breaker, DeadLetters, Delivery, Guarantee, KafkaClient, KafkaSink, KafkaSource, KeyDisplay,
-        Latency, Limits, Log, Measure, Observe, OnGap, Settings, SinkPartition, Start, Tombstones,
+        Latency, Limits, Log, Measure, Observe, OnGap, Settings, SinkPartition, Start, Streams,
+        Tombstones,
     },
-    values::Typed,
+    values::{self, Typed},
     walk::{Effective, Walked},
 };
 
@@ -114,9 +115,10 @@ impl Builder<'_> {
     pub(crate) fn settings(&mut self) -> Settings {
         let name = self.name();
         let instance = self.instance();
-        let source = self.source(&name);
-        let sink = self.sink(&name);
-        let dead_letters = self.dead_letters(&name, &source);
+        let streams = self.streams(&instance);
+        let source = self.source(&name, &streams);
+        let sink = self.sink(&name, &streams);
+        let dead_letters = self.dead_letters(&name, &source, &streams);
         let settings = Settings {
             profile: self.text("profile"),
             delivery: self.delivery(),
@@ -133,6 +135,7 @@ impl Builder<'_> {
             instance,
             source,
             sink,
+            streams,
             dead_letters,
         };
         self.check_together(&settings);
@@ -144,7 +147,7 @@ impl Builder<'_> {
             return self.text("name");
         }
         self.derive("name", "hotspur", "no name given");
-        if !self.stands("source.kafka.group") {
+        if !self.stands("source.kafka.group") && !self.stands("source.redis.group") {
             let message =
                 "without a name the group is \"hotspur\", which every such pipeline joins";
             self.warning("name", message, "name = \"orders\"");
@@ -179,12 +182,15 @@ impl Builder<'_> {
         KafkaClient { brokers, properties: merged }
     }
 
-    fn source(&mut self, name: &str) -> KafkaSource {
+    fn source(&mut self, name: &str, streams: &Streams) -> KafkaSource {
+        if let Some(redis) = &streams.source {
+            return self.redis_source(name, redis);
+        }
         let topics = match self.typed("source.kafka.topics") {
             Some(Typed::Texts(topics)) => topics.clone(),
             _ => Vec::new(),
         };
-        if !self.stands("source.kafka.topics") && !self.stands("source.redis") {
+        if !self.stands("source.kafka.topics") {
             let message = "a source is missing: at least one topic to read";
             self.error("source.kafka.topics", message, "topics = [\"orders\"] in [source.kafka]");
         }
@@ -213,8 +219,11 @@ impl Builder<'_> {
         }
     }
 
-    fn sink(&mut self, name: &str) -> KafkaSink {
-        if !self.stands("sink.kafka.topic") && !self.stands("sink.redis") {
+    fn sink(&mut self, name: &str, streams: &Streams) -> KafkaSink {
+        if let Some(redis) = &streams.sink {
+            return self.redis_sink(redis);
+        }
+        if !self.stands("sink.kafka.topic") {
             let message = "a sink is missing: the topic to write to";
             self.error("sink.kafka.topic", message, "topic = \"processed\" in [sink.kafka]");
         }
@@ -230,18 +239,31 @@ impl Builder<'_> {
         }
     }
 
-    fn dead_letters(&mut self, name: &str, source: &KafkaSource) -> DeadLetters {
+    fn dead_letters(&mut self, name: &str, source: &KafkaSource, streams: &Streams) -> DeadLetters {
+        let section =
+            if streams.source.is_some() { "source.redis.streams" } else { "source.kafka.topics" };
         let topic = self.text_at("dead_letters.topic").unwrap_or_else(|| {
             let first = source.topics.first().map_or("", String::as_str);
             let topic = format!("{first}.dead");
-            self.derive("dead_letters.topic", &topic, "source.kafka.topics");
+            self.derive("dead_letters.topic", &topic, section);
             topic
         });
         DeadLetters {
-            client: self.client("dead_letters", Scope::Producer, name),
+            client: match &streams.source {
+                Some(redis) => self.stream_letters(redis),
+                None => self.topic_letters(name, &topic),
+            },
             topic,
             streams_headers: self.boolean("dead_letters.streams_headers"),
         }
+    }
+
+    fn topic_letters(&mut self, name: &str, topic: &str) -> KafkaClient {
+        let key = "dead_letters.topic";
+        if let Some(wrong) = values::topic(topic).err().filter(|_| self.stands(key)) {
+            self.problems.push(Problem::error(key, wrong.message));
+        }
+        self.client("dead_letters", Scope::Producer, name)
     }
 
     fn delivery(&self) -> Delivery {

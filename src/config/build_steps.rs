@@ -113,18 +113,7 @@ impl Builder<'_> {
     }
 
     fn redis_table(&mut self, key: &str, redis: &str) -> RedisTable {
-        let url = self.text(redis);
-        if let Some((message, hint)) = redis_problem(&url).filter(|_| !url.is_empty()) {
-            self.error(redis, message, hint);
-        }
-        let effective = self.walked.effective.iter().find(|effective| effective.key == redis);
-        let shown = match effective {
-            // As written, so that what a variable or file holds is not shown.
-            Some(effective) if effective.value.contains("${") => {
-                effective.value.trim_matches('"').to_owned()
-            }
-            _ => secrets::masked_url(&url),
-        };
+        let (url, shown) = self.redis_url(redis);
         let at = |name: &str| format!("{key}.{name}");
         RedisTable {
             url,
@@ -137,6 +126,23 @@ impl Builder<'_> {
                 .unwrap_or(table::VERIFY_INTERVAL),
             on_demand: self.on_demand(key),
         }
+    }
+
+    /// A URL of a Redis, checked, and as it may be shown.
+    pub(crate) fn redis_url(&mut self, key: &str) -> (String, String) {
+        let url = self.text(key);
+        if let Some((message, hint)) = redis_problem(&url).filter(|_| !url.is_empty()) {
+            self.error(key, message, hint);
+        }
+        let effective = self.walked.effective.iter().find(|effective| effective.key == key);
+        let shown = match effective {
+            // As written, so that what a variable or file holds is not shown.
+            Some(effective) if effective.value.contains("${") => {
+                effective.value.trim_matches('"').to_owned()
+            }
+            _ => secrets::masked_url(&url),
+        };
+        (url, shown)
     }
 
     fn redis_kind(&mut self, key: &str) -> RedisKind {

@@ -86,7 +86,7 @@ mod tests {
 
     use super::{
         super::{
-            keys::{breaker, state, table},
+            keys::{breaker, state, streams, table},
             units, walk,
         },
         *,
@@ -164,6 +164,14 @@ mod tests {
         assert_eq!(value("tables.*.max_waiting"), table::MAX_WAITING);
         let bytes = units::parse_size(value("tables.*.max_bytes").as_str().unwrap());
         assert_eq!(bytes, Ok(table::MAX_BYTES as u64));
+        for (name, duration) in
+            [("claim_idle", streams::CLAIM_IDLE), ("claim_interval", streams::CLAIM_INTERVAL)]
+        {
+            let text = value(&format!("source.redis.{name}")).as_str().unwrap();
+            assert_eq!(units::parse_duration(text), Ok(duration), "{name}");
+        }
+        assert_eq!(value("source.redis.max_claims"), streams::MAX_CLAIMS);
+        assert_eq!(value("sink.redis.field"), streams::FIELD);
         assert_eq!(value("tables.*.on_empty"), "fail");
         assert_eq!(value("steps[].lookup.on_miss"), "reject");
         assert_eq!(value("kafka.properties"), &serde_json::json!({}));

@@ -70,6 +70,10 @@ pub(crate) enum Kind {
     Choice(&'static [&'static str]),
     /// `earliest`, `latest`, a time or an age.
     Start,
+    /// Names of Redis Streams, at least one.
+    Streams,
+    /// As `Start`, or the id of an entry.
+    StreamStart,
     /// `auto`, `none` or a core's number.
     Core,
     /// `auto` or a kernel's list of cores.
@@ -147,6 +151,16 @@ pub(crate) mod table {
     pub(crate) const WAIT: Duration = Duration::from_millis(100);
 }
 
+/// What holds for Redis Streams where the file does not say it; the default file says the same.
+pub(crate) mod streams {
+    use std::time::Duration;
+
+    pub(crate) const CLAIM_IDLE: Duration = Duration::from_secs(60);
+    pub(crate) const CLAIM_INTERVAL: Duration = Duration::from_secs(10);
+    pub(crate) const MAX_CLAIMS: u64 = 10;
+    pub(crate) const FIELD: &str = "payload";
+}
+
 /// What holds where a table of the breaker does not say it, because it replaces a `false`; the
 /// default file says the same.
 pub(crate) mod breaker {
@@ -198,15 +212,34 @@ pub(crate) const KEYS: &[Key] = &[
     key("source.kafka.start", Kind::Start),
     key("source.kafka.on_gap", Kind::Choice(&["stop", "continue"])),
     key("source.kafka.tombstones", Kind::Choice(&["skip", "pass", "reject"])),
+    key("source.redis.url", Kind::Text),
+    key("source.redis.streams", Kind::Streams),
+    key("source.redis.group", Kind::Text),
+    key("source.redis.consumer", Kind::Text),
+    key("source.redis.start", Kind::StreamStart),
+    key("source.redis.field", Kind::Text),
+    key("source.redis.fields", Kind::Choice(&["object"])),
+    key("source.redis.infer", Kind::Boolean),
+    key("source.redis.claim_idle", duration(MILLISECOND, DAY)),
+    key("source.redis.claim_interval", duration(MILLISECOND, DAY)),
+    key("source.redis.max_claims", Kind::Integer(1, 1_000_000)),
+    key("source.redis.delete_acked", Kind::Boolean),
+    key("source.redis.on_group_lost", Kind::Choice(&["stop", "recreate"])),
     key("sink.kafka.brokers", Kind::Text),
     key("sink.kafka.properties", Kind::Properties(Scope::Producer)),
     key("sink.kafka.topic", Kind::Topic),
     key("sink.kafka.key", Kind::Expression),
     key("sink.kafka.value", Kind::Expression),
     key("sink.kafka.partition", Kind::Choice(&["key", "source"])),
+    key("sink.redis.url", Kind::Text),
+    key("sink.redis.stream", Kind::Text),
+    key("sink.redis.field", Kind::Text),
+    key("sink.redis.maxlen", Kind::Integer(1, 1 << 40)),
+    key("sink.redis.key", Kind::Expression),
+    key("sink.redis.value", Kind::Expression),
     key("dead_letters.brokers", Kind::Text),
     key("dead_letters.properties", Kind::Properties(Scope::Producer)),
-    key("dead_letters.topic", Kind::Topic),
+    key("dead_letters.topic", Kind::Text),
     key("dead_letters.streams_headers", Kind::Boolean),
     key("delivery.guarantee", Kind::Choice(&["at-most-once", "at-least-once", "exactly-once"])),
     key("delivery.commit_interval", duration(MILLISECOND, HOUR)),

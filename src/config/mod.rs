@@ -39,6 +39,7 @@ mod state;
 mod stateful;
 mod step_values;
 pub mod steps;
+pub mod streams;
 mod substitute;
 mod together;
 pub(crate) mod tree;

@@ -187,7 +187,7 @@ fn kind(kind: Kind) -> Value {
             "uniqueItems": true,
             "items": or_substituted(kind_of_topic()),
         }),
-        Kind::Fields => json!({
+        Kind::Fields | Kind::Streams => json!({
             "type": "array",
             "minItems": 1,
             "uniqueItems": true,
@@ -201,7 +201,7 @@ fn kind(kind: Kind) -> Value {
         Kind::Duration(..) => text(DURATION),
         Kind::Size(..) => text(SIZE),
         Kind::Choice(words) => json!({ "type": "string", "enum": words }),
-        Kind::Start => json!({ "type": "string", "minLength": 1 }),
+        Kind::Start | Kind::StreamStart => json!({ "type": "string", "minLength": 1 }),
         Kind::Core => json!({ "anyOf": [
             { "enum": ["auto", "none"] },
             { "type": "integer", "minimum": 0, "maximum": 4095 },

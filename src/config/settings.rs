@@ -16,6 +16,7 @@ pub use super::{
         Alias, Dedup, Each, HashAlgorithm, JsonType, OnMiss, Operator, Otherwise, Require, Route,
         Rules, Step, Window, WindowKind,
     },
+    streams::{RedisSink, RedisSource, StreamStart, Streams},
 };
 use super::{
     keys::table,
@@ -34,10 +35,12 @@ pub struct Settings {
     pub instance: String,
     /// `profile`: the name or path that was chosen.
     pub profile: String,
-    /// `[source.kafka]`, merged with `[kafka]`.
+    /// `[source.kafka]`, merged with `[kafka]`; of `[source.redis]` what both have.
     pub source: KafkaSource,
-    /// `[sink.kafka]`, merged with `[kafka]`.
+    /// `[sink.kafka]`, merged with `[kafka]`; of `[sink.redis]` what both have.
     pub sink: KafkaSink,
+    /// The rest of `[source.redis]` and `[sink.redis]`.
+    pub streams: Streams,
     /// `[dead_letters]`, merged with `[kafka]`.
     pub dead_letters: DeadLetters,
     /// `[delivery]`.
@@ -202,7 +205,9 @@ impl Settings {
     /// Topics that results may go to by name, the sink's first, each with the key that names it.
     /// Their places are the numbers of their destinations.
     pub fn result_topics(&self) -> Vec<(String, String)> {
-        let mut topics = vec![("sink.kafka.topic".to_owned(), self.sink.topic.clone())];
+        let key =
+            if self.streams.sink.is_some() { "sink.redis.stream" } else { "sink.kafka.topic" };
+        let mut topics = vec![(key.to_owned(), self.sink.topic.clone())];
         for step in &self.steps {
             let named = match &step.operator {
                 Operator::Route(route) => route.topics(),
@@ -217,6 +222,16 @@ impl Settings {
             }
         }
         topics
+    }
+
+    /// The section of the source in the file.
+    pub fn source_section(&self) -> &'static str {
+        if self.streams.source.is_some() { "source.redis" } else { "source.kafka" }
+    }
+
+    /// The section of the sink in the file.
+    pub fn sink_section(&self) -> &'static str {
+        if self.streams.sink.is_some() { "sink.redis" } else { "sink.kafka" }
     }
 
     /// What names this process's transactions to the brokers: the same after a restart.

@@ -24,11 +24,12 @@ impl Builder<'_> {
         for key in ["kafka", "source.kafka", "sink.kafka", "dead_letters"] {
             self.check_brokers(&format!("{key}.brokers"));
         }
+        self.check_streams(settings);
         self.check_client("source.kafka", &settings.source.client);
         self.check_client("sink.kafka", &settings.sink.client);
         self.check_client("dead_letters", &settings.dead_letters.client);
         self.check_producer(settings);
-        if settings.delivery.guarantee == Guarantee::ExactlyOnce {
+        if settings.delivery.guarantee == Guarantee::ExactlyOnce && !settings.uses_streams() {
             self.check_transactions(settings);
         }
     }
@@ -88,7 +89,8 @@ impl Builder<'_> {
         };
         if reads(&sink.client, &sink.topic) {
             let message = format!("\"{}\" is read as well: results would come again", sink.topic);
-            self.error("sink.kafka.topic", message, "write to another topic");
+            let key = &settings.result_topics()[0].0;
+            self.error(key, message, "write to another topic");
         }
         for (key, topic) in settings.result_topics().iter().skip(1) {
             if reads(&sink.client, topic) {

@@ -7,8 +7,8 @@ use super::{
     keys::Kind,
     range,
     requirement::Requirement,
-    settings::{Alias, Core, OnMiss, Require, Start},
-    stateful, step_values,
+    settings::{Alias, Core, OnMiss, Require, Start, StreamStart},
+    stateful, step_values, streams,
     tree::{Node, Value},
     units,
 };
@@ -29,6 +29,7 @@ pub(crate) enum Typed {
     Share(f64),
     Duration(Duration),
     Start(Start),
+    StreamStart(StreamStart),
     Core(Core),
     /// `None` is `auto`.
     Cores(Option<Vec<usize>>),
@@ -83,6 +84,8 @@ pub(crate) fn parse(kind: Kind, node: &Node) -> Result<Typed, Wrong> {
         Kind::Size(from, to) => parse_size(node, from, to),
         Kind::Choice(words) => parse_choice(node, words),
         Kind::Start => parse_start(node).map(Typed::Start),
+        Kind::Streams => streams::parse_streams(node),
+        Kind::StreamStart => streams::parse_start(node).map(Typed::StreamStart),
         Kind::Core => parse_core(node).map(Typed::Core),
         Kind::Cores => parse_cores(node).map(Typed::Cores),
         Kind::OnMiss => parse_on_miss(node).map(Typed::OnMiss),
@@ -137,7 +140,7 @@ fn parse_name(name: &str) -> Result<Typed, Wrong> {
 }
 
 /// Kafka's own rule for names of topics.
-fn topic(name: &str) -> Result<String, Wrong> {
+pub(crate) fn topic(name: &str) -> Result<String, Wrong> {
     let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if matches!(name, "" | "." | "..") || name.len() > 249 || !name.chars().all(is_fit) {
         return Err(Wrong::from(format!(

@@ -55,7 +55,7 @@ pub fn write_headers(letter: &Letter<'_>, record: &Record<'_>, block: &mut Vec<u
     let mut digits = [itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new()];
     let [partition, offset, timestamp] = &mut digits;
     let partition = partition.format(record.partition_number).as_bytes();
-    let offset = offset.format(record.offset).as_bytes();
+    let offset = record.entry_id().unwrap_or_else(|| offset.format(record.offset)).as_bytes();
     let timestamp = timestamp.format(record.timestamp_ms.unwrap_or(-1)).as_bytes();
     let ours: [(&[u8], &[u8]); 9] = [
         (b"hotspur.class", letter.class.name().as_bytes()),

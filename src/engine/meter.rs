@@ -353,6 +353,10 @@ impl Meter {
         self.hot.tell(Notice::Told { event: "source.gap", text, alarming: true });
     }
 
+    pub(crate) fn told(&mut self, event: &'static str, text: Sentence, alarming: bool) {
+        self.hot.tell(Notice::Told { event, text, alarming });
+    }
+
     pub(crate) fn trouble(&mut self, trouble: Trouble) {
         self.hot.tell(Notice::Trouble(of_peer(trouble)));
     }

@@ -48,8 +48,8 @@ pub mod web;
 
 pub use endpoint::Endpoint;
 pub use exposed::{
-    Exposed, LagFigures, LagSource, StateFigures, StateSource, StatefulStepFigures, TableFigures,
-    TableSource,
+    Exposed, LagFigures, LagSource, PendingFigures, PendingSource, StateFigures, StateSource,
+    StatefulStepFigures, TableFigures, TableSource,
 };
 pub use facts::Facts;
 pub use hot_side::HotSide;

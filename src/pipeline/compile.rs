@@ -142,9 +142,11 @@ pub(super) fn compile(settings: &Settings) -> Result<Compiled, Vec<Problem>> {
     compiler.names.has_tables = true;
     let steps: Vec<_> = settings.steps.iter().zip(1..).map(|it| compiler.step(it)).collect();
     let asked = compiler.names.asked.len();
-    let key = compiler.expression("sink.kafka.key", &settings.sink.key);
-    let value = compiler.expression("sink.kafka.value", &settings.sink.value);
-    compiler.check_asked("sink.kafka.value", asked);
+    let sink = settings.sink_section();
+    let key = compiler.expression(&format!("{sink}.key"), &settings.sink.key);
+    let value_key = format!("{sink}.value");
+    let value = compiler.expression(&value_key, &settings.sink.value);
+    compiler.check_asked(&value_key, asked);
     if !compiler.problems.is_empty() {
         return Err(compiler.problems);
     }

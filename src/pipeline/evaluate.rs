@@ -413,6 +413,10 @@ pub(super) fn evaluate_field<'a>(
 }
 
 fn write_field(field: &Field, record: &Record<'_>, made: &mut Vec<u8>) -> Result<Kind, Failure> {
+    if let (Field::Offset | Field::Id, Some(id)) = (field, record.entry_id()) {
+        made.extend_from_slice(id.as_bytes());
+        return Ok(Kind::Text);
+    }
     let mut digits = itoa::Buffer::new();
     Ok(match field {
         Field::Partition => {

@@ -250,6 +250,13 @@ impl Pipeline {
             verdict: Verdict::Reject(Rejection::new(class, Step::Parse, reason)),
             origin_ns,
         };
+        if let Some(deliveries) = record.exhausted() {
+            let reason = format_args!(
+                "it was delivered {deliveries} times and never acknowledged: whoever takes it may \
+                 die of it"
+            );
+            return parse_rejected(RejectClass::ClaimsExhausted, reason);
+        }
         let Some(value) = record.value else {
             return Processed { verdict: tombstone(plan, record, mark, results), origin_ns };
         };

@@ -141,6 +141,9 @@ fn text(bytes: &[u8]) -> Result<Value<'_>, Why> {
 /// A field of the record; its numbers are the record's.
 fn of_record<'a>(field: &Field, record: &Record<'a>, arena: &'a Arena) -> Result<Value<'a>, Why> {
     let bytes = |bytes: Option<&'a [u8]>| bytes.map(Value::Bytes).ok_or(Why::Absent);
+    if let (Field::Offset | Field::Id, Some(id)) = (field, record.entry_id()) {
+        return Ok(Value::Text(id));
+    }
     match field {
         Field::Value => bytes(record.value),
         Field::Key => bytes(record.key),

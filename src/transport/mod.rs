@@ -17,6 +17,7 @@ use crate::{
 
 pub mod kafka;
 pub mod memory;
+pub mod redis;
 pub mod restore;
 pub mod split;
 pub mod wait;
@@ -126,6 +127,15 @@ pub enum SourceEvent<'a> {
     Gap(SourceGap),
     /// Something went wrong.
     Trouble(Trouble),
+    /// Something else that who runs it wants to know.
+    Told {
+        /// The event's name in the log, such as `entries.claimed`.
+        event: &'static str,
+        /// In words.
+        text: Sentence,
+        /// True for a warning.
+        alarming: bool,
+    },
 }
 
 /// Where a partition begins, and what the commit that says so says beside it.

@@ -11,9 +11,9 @@ use crate::{
 
 /// One sink, or two with a first destination of the second.
 #[derive(Debug)]
-pub struct Split<K> {
+pub struct Split<K, L = K> {
     first: K,
-    second: Option<(Destination, K)>,
+    second: Option<(Destination, L)>,
 }
 
 impl<K: Sink> Split<K> {
@@ -21,14 +21,16 @@ impl<K: Sink> Split<K> {
     pub fn one(sink: K) -> Split<K> {
         Split { first: sink, second: None }
     }
+}
 
+impl<K: Sink, L: Sink> Split<K, L> {
     /// Destinations from `from` on in `second`.
-    pub fn two(first: K, from: Destination, second: K) -> Split<K> {
+    pub fn two(first: K, from: Destination, second: L) -> Split<K, L> {
         Split { first, second: Some((from, second)) }
     }
 }
 
-impl<K: Sink> Sink for Split<K> {
+impl<K: Sink, L: Sink> Sink for Split<K, L> {
     #[inline]
     fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {
         match &mut self.second {
@@ -47,12 +49,12 @@ impl<K: Sink> Sink for Split<K> {
     }
 
     fn next_trouble(&mut self) -> Option<Trouble> {
-        let second = |it: &mut Option<(_, K)>| it.as_mut()?.1.next_trouble();
+        let second = |it: &mut Option<(_, L)>| it.as_mut()?.1.next_trouble();
         self.first.next_trouble().or_else(|| second(&mut self.second))
     }
 
     fn next_recovery(&mut self) -> Option<&'static str> {
-        let second = |it: &mut Option<(_, K)>| it.as_mut()?.1.next_recovery();
+        let second = |it: &mut Option<(_, L)>| it.as_mut()?.1.next_recovery();
         self.first.next_recovery().or_else(|| second(&mut self.second))
     }
 

@@ -125,6 +125,7 @@ impl Member {
                 SourceEvent::Aborted(_) => unreachable!("it has no transactions"),
                 SourceEvent::Gap(gap) => Said::Gap(gap),
                 SourceEvent::Trouble(trouble) => Said::Trouble(trouble),
+                SourceEvent::Told { event, .. } => unreachable!("Kafka does not tell {event}"),
             });
         }
     }

@@ -8,7 +8,7 @@ use hotspur::config::{
     settings::{
         Core, DeadLetters, Delivery, Engine, Guarantee, Idle, KafkaClient, KafkaSink, KafkaSource,
         KeyDisplay, Latency, Limits, Log, Measure, Observe, OnGap, Operator, Retry, SinkPartition,
-        Start, State, Step, Table, TablePlace, Tombstones,
+        Start, State, Step, Streams, Table, TablePlace, Tombstones,
     },
 };
 
@@ -31,6 +31,7 @@ pub(crate) fn settings(operators: Vec<Operator>, tables: &[&str]) -> Settings {
             value: "event".to_owned(),
             partition: SinkPartition::Key,
         },
+        streams: Streams::default(),
         dead_letters: DeadLetters {
             client: KafkaClient::default(),
             topic: "in.dead".to_owned(),

@@ -57,6 +57,7 @@ impl Exposed {
         tables_text(&mut text, &tables, counters);
         peers(&mut text, &state, &tables);
         lag_text(&mut text, &state);
+        pending_text(&mut text, &state);
         state.kept.iter().for_each(|kept| kept().write(&mut text));
         // Of the system; nobody waits for that.
         drop(state);
@@ -152,6 +153,23 @@ fn lag_text(text: &mut Exposition, state: &State) {
     gauge("hotspur_source_lag_records", help, |it| it.records as f64);
     let help = "How long the first of them has been there, as far as this run saw it.";
     gauge("hotspur_source_lag_seconds", help, |it| it.oldest.as_secs_f64());
+}
+
+fn pending_text(text: &mut Exposition, state: &State) {
+    let Some(pending) = &state.pending else { return };
+    let pending = pending();
+    let help = "Entries of a stream that were given to a consumer and not acknowledged.";
+    let family = text.family(Kind::Gauge, "hotspur_source_pending_entries", help);
+    for it in &pending {
+        for (consumer, entries) in &it.consumers {
+            family.sample(&[("stream", &it.stream), ("consumer", consumer)], entries);
+        }
+    }
+    let help = "How long the oldest of them has been in the stream.";
+    let family = text.family(Kind::Gauge, "hotspur_source_pending_seconds", help);
+    for it in &pending {
+        family.sample(&[("stream", &it.stream)], it.oldest.as_secs_f64());
+    }
 }
 
 fn slow_text(text: &mut Exposition, state: &State) {

@@ -75,6 +75,20 @@ pub struct LagFigures {
     pub oldest: Duration,
 }
 
+/// Entries of a stream that were given to consumers and not acknowledged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PendingFigures {
+    /// The stream.
+    pub stream: String,
+    /// How long the oldest of them has been there.
+    pub oldest: Duration,
+    /// Consumers, each with its number of them.
+    pub consumers: Vec<(String, u64)>,
+}
+
+/// Reads what is pending in all streams.
+pub type PendingSource = Box<dyn Fn() -> Vec<PendingFigures> + Send + Sync>;
+
 /// Reads the lag of all partitions.
 pub type LagSource = Box<dyn Fn() -> Vec<LagFigures> + Send + Sync>;
 
@@ -94,6 +108,7 @@ pub struct Exposed {
 struct State {
     tables: Vec<TableSource>,
     lag: Option<LagSource>,
+    pending: Option<PendingSource>,
     /// How state of steps is found out, if they keep any.
     kept: Option<StateSource>,
     is_started: bool,
@@ -122,6 +137,7 @@ impl Exposed {
         let state = State {
             tables: Vec::new(),
             lag: None,
+            pending: None,
             kept: None,
             is_started: false,
             counters: Counters::ZERO,
@@ -156,6 +172,11 @@ impl Exposed {
     /// How the lag is found out from now on.
     pub fn read_lag_by(&self, source: LagSource) {
         self.state().lag = Some(source);
+    }
+
+    /// How it is found out from now on what is pending in streams.
+    pub fn read_pending_by(&self, source: PendingSource) {
+        self.state().pending = Some(source);
     }
 
     /// How state of steps is found out from now on.

@@ -5,7 +5,7 @@
 use crate::{
     codec::{Event, Node, inside},
     pipeline::cel::{Arena, Value, arena::Made, constant::Constant, equal, fault::Why},
-    record::Headers,
+    record::{ENTRY_ID, EXHAUSTED, Headers},
 };
 
 /// A map that is lent.
@@ -96,7 +96,8 @@ impl<'a> Map<'a> {
             }
             Map::Headers(headers) => {
                 let mut entries = arena.vector(headers.count())?;
-                entries.extend(headers.map(|(name, value)| {
+                let is_shown = |it: &(&[u8], _)| it.0 != ENTRY_ID && it.0 != EXHAUSTED;
+                entries.extend(headers.filter(is_shown).map(|(name, value)| {
                     let name = std::str::from_utf8(name).map_or(Value::Bytes(name), Value::Text);
                     (name, header(value))
                 }));

@@ -59,7 +59,8 @@ impl<'p> Work<'p, '_> {
                 text.extend_from_slice(b":");
                 text.extend_from_slice(digits.format(record.partition_number).as_bytes());
                 text.extend_from_slice(b":");
-                text.extend_from_slice(digits.format(record.offset).as_bytes());
+                let offset = record.entry_id().unwrap_or_else(|| digits.format(record.offset));
+                text.extend_from_slice(offset.as_bytes());
                 Ok(())
             }
         };

@@ -1,0 +1,85 @@
+//! `check --connect` where source or sink is in Redis: what streams and groups there are.
+
+use super::connections::Check;
+use crate::{
+    config::{
+        Settings,
+        settings::{RedisSink, RedisSource},
+    },
+    transport::{Trouble, redis::RedisAdmin},
+};
+
+impl Check {
+    /// Streams that are read, their group, and dead letters beside them.
+    pub(super) fn stream_source(&mut self, settings: &Settings, redis: &RedisSource) {
+        let admin = RedisAdmin::connect("source", &redis.url, &redis.shown);
+        let mut admin = match admin {
+            Ok(admin) => admin,
+            Err(trouble) => return self.problem("source.redis.url", &trouble),
+        };
+        for stream in &settings.source.topics {
+            let found = self.stream("source", stream, &mut admin);
+            let found = found.and_then(|is_there| match is_there {
+                true => self.stream_group(stream, &settings.source.group, &mut admin),
+                false => Ok(()),
+            });
+            if let Err(trouble) = found {
+                self.problem("source.redis.streams", &trouble);
+            }
+        }
+        let dead = self.stream("dead_letters", &settings.dead_letters.topic, &mut admin);
+        if let Err(trouble) = dead {
+            self.problem("dead_letters.topic", &trouble);
+        }
+    }
+
+    /// The streams that results go to.
+    pub(super) fn stream_sink(&mut self, settings: &Settings, redis: &RedisSink) {
+        let admin = RedisAdmin::connect("sink", &redis.url, &redis.shown);
+        let mut admin = match admin {
+            Ok(admin) => admin,
+            Err(trouble) => return self.problem("sink.redis.url", &trouble),
+        };
+        for (key, stream) in settings.result_topics() {
+            if let Err(trouble) = self.stream("sink", &stream, &mut admin) {
+                self.problem(&key, &trouble);
+            }
+        }
+    }
+
+    /// Whether a stream is there. Where it is not, a run makes it.
+    fn stream(
+        &mut self,
+        peer: &str,
+        stream: &str,
+        admin: &mut RedisAdmin,
+    ) -> Result<bool, Trouble> {
+        let entries = admin.entries(stream)?;
+        self.say(match entries {
+            Some(entries) => format!("{peer}: stream {stream} found, entries {entries}"),
+            None => format!("{peer}: stream {stream} is not there, a run will make it"),
+        });
+        Ok(entries.is_some())
+    }
+
+    fn stream_group(
+        &mut self,
+        stream: &str,
+        group: &str,
+        admin: &mut RedisAdmin,
+    ) -> Result<(), Trouble> {
+        self.say(match admin.group(stream, group)? {
+            None => format!("source: group {group} of {stream} is not there, a run will make it"),
+            Some(it) => {
+                let lag =
+                    it.lag.map_or_else(|| "an unknown number of".to_owned(), |it| it.to_string());
+                let (pending, consumers) = (it.pending, it.consumers);
+                format!(
+                    "source: group {group} of {stream} is {lag} entries behind, {pending} are \
+                     pending, consumers {consumers}"
+                )
+            }
+        });
+        Ok(())
+    }
+}

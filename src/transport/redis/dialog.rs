@@ -1,0 +1,89 @@
+//! Questions and answers one after another, on threads that may wait.
+//!
+//! For what is done before a connection is handed to the hot thread, and for commands of the
+//! program that only ask. After an error the connection is of no more use.
+
+use std::io::{self, Read, Write};
+
+use super::{
+    address::{Address, Socket},
+    faults,
+    resp::{self, Item, Items, Scanner},
+};
+use crate::transport::Trouble;
+
+/// A connection that is asked one thing at a time.
+#[derive(Debug)]
+pub(super) struct Dialog {
+    peer: &'static str,
+    address: Address,
+    socket: Socket,
+    out: Vec<u8>,
+    input: Vec<u8>,
+}
+
+impl Dialog {
+    /// Connects and introduces itself.
+    pub(super) fn open(peer: &'static str, address: &Address) -> Result<Dialog, Trouble> {
+        let socket = address.connect().map_err(|error| {
+            let why = format!("it cannot be reached: {error}");
+            faults::lost(peer, address, &why)
+        })?;
+        let address = address.clone();
+        let mut dialog = Dialog { peer, address, socket, out: Vec::new(), input: Vec::new() };
+        for command in dialog.address.introduction() {
+            let what = String::from_utf8_lossy(&command[0]).into_owned();
+            let words: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
+            dialog.ask(&words)?.or_else(|error| dialog.refused(&what, &error))?;
+        }
+        Ok(dialog)
+    }
+
+    /// Sends a command and waits for its reply; the inner error is the server's own.
+    pub(super) fn ask(&mut self, words: &[&[u8]]) -> Result<Result<Vec<u8>, Vec<u8>>, Trouble> {
+        let reply = self.exchange(words).map_err(|error| {
+            let why = format!("it does not answer: {error}");
+            faults::lost(self.peer, &self.address, &why)
+        })?;
+        Ok(match Items::of(&reply).next() {
+            Some(Item::Error(error)) => Err(error.to_vec()),
+            _ => Ok(reply),
+        })
+    }
+
+    /// The same, where every error of the server is trouble. `what` is what was asked for.
+    pub(super) fn require(&mut self, what: &str, words: &[&[u8]]) -> Result<Vec<u8>, Trouble> {
+        self.ask(words)?.or_else(|error| self.refused(what, &error))
+    }
+
+    /// An error of the server as trouble.
+    pub(super) fn refused<T>(&self, what: &str, error: &[u8]) -> Result<T, Trouble> {
+        Err(faults::trouble(self.peer, &self.address, what, error))
+    }
+
+    fn exchange(&mut self, words: &[&[u8]]) -> io::Result<Vec<u8>> {
+        self.out.clear();
+        resp::command(&mut self.out, words);
+        self.socket.write_all(&self.out)?;
+        self.input.clear();
+        let (mut scanner, mut chunk) = (Scanner::default(), [0; 4096]);
+        loop {
+            let len = match self.socket.read(&mut chunk)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                len => len,
+            };
+            self.input.extend_from_slice(&chunk[..len]);
+            match scanner.scan(&self.input) {
+                Ok(None) => {}
+                Ok(Some(len)) if len == self.input.len() => return Ok(self.input.clone()),
+                _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no Redis")),
+            }
+        }
+    }
+
+    /// The connection, with nothing on its way.
+    pub(super) fn into_socket(self) -> io::Result<Socket> {
+        self.socket.set_nonblocking()?;
+        Ok(self.socket)
+    }
+}

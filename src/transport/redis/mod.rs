@@ -1,0 +1,31 @@
+//! Redis Streams: the hot thread itself reads and writes the sockets.
+//!
+//! `RedisSource` is a consumer of a group, `RedisSink` adds entries to streams. Each has
+//! connections of its own, made by a side thread (`connector`) and used without waiting
+//! (`channel`); commands and replies are written and read in place (`resp`). Left out: TLS, and
+//! following a cluster or a sentinel.
+
+mod address;
+mod admin;
+mod channel;
+mod connector;
+mod dialog;
+mod entry;
+mod entry_id;
+mod faults;
+mod object;
+mod replies;
+mod resp;
+mod sink;
+mod source;
+mod staged;
+mod unacked;
+mod watch;
+
+pub use address::Address;
+pub use admin::{GroupState, RedisAdmin};
+pub use entry_id::EntryId;
+pub use sink::{RedisSink, RedisSinkPlan};
+pub use source::{RedisSource, RedisSourcePlan, Way};
+pub use staged::{StagedSink, Staging};
+pub use watch::{StreamFigures, StreamWatch};

@@ -1,0 +1,499 @@
+//! Records from Redis Streams: a consumer of a group, stepped by the turn.
+//!
+//! The hot thread reads the socket itself and lends entries out of the buffer that they arrived in
+//! (see `benches/results/streams.md` for what a side thread would cost). One request is always
+//! waiting at the server, so that an idle server is not asked again and again and a thread that
+//! sleeps is woken by the entry itself; while a reply is lent, the next one is on its way. What
+//! acknowledges goes over a connection of its own (`acking`), because a command waits behind a read
+//! that waits.
+//!
+//! After a start, and over each new connection, come the entries that this consumer had and did not
+//! acknowledge; those that are in flight here are passed over. From time to time it claims what was
+//! idle for too long with others, which may be dead (`claiming`).
+
+use std::{collections::VecDeque, sync::Arc};
+
+use self::{acking::Acking, claiming::Claiming, opening::Group};
+use super::{
+    channel::Channel,
+    entry_id::{EntryId, ID_BYTES},
+    faults::{self, Fault},
+    object,
+    replies::{Asked, Ended, Replies, Step},
+    resp::{self, Item, Items},
+    staged::Staging,
+    unacked::Unacked,
+};
+use crate::{
+    clock::Ticks,
+    record::{ENTRY_ID, EXHAUSTED, Headers, PartitionId, Record},
+    transport::{Source, SourceEvent, SourceGap, Trouble, WaitSet},
+    verdict::Sentence,
+};
+
+mod acking;
+mod claiming;
+mod opening;
+mod together;
+
+pub use opening::{RedisSourcePlan, Way};
+
+/// What trouble of a source names.
+const PEER: &str = "source";
+
+/// Entries that were delivered before which are asked for at once.
+const ENTRIES_AT_ONCE: u64 = 128;
+
+/// How long the server keeps a read that has nothing to bring. Also bounds how late a claim is.
+const BLOCK_MS: u64 = 500;
+
+/// Events that wait for `next_event`; trouble past it is not told again.
+const EVENTS_MAX: usize = 64;
+
+/// The name of the field that is a record's key, beside the one that is its value.
+const KEY_FIELD: &[u8] = b"key";
+
+/// How an entry becomes a record's value.
+#[derive(Clone, Debug)]
+enum Form {
+    /// All fields, an object; whether their kinds are inferred.
+    Object(bool),
+    /// One field; the others are headers, and `key` the key.
+    Field(String),
+}
+
+/// A source that reads streams as a consumer of a group.
+#[derive(Debug)]
+pub struct RedisSource {
+    streams: Vec<String>,
+    partitions: Vec<PartitionId>,
+    group: Arc<Group>,
+    form: Form,
+    batch: u64,
+    reading: Channel,
+    replies: Replies,
+    /// What is still to be written over `reading`, and how much of it was.
+    requests: Vec<u8>,
+    written: usize,
+    /// Entries of before come first: of that stream, behind that id.
+    own: Option<(usize, EntryId)>,
+    claiming: Claiming,
+    acking: Acking,
+    /// Exactly once: the results that wait for the commit.
+    staging: Option<Arc<Staging>>,
+    unacked: Unacked,
+    /// A snapshot of what is lent was taken for the reply under way.
+    has_snapshot: bool,
+    /// Entries of the reply under way that are not in the stream any more.
+    gone: u64,
+    value: Vec<u8>,
+    headers: Vec<u8>,
+    events: VecDeque<Told>,
+    was_polled: bool,
+    /// Nothing is read any more; what was can still be acknowledged.
+    is_failed: bool,
+    is_closed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    Assigned,
+    Committed(u64, Result<(), Trouble>),
+    Aborted,
+    Gap(SourceGap),
+    Trouble(Trouble),
+    Notice { event: &'static str, text: Sentence, alarming: bool },
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lent {
+    Taken,
+    /// It is not for the engine.
+    Passed,
+    /// There is no room for it now.
+    Refused,
+}
+
+impl RedisSource {
+    /// Takes entries that have arrived, and asks for more.
+    fn lend_all(
+        &mut self,
+        now: Ticks,
+        records_max: usize,
+        take: &mut impl FnMut(&Record<'_>) -> bool,
+    ) -> usize {
+        let mut taken = 0;
+        while taken < records_max && !self.unacked.is_full() {
+            let Ok(step) = self.replies.step(self.reading.input(), &self.streams) else {
+                self.reading.lose("what it says is no reply");
+                break;
+            };
+            let len = match step {
+                Step::Wait if self.reading.fill(now) => continue,
+                Step::Wait => break,
+                Step::Entry(stream, len) => match self.lend(stream, len, take) {
+                    Lent::Refused => break,
+                    lent => {
+                        taken += usize::from(lent == Lent::Taken);
+                        self.replies.entry_done();
+                        len
+                    }
+                },
+                Step::Passed(len) => len,
+                Step::Counts(len) => {
+                    self.claiming.take_counts(&self.reading.input()[..len]);
+                    len
+                }
+                Step::Deleted(stream, len) => {
+                    // The server took them off the group's list by itself.
+                    let count = Items::of(&self.reading.input()[..len]).array().unwrap_or(0);
+                    self.miss(stream, count as u64);
+                    len
+                }
+                Step::Error(_, len) => {
+                    self.hear_error(len);
+                    break;
+                }
+                Step::Ended(ended) => {
+                    self.end_reply(now, ended);
+                    ended.len
+                }
+            };
+            self.reading.consume(len);
+            if self.replies.unbegun() == 0 {
+                self.ask(now);
+            }
+        }
+        taken
+    }
+
+    /// Lends one entry.
+    #[inline]
+    fn lend(
+        &mut self,
+        stream: usize,
+        len: usize,
+        take: &mut impl FnMut(&Record<'_>) -> bool,
+    ) -> Lent {
+        let asked = self.replies.front();
+        let is_new = asked == Some(Asked::New);
+        let RedisSource { reading, value, headers, unacked, .. } = self;
+        let mut items = Items::of(&reading.input()[..len]);
+        // Servers before 7.0 have nothing in the place of a claimed entry that is gone.
+        let (Some(2), Some(id)) = (items.array(), items.bytes()) else { return Lent::Passed };
+        let Some(id) = EntryId::parse(id) else { return Lent::Passed };
+        if let (Some(Asked::Own(_)), Some((_, behind))) = (asked, &mut self.own) {
+            *behind = id;
+        }
+        let Some(Item::Array(fields)) = items.next() else {
+            self.gone += 1;
+            let (stream, mut text) = (self.streams[stream].as_bytes(), [0; ID_BYTES]);
+            let words = [b"XACK", stream, self.group.name(), id.write(&mut text)];
+            resp::command(&mut self.requests, &words);
+            self.replies.ask(Asked::Forgotten);
+            return Lent::Passed;
+        };
+        let mut exhausted = None;
+        if !is_new {
+            if !std::mem::replace(&mut self.has_snapshot, true) {
+                unacked.take_snapshot(stream);
+            }
+            if unacked.was_lent(id) {
+                return Lent::Passed;
+            }
+            exhausted = self.claiming.exhausted(id, matches!(asked, Some(Asked::Claim(_))));
+        }
+        write_headers(headers, id, exhausted);
+        let (key, value) = match &self.form {
+            Form::Object(infers) => {
+                object::write(items, fields, *infers, value);
+                (None, Some(value.as_slice()))
+            }
+            Form::Field(name) => split(items, fields, name.as_bytes(), headers),
+        };
+        let record = Record {
+            partition: self.partitions[stream],
+            topic: &self.streams[stream],
+            partition_number: 0,
+            offset: unacked.next_number(stream),
+            timestamp_ms: i64::try_from(id.ms).ok(),
+            key,
+            value,
+            headers: Headers::from_bytes(headers),
+            arrived: reading.arrived(),
+        };
+        if !take(&record) {
+            return Lent::Refused;
+        }
+        unacked.push(stream, id);
+        Lent::Taken
+    }
+
+    fn end_reply(&mut self, now: Ticks, ended: Ended) {
+        let gone = std::mem::take(&mut self.gone);
+        self.has_snapshot = false;
+        match ended.asked {
+            Asked::New | Asked::Counts | Asked::Forgotten => {}
+            Asked::Own(stream) => {
+                self.miss(stream, gone);
+                if ended.entries == 0 {
+                    let next = stream + 1;
+                    self.own = (next < self.streams.len()).then_some((next, EntryId::ZERO));
+                    self.claiming.own_read(self.own.is_none());
+                }
+            }
+            Asked::Claim(stream) => {
+                self.miss(stream, gone);
+                if let Some(told) = self.claiming.claimed(stream, &ended, &self.streams) {
+                    self.tell(told);
+                }
+                if self.claiming.ends_round(now, ended.cursor, self.streams.len()) {
+                    self.acking.remove_gone(&self.group, &self.streams);
+                }
+            }
+        }
+        if self.replies.owed() == 0 {
+            self.reading.owes_nothing();
+        }
+    }
+
+    /// Asks for what comes next, if nothing that was asked for is still to begin.
+    fn ask(&mut self, now: Ticks) {
+        if self.requests.is_empty() && self.replies.unbegun() == 0 {
+            self.write_requests(now);
+        }
+        if self.requests.is_empty() {
+            return;
+        }
+        self.written += self.reading.write(&self.requests[self.written..]);
+        if self.written == self.requests.len() {
+            self.requests.clear();
+            self.written = 0;
+        }
+        self.reading.owes(now);
+    }
+
+    fn write_requests(&mut self, now: Ticks) {
+        let RedisSource { requests, group, streams, replies, .. } = self;
+        let is_free = replies.owed() == 0;
+        if let Some((stream, behind)) = self.own {
+            if is_free {
+                claiming::ask_own(requests, group, &streams[stream], behind);
+                replies.ask(Asked::Counts);
+                replies.ask(Asked::Own(stream));
+            }
+            return;
+        }
+        let claim = self.claiming.next(now);
+        if let Some((stream, cursor)) = claim {
+            if !is_free {
+                return;
+            }
+            claiming::ask_claim(requests, group, &streams[stream], cursor);
+            replies.ask(Asked::Counts);
+            replies.ask(Asked::Claim(stream));
+        }
+        resp::begin(requests, 6 + 2 * usize::from(claim.is_none()) + 1 + 2 * streams.len());
+        for word in [&b"XREADGROUP"[..], b"GROUP", group.name(), group.consumer(), b"COUNT"] {
+            resp::word(requests, word);
+        }
+        resp::number(requests, self.batch);
+        if claim.is_none() {
+            resp::word(requests, b"BLOCK");
+            resp::number(requests, BLOCK_MS);
+        }
+        resp::word(requests, b"STREAMS");
+        streams.iter().for_each(|it| resp::word(requests, it.as_bytes()));
+        streams.iter().for_each(|_| resp::word(requests, b">"));
+        replies.ask(Asked::New);
+    }
+
+    /// The server refused a request.
+    #[cold]
+    fn hear_error(&mut self, len: usize) {
+        let mut error = [0; 200];
+        let line = &self.reading.input()[1..len.saturating_sub(2).max(1)];
+        let error_len = line.len().min(error.len());
+        error[..error_len].copy_from_slice(&line[..error_len]);
+        let error = &error[..error_len];
+        let (_, fault) = faults::fault(error);
+        let trouble = faults::trouble(PEER, self.reading.address(), "XREADGROUP", error);
+        if fault == Fault::NoGroup && self.group.is_made_anew() {
+            // With the next connection.
+            self.reading.lose("the consumer group is gone");
+            return;
+        }
+        self.tell(Told::Trouble(trouble));
+        self.reading.lose("a request was refused");
+        self.is_failed |= !trouble.heals;
+    }
+
+    /// Entries were delivered once and are not in the stream any more.
+    fn miss(&mut self, stream: usize, records: u64) {
+        if records == 0 {
+            return;
+        }
+        let name = &self.streams[stream];
+        let text = Sentence::format(format_args!(
+            "{name}: {records} entries were pending and are gone from the stream (trimmed or \
+             deleted); they are acknowledged"
+        ));
+        let (partition, resume_at) = (self.partitions[stream], self.unacked.next_number(stream));
+        self.tell(Told::Gap(SourceGap { partition, records, resume_at, text }));
+    }
+
+    fn tell(&mut self, told: Told) {
+        let is_needed = match told {
+            Told::Trouble(trouble) => !trouble.heals,
+            Told::Notice { .. } => false,
+            _ => true,
+        };
+        if self.events.len() < EVENTS_MAX || is_needed {
+            self.events.push_back(told);
+        }
+    }
+
+    /// All begins anew over another connection.
+    fn begin_again(&mut self) {
+        self.replies.clear();
+        self.requests.clear();
+        (self.written, self.has_snapshot, self.gone) = (0, false, 0);
+        self.own = Some((0, EntryId::ZERO));
+        self.claiming.begin_again();
+        if self.group.take_made_anew() {
+            let text = Sentence::format(format_args!(
+                "the consumer group {} was gone and is made anew; it reads each stream that lost \
+                 it from its beginning",
+                String::from_utf8_lossy(self.group.name())
+            ));
+            self.tell(Told::Notice { event: "group.made_anew", text, alarming: true });
+        }
+    }
+}
+
+/// The record's own headers come first: those that only this program gives.
+fn write_headers(headers: &mut Vec<u8>, id: EntryId, exhausted: Option<u64>) {
+    headers.clear();
+    Headers::push(headers, ENTRY_ID, Some(id.write(&mut [0; ID_BYTES])));
+    if let Some(deliveries) = exhausted {
+        let mut digits = itoa::Buffer::new();
+        Headers::push(headers, EXHAUSTED, Some(digits.format(deliveries).as_bytes()));
+    }
+}
+
+/// Key and value of an entry of which one field is the value. What else it has goes to `headers`.
+fn split<'a>(
+    mut items: Items<'a>,
+    fields: usize,
+    value_field: &[u8],
+    headers: &mut Vec<u8>,
+) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
+    let (mut key, mut value) = (None, None);
+    for _ in 0..fields / 2 {
+        let (Some(name), Some(bytes)) = (items.bytes(), items.bytes()) else { break };
+        if name == value_field && value.is_none() {
+            value = Some(bytes);
+        } else if name == KEY_FIELD && key.is_none() {
+            key = Some(bytes);
+        } else {
+            Headers::push(headers, name, Some(bytes));
+        }
+    }
+    (key, value)
+}
+
+impl Source for RedisSource {
+    fn serve(&mut self, now: Ticks) -> usize {
+        if self.is_closed {
+            return 0;
+        }
+        let mut work = 0;
+        if !self.is_failed && self.reading.serve() {
+            self.begin_again();
+            work += 1;
+        }
+        work += self.acking.serve(now, &self.group, &self.streams, &mut self.unacked);
+        if let Some((ticket, result)) = self.acking.take_end() {
+            self.events.push_back(Told::Committed(ticket, result));
+        }
+        while let Some(told) = self.acking.next_told() {
+            self.tell(told);
+        }
+        while let Some(trouble) = self.reading.next_trouble() {
+            self.tell(Told::Trouble(trouble));
+            work += 1;
+        }
+        work
+    }
+
+    fn next_event(&mut self) -> Option<SourceEvent<'_>> {
+        Some(match self.events.pop_front()? {
+            Told::Assigned => SourceEvent::Assigned(&self.partitions),
+            Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
+            Told::Aborted => SourceEvent::Aborted(Ok(())),
+            Told::Gap(gap) => SourceEvent::Gap(gap),
+            Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
+            Told::Notice { event, text, alarming } => SourceEvent::Told { event, text, alarming },
+        })
+    }
+
+    fn next_recovery(&mut self) -> Option<&'static str> {
+        let has_both = self.reading.is_open() && self.acking.is_open();
+        let (reading, acking) = (self.reading.next_recovery(), self.acking.next_recovery());
+        reading.or(acking).filter(|_| has_both)
+    }
+
+    fn poll(
+        &mut self,
+        now: Ticks,
+        records_max: usize,
+        take: &mut impl FnMut(&Record<'_>) -> bool,
+    ) -> usize {
+        let is_full = self.staging.as_ref().is_some_and(|it| it.is_full());
+        if self.is_closed || self.is_failed || is_full || !self.reading.is_open() {
+            return 0;
+        }
+        self.was_polled = true;
+        self.ask(now);
+        self.lend_all(now, records_max, take)
+    }
+
+    fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
+        let RedisSource { acking, group, streams, unacked, .. } = self;
+        acking.begin_commit(ticket, positions);
+        acking.send_commit(group, streams, unacked);
+    }
+
+    fn abort(&mut self, positions: &[(PartitionId, i64)]) {
+        if let Some(staging) = &self.staging {
+            staging.clear();
+        }
+        for &(PartitionId(stream), position) in positions {
+            self.unacked.go_back(usize::from(stream), position);
+        }
+        // What is on its way belongs to what was; over another connection come own entries first.
+        self.reading.renew();
+        self.events.push_back(Told::Aborted);
+    }
+
+    fn release(&mut self, _partitions: &[PartitionId]) {}
+
+    fn partition(&self, partition: PartitionId) -> (&str, i32) {
+        (&self.streams[usize::from(partition.0)], 0)
+    }
+
+    fn wait_on(&mut self, set: &mut WaitSet) {
+        // One that nobody took from may have much to lend, and would wake for nothing.
+        if std::mem::take(&mut self.was_polled) || !self.reading.is_open() {
+            self.reading.wait_on(set);
+        }
+        self.acking.wait_on(set);
+    }
+
+    fn close(&mut self) {
+        if !std::mem::replace(&mut self.is_closed, true) {
+            self.group.leave(self.reading.address(), &self.streams);
+        }
+    }
+}

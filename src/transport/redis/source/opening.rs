@@ -1,0 +1,271 @@
+//! What is done before records come and after: the group is made, the consumer goes.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::{Acking, Claiming, EVENTS_MAX, Form, PEER, RedisSource, Told};
+use crate::{
+    clock::TscClock,
+    config::settings::{self, StreamStart},
+    limits::{ENTRIES_UNACKED_MAX, STREAMS_MAX},
+    record::PartitionId,
+    transport::{
+        Trouble,
+        redis::{
+            address::Address,
+            channel::{Channel, Plan},
+            connector::Prepare,
+            dialog::Dialog,
+            entry_id::EntryId,
+            replies::Replies,
+            resp::{self, Items},
+            staged::Staging,
+            unacked::Unacked,
+        },
+    },
+};
+
+/// Bytes of replies that the reading connection keeps, where entries are not larger.
+const INPUT_BYTES: usize = 1 << 20;
+
+/// Bytes that an entry's value and headers start with room for.
+const VALUE_BYTES: usize = 64 << 10;
+
+/// Removes the consumers that have nothing pending and were not heard of for so long, except one;
+/// or, if that time is negative, only that one. A client that looked first would lose what is
+/// delivered between its look and its removal; on the server nothing comes between.
+pub(super) const REMOVE_CONSUMERS: &[u8] = b"\
+local removed = 0
+for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local it = {}
+  for at = 1, #info, 2 do it[info[at]] = info[at + 1] end
+  local is_own, idle = it['name'] == ARGV[2], tonumber(ARGV[3])
+  local is_meant = idle < 0 and is_own or idle >= 0 and not is_own and it['idle'] >= idle
+  if is_meant and it['pending'] == 0 then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], it['name'])
+    removed = removed + 1
+  end
+end
+return removed";
+
+/// The group and who we are in it.
+#[derive(Debug)]
+pub(super) struct Group {
+    name: String,
+    consumer: String,
+    claim_idle_ms: u64,
+    is_made_anew: bool,
+    /// It was, and nobody was told yet.
+    was_made_anew: AtomicBool,
+}
+
+impl Group {
+    pub(super) fn name(&self) -> &[u8] {
+        self.name.as_bytes()
+    }
+
+    pub(super) fn consumer(&self) -> &[u8] {
+        self.consumer.as_bytes()
+    }
+
+    pub(super) fn claim_idle_ms(&self) -> u64 {
+        self.claim_idle_ms
+    }
+
+    /// One that is gone is made anew, and does not end the run.
+    pub(super) fn is_made_anew(&self) -> bool {
+        self.is_made_anew
+    }
+
+    pub(super) fn take_made_anew(&self) -> bool {
+        self.was_made_anew.swap(false, Ordering::AcqRel)
+    }
+
+    /// Makes the group of a stream, and the stream if it is not there; true if it was not.
+    fn make(&self, dialog: &mut Dialog, stream: &str, from: &str) -> Result<bool, Trouble> {
+        let words =
+            ["XGROUP", "CREATE", stream, &self.name, from, "MKSTREAM"].map(|it| it.as_bytes());
+        match dialog.ask(&words)? {
+            Ok(_) => Ok(true),
+            Err(error) if error.starts_with(b"BUSYGROUP") => Ok(false),
+            Err(error) => dialog.refused(&format!("XGROUP CREATE {stream}"), &error),
+        }
+    }
+
+    /// Takes the consumer out of the group where nothing is pending for it, in bounded time.
+    pub(super) fn leave(&self, address: &Address, streams: &[String]) {
+        let Ok(mut dialog) = Dialog::open(PEER, address) else { return };
+        for stream in streams {
+            let words = [
+                &b"EVAL"[..],
+                REMOVE_CONSUMERS,
+                b"1",
+                stream.as_bytes(),
+                self.name(),
+                self.consumer(),
+                b"-1",
+            ];
+            // One that stays is removed by others later.
+            if dialog.ask(&words).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// What a source of streams is made of.
+#[derive(Debug)]
+pub struct RedisSourcePlan<'a> {
+    /// What `[source.redis]` says.
+    pub settings: &'a settings::RedisSource,
+    /// The streams.
+    pub streams: &'a [String],
+    /// The consumer group.
+    pub group: &'a str,
+    /// Entries asked for at once.
+    pub batch: usize,
+    /// When entries are acknowledged.
+    pub way: Way,
+}
+
+/// When entries are acknowledged.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// At most once: before they are processed.
+    Ahead,
+    /// At least once: after their results were.
+    Behind,
+    /// Exactly once: with them, which wait here.
+    Together(Arc<Staging>),
+}
+
+impl RedisSource {
+    /// Connects, makes the group where there is none, and waits for the server no longer than that
+    /// and until the flag is true: then `None`. Threads that this starts inherit the calling
+    /// thread's affinity.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be reached in time, or will never do.
+    pub fn open(
+        plan: &RedisSourcePlan<'_>,
+        clock: TscClock,
+        wait: (Duration, &AtomicBool),
+    ) -> Result<Option<RedisSource>, Trouble> {
+        let RedisSourcePlan { settings, streams, group, batch, .. } = *plan;
+        assert!(streams.len() <= STREAMS_MAX, "the configuration was checked");
+        let fault = |text: String| Trouble {
+            peer: PEER,
+            code: "ERR",
+            text: text.as_str().into(),
+            heals: false,
+        };
+        let address = Address::parse(&settings.url, &settings.shown).map_err(fault)?;
+        let group = Arc::new(Group {
+            name: group.to_owned(),
+            consumer: settings.consumer.clone(),
+            claim_idle_ms: settings.claim_idle.as_millis() as u64,
+            is_made_anew: settings.makes_group_anew,
+            was_made_anew: AtomicBool::new(false),
+        });
+        let prepare = prepare(&group, streams, settings.start);
+        let channel = |prepare| Plan {
+            peer: PEER,
+            address: address.clone(),
+            prepare,
+            clock: clock.clone(),
+            input_bytes: INPUT_BYTES,
+        };
+        let Some(reading) = Channel::open(channel(prepare), wait)? else { return Ok(None) };
+        let Some(acking) = Channel::open(channel(ping()), wait)? else { return Ok(None) };
+        let mut events = VecDeque::with_capacity(2 * EVENTS_MAX);
+        events.push_back(Told::Assigned);
+        Ok(Some(RedisSource {
+            streams: streams.to_vec(),
+            partitions: (0..streams.len() as u16).map(PartitionId).collect(),
+            form: match &settings.field {
+                Some(field) => Form::Field(field.clone()),
+                None => Form::Object(settings.infer),
+            },
+            batch: batch as u64,
+            claiming: Claiming::new(settings, &clock),
+            acking: Acking::new(acking, settings, plan.way.clone()),
+            staging: match &plan.way {
+                Way::Together(staging) => Some(Arc::clone(staging)),
+                Way::Ahead | Way::Behind => None,
+            },
+            reading,
+            replies: Replies::new(),
+            requests: Vec::with_capacity(VALUE_BYTES),
+            written: 0,
+            own: Some((0, EntryId::ZERO)),
+            unacked: Unacked::new(streams.len(), ENTRIES_UNACKED_MAX),
+            has_snapshot: false,
+            gone: 0,
+            value: Vec::with_capacity(VALUE_BYTES),
+            headers: Vec::with_capacity(VALUE_BYTES),
+            group,
+            events,
+            was_polled: false,
+            is_failed: false,
+            is_closed: false,
+        }))
+    }
+}
+
+/// What is done with each new connection that reads.
+fn prepare(group: &Arc<Group>, streams: &[String], start: StreamStart) -> Prepare {
+    let (group, streams) = (Arc::clone(group), streams.to_vec());
+    let mut is_first = true;
+    Box::new(move |dialog| {
+        dialog.require("PING", &[b"PING"])?;
+        if !is_first && !group.is_made_anew {
+            // A group that is gone is found out by the first read.
+            return Ok(());
+        }
+        let from = if is_first { first_id(start, dialog)? } else { "0".to_owned() };
+        for stream in &streams {
+            let is_new = group.make(dialog, stream, &from)?;
+            if is_new && !is_first {
+                group.was_made_anew.store(true, Ordering::Release);
+            }
+        }
+        is_first = false;
+        Ok(())
+    })
+}
+
+/// A server that is still loading says so.
+fn ping() -> Prepare {
+    Box::new(|dialog| dialog.require("PING", &[b"PING"]).map(|_| ()))
+}
+
+/// The id behind which a new group begins.
+fn first_id(start: StreamStart, dialog: &mut Dialog) -> Result<String, Trouble> {
+    let from = |ms: u64| EntryId { ms, number: 0 }.before().to_string();
+    Ok(match start {
+        StreamStart::Earliest => "0".to_owned(),
+        StreamStart::Latest => "$".to_owned(),
+        StreamStart::Id(ms, number) => EntryId { ms, number }.before().to_string(),
+        StreamStart::Time(ms) => from(u64::try_from(ms).unwrap_or(0)),
+        StreamStart::Age(age) => {
+            // By the server's clock, which made the ids.
+            let reply = dialog.require("TIME", &[b"TIME"])?;
+            let mut items = Items::of(&reply);
+            let seconds = items.array().and(items.bytes()).and_then(resp::unsigned);
+            let now_ms = seconds.map_or_else(wall_ms, |it| it * 1000);
+            from(now_ms.saturating_sub(age.as_millis() as u64))
+        }
+    })
+}
+
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis() as u64
+}

@@ -1,0 +1,308 @@
+//! Redis Streams against a real redis-server, stepped by hand: what the seams promise of a source
+//! and a sink, and that neither allocates once it is warm.
+
+#[path = "../benches/rig/allocations.rs"]
+mod allocations;
+#[expect(dead_code, reason = "not every test program uses all of it")]
+mod cache_rig;
+#[path = "cache_rig/server.rs"]
+#[expect(dead_code, reason = "not every test program uses all of it")]
+mod server;
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+
+use hotspur::{
+    clock::{Clock, TscClock},
+    config::settings,
+    record::{Destination, Headers, Output, PartitionId},
+    transport::{
+        Sink, Source, SourceEvent, Token,
+        redis::{RedisSink, RedisSinkPlan, RedisSource, RedisSourcePlan, StagedSink, Staging, Way},
+    },
+};
+use server::Server;
+
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
+
+const IN: &str = "in";
+const PATIENCE: Duration = Duration::from_secs(30);
+const STREAM: PartitionId = PartitionId(0);
+
+fn wait() -> (Duration, &'static AtomicBool) {
+    static NEVER: AtomicBool = AtomicBool::new(false);
+    (PATIENCE, &NEVER)
+}
+
+fn source(server: &Server, batch: usize, way: Way) -> RedisSource {
+    let url = server.url(0);
+    let settings = settings::RedisSource {
+        shown: url.clone(),
+        url,
+        consumer: "me".to_owned(),
+        start: settings::StreamStart::Earliest,
+        field: None,
+        infer: false,
+        claim_idle: Duration::from_secs(3600),
+        claim_interval: Duration::from_millis(10),
+        max_claims: 10,
+        delete_acked: false,
+        makes_group_anew: false,
+    };
+    let streams = [IN.to_owned()];
+    let plan =
+        RedisSourcePlan { settings: &settings, streams: &streams, group: "group", batch, way };
+    let opened = RedisSource::open(&plan, TscClock::new(), wait());
+    opened.expect("it answers").expect("nobody stops")
+}
+
+fn sink(server: &Server, is_repeated: bool) -> RedisSink {
+    let opened =
+        with_plan(server, is_repeated, |plan| RedisSink::open(plan, TscClock::new(), wait()));
+    opened.expect("it answers").expect("nobody stops")
+}
+
+fn staged(server: &Server) -> (StagedSink, Arc<Staging>) {
+    with_plan(server, true, StagedSink::new)
+}
+
+fn with_plan<T>(
+    server: &Server,
+    is_repeated: bool,
+    act: impl FnOnce(&RedisSinkPlan<'_>) -> T,
+) -> T {
+    let url = server.url(0);
+    let (shown, field) = (url.clone(), "payload".to_owned());
+    let settings = settings::RedisSink { url, shown, field, maxlen: Some(1000) };
+    let streams = ["out".to_owned(), "dead".to_owned()];
+    act(&RedisSinkPlan {
+        peer: "sink",
+        settings: &settings,
+        streams: &streams,
+        letters_from: Destination(1),
+        bytes: 8 << 20,
+        is_repeated,
+    })
+}
+
+fn client(server: &Server) -> redis::Connection {
+    redis::Client::open(server.url(0)).and_then(|it| it.get_connection()).expect("a connection")
+}
+
+fn fill(server: &Server, numbers: std::ops::Range<u64>) {
+    let mut pipe = redis::pipe();
+    for number in numbers {
+        pipe.cmd("XADD").arg(&[IN, "*", "n"]).arg(number).ignore();
+    }
+    pipe.exec(&mut client(server)).expect("entries");
+}
+
+fn output(destination: u8, value: &[u8]) -> Output<'_> {
+    Output {
+        destination: Destination(destination),
+        partition_number: None,
+        timestamp_ms: None,
+        key: Some(b"k"),
+        value: Some(value),
+        headers: Headers::NONE,
+    }
+}
+
+fn len(server: &Server, stream: &str) -> u64 {
+    redis::cmd("XLEN").arg(stream).query(&mut client(server)).expect("a stream")
+}
+
+/// What a loop of source and sink has come to.
+#[derive(Debug, Default)]
+struct Course {
+    values: Vec<u64>,
+    acknowledged: u64,
+    commits: u64,
+    aborts: u64,
+    troubles: Vec<String>,
+}
+
+/// Source and sink, stepped as an engine would.
+struct Loop<K> {
+    source: RedisSource,
+    sink: K,
+    clock: TscClock,
+    course: Course,
+    is_committing: bool,
+    position: i64,
+    committed: i64,
+}
+
+impl<K: Sink> Loop<K> {
+    fn new(source: RedisSource, sink: K) -> Loop<K> {
+        let course = Course { values: Vec::with_capacity(1 << 20), ..Course::default() };
+        let (clock, is_committing) = (TscClock::new(), false);
+        Loop { source, sink, clock, course, is_committing, position: 0, committed: 0 }
+    }
+
+    /// One turn; every record becomes a result, and all that has one is committed.
+    fn turn(&mut self) {
+        let now = self.clock.now();
+        let Loop { source, sink, course, .. } = self;
+        source.serve(now);
+        while let Some(event) = source.next_event() {
+            match event {
+                SourceEvent::Committed { ticket, result } => {
+                    self.is_committing = false;
+                    course.commits += u64::from(result.is_ok());
+                    match result {
+                        Ok(()) => self.committed = ticket as i64,
+                        Err(trouble) => course.troubles.push(trouble.code.to_owned()),
+                    }
+                }
+                SourceEvent::Aborted(_) => course.aborts += 1,
+                SourceEvent::Trouble(trouble) => course.troubles.push(trouble.code.to_owned()),
+                _ => {}
+            }
+        }
+        let acks =
+            sink.poll_acks(now, &mut |ack| course.acknowledged += u64::from(ack.result.is_ok()));
+        std::hint::black_box(acks);
+        while let Some(trouble) = sink.next_trouble() {
+            course.troubles.push(trouble.code.to_owned());
+        }
+        let position = &mut self.position;
+        source.poll(now, 64, &mut |record| {
+            assert_eq!(record.offset, *position, "numbered one after another");
+            let value = record.value.expect("an object");
+            let sent = sink.send(&output(0, value), Token(record.offset as u64));
+            if sent.is_err() {
+                return false;
+            }
+            *position += 1;
+            let digits = &value[6..value.len() - 2];
+            let number = digits.iter().fold(0, |sum, it| 10 * sum + u64::from(it - b'0'));
+            course.values.push(number);
+            true
+        });
+        if self.sink.in_flight() == 0 && !self.is_committing && self.position > self.committed {
+            self.is_committing = true;
+            self.source.commit(self.position as u64, &[(STREAM, self.position)]);
+        }
+    }
+
+    #[track_caller]
+    fn run_until(&mut self, what: &str, is_done: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_done(self) {
+            assert!(Instant::now() < deadline, "waited for {what}: {:?}", self.course.troubles);
+            self.turn();
+        }
+    }
+
+    #[track_caller]
+    fn run_to(&mut self, records: i64) {
+        self.run_until("records to be committed", |it| it.committed >= records);
+    }
+}
+
+#[test]
+fn no_entry_result_or_commit_allocates_once_warm() {
+    let server = Server::start();
+    fill(&server, 0..20_000);
+    let mut course = Loop::new(source(&server, 256, Way::Behind), sink(&server, true));
+    course.run_to(10_000);
+    let before = allocations::calls();
+    course.run_to(20_000);
+    assert_eq!(allocations::calls() - before, 0);
+    assert_eq!(course.course.values, (0..20_000).collect::<Vec<_>>());
+    assert_eq!(course.course.acknowledged, 20_000);
+
+    let server = Server::start();
+    fill(&server, 0..20_000);
+    let (sink, staging) = staged(&server);
+    let mut course = Loop::new(source(&server, 256, Way::Together(staging)), sink);
+    course.run_to(10_000);
+    let before = allocations::calls();
+    course.run_to(20_000);
+    assert_eq!(allocations::calls() - before, 0, "exactly once");
+    assert!(len(&server, "out") >= 1000);
+}
+
+#[test]
+fn a_record_that_is_not_taken_stays_the_first() {
+    let server = Server::start();
+    fill(&server, 0..10);
+    let mut source = source(&server, 4, Way::Behind);
+    let clock = TscClock::new();
+    let mut seen = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    let mut refuse = true;
+    while seen.len() < 10 {
+        assert!(Instant::now() < deadline, "{seen:?}");
+        source.serve(clock.now());
+        source.poll(clock.now(), 3, &mut |record| {
+            refuse = !refuse;
+            if !refuse {
+                seen.push(String::from_utf8(record.value.expect("an object").to_vec()).unwrap());
+            }
+            !refuse
+        });
+    }
+    let expected: Vec<_> = (0..10).map(|it| format!("{{\"n\":\"{it}\"}}")).collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn what_is_taken_back_comes_again_but_for_what_others_have() {
+    let server = Server::start();
+    fill(&server, 0..10);
+    let (sink, staging) = staged(&server);
+    let mut course = Loop::new(source(&server, 16, Way::Together(staging)), sink);
+    course.is_committing = true;
+    course.run_until("all entries", |it| it.position == 10);
+    let mut client = client(&server);
+    let range: Vec<(String, Vec<String>)> =
+        redis::cmd("XRANGE").arg(&[IN, "-", "+"]).query(&mut client).expect("entries");
+    let claim = ["group", "other", "0", &range[3].0];
+    redis::cmd("XCLAIM").arg(IN).arg(&claim).exec(&mut client).expect("a claim");
+    course.is_committing = false;
+    course.run_until("the refusal", |it| it.course.troubles == ["ENTRIES_CLAIMED"]);
+    assert_eq!((len(&server, "out"), course.course.commits), (0, 0), "nothing was written");
+    course.source.abort(&[(STREAM, 0)]);
+    (course.position, course.is_committing) = (0, false);
+    course.course.values.clear();
+    course.run_to(9);
+    assert_eq!(course.course.values, [0, 1, 2, 4, 5, 6, 7, 8, 9]);
+    assert_eq!((len(&server, "out"), course.course.aborts), (9, 1));
+    let pending: (u64, String, String, Vec<Vec<String>>) =
+        redis::cmd("XPENDING").arg(&[IN, "group"]).query(&mut client).expect("a group");
+    assert_eq!((pending.0, &pending.1), (1, &range[3].0), "the other one's");
+}
+
+#[test]
+fn results_without_an_answer_are_sent_again_unless_none_may_be_doubled() {
+    for is_repeated in [true, false] {
+        let server = Server::start();
+        let mut sink = sink(&server, is_repeated);
+        let clock = TscClock::new();
+        for number in 0..100 {
+            sink.send(&output(0, b"{}"), Token(number)).expect("room");
+        }
+        let mut client = client(&server);
+        let kill = ["KILL", "TYPE", "normal", "SKIPME", "yes"];
+        redis::cmd("CLIENT").arg(&kill).exec(&mut client).expect("it is cut off");
+        let (mut tokens, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+        while tokens.len() < 100 {
+            assert!(Instant::now() < deadline, "{tokens:?}");
+            sink.poll_acks(clock.now(), &mut |ack| tokens.push(ack.token.0));
+        }
+        assert_eq!(tokens, (0..100).collect::<Vec<_>>());
+        assert_eq!(sink.in_flight(), 0);
+        let mut troubles = std::iter::from_fn(|| sink.next_trouble()).map(|it| it.code);
+        let has_told = troubles.any(|it| it == "RESULTS_LOST");
+        let written = len(&server, "out");
+        match is_repeated {
+            true => assert!(!has_told && written >= 100, "{written}"),
+            false => assert!(written == 100 && !has_told || written < 100 && has_told, "{written}"),
+        }
+    }
+}
