@@ -251,11 +251,7 @@ impl Pipeline {
             origin_ns,
         };
         if let Some(deliveries) = record.exhausted() {
-            let reason = format_args!(
-                "it was delivered {deliveries} times and never acknowledged: whoever takes it may \
-                 die of it"
-            );
-            return parse_rejected(RejectClass::ClaimsExhausted, reason);
+            return Processed { verdict: exhausted(deliveries), origin_ns };
         }
         let Some(value) = record.value else {
             return Processed { verdict: tombstone(plan, record, mark, results), origin_ns };
@@ -309,6 +305,15 @@ impl Pipeline {
         // Made here and not in a variable of its own, whose 250 bytes would be copied.
         Processed { verdict: Verdict::Emit, origin_ns }
     }
+}
+
+/// An entry of a stream that came too often.
+#[cold]
+fn exhausted(deliveries: &str) -> Verdict {
+    let reason = format_args!(
+        "it was delivered {deliveries} times and never acknowledged: whoever takes it may die of it"
+    );
+    Verdict::Reject(Rejection::new(RejectClass::ClaimsExhausted, Step::Parse, reason))
 }
 
 /// A record without a value is passed over, written as it is, or rejected.

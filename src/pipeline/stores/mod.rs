@@ -6,8 +6,8 @@
 //! partition's stores is taken by `StoreRules::make`, which any thread can call; after that a store
 //! takes more only as its contents say (see `state::window`).
 //!
-//! Changes are to be kept in the order in which they are handed out: whatever of them is there after
-//! a crash is the beginning.
+//! Changes are to be kept in the order in which they are handed out: whatever of them is there
+//! after a crash is the beginning.
 //!
 //! A record that comes again, because it waited after a step had taken it in, is known by its
 //! offset: within a partition offsets grow.

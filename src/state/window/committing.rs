@@ -74,7 +74,8 @@ impl Windows {
     }
 
     /// Says, before `start`, that all entries are there of a commit of that position and mark,
-    /// whether or not it was made: a record below that comes again is in them already, or never counted.
+    /// whether or not it was made: a record below that comes again is in them already, or never
+    /// counted.
     pub fn complete_to(&mut self, position: i64, mark: Mark) {
         if position >= self.complete.0 {
             self.complete = (position, mark);
