@@ -6,6 +6,8 @@
 
 #[path = "rig/circumstances.rs"]
 mod circumstances;
+#[path = "rig/stateful.rs"]
+mod stateful;
 #[path = "rig/statistics.rs"]
 mod statistics;
 
@@ -16,12 +18,15 @@ use hotspur::state::{
     dedup::{Admission, Dedup, DedupRules, KeyHash, Settled},
     window::{Added, Arrival, Emit, Kind, WindowRules, Windows},
 };
+use stateful::Turns;
 use statistics::median;
 
 /// Nanoseconds a record that is looked for among a million keys.
 const DEDUP_NS_MAX: f64 = 100.0;
 /// Nanoseconds a record of a window: half of what two million a second leave.
 const WINDOW_NS_MAX: f64 = 250.0;
+/// Nanoseconds a record of a whole pipeline with such a window: two million a second.
+const WHOLE_NS_MAX: f64 = 500.0;
 /// Seconds for a million entries.
 const RESTORE_S_MAX: f64 = 3.0;
 
@@ -57,9 +62,31 @@ fn main() -> ExitCode {
         row("dedup, 1 M remembered keys, all duplicates", DEDUP_NS_MAX, &plan, all_seen),
         row("tumbling window, 100,000 keys, 5 aggregates", WINDOW_NS_MAX, &plan, tumbling),
     ];
+    let whole =
+        row("the same with its record's parse and steps around", WHOLE_NS_MAX, &plan, |it| {
+            stateful::window_nanos(it.records / 5)
+        });
     let restored = [restored("windows", &plan, windows_read), restored("dedup", &plan, keys_read)];
-    let is_kept = rows.into_iter().chain(restored).all(|it| it);
+    let is_kept = rows.into_iter().chain([whole]).chain(restored).all(|it| it);
+    beside_restoring(&plan);
     if is_kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What restoring another partition costs the turns of one that goes on; stated.
+fn beside_restoring(plan: &Plan) {
+    let runs: Vec<_> =
+        (0..plan.rounds).map(|_| stateful::beside_restoring(plan.entries as u64)).collect();
+    println!("\n| turns of 64 records with dedup, us | p50 | p99 | longest |");
+    println!("| --- | ---: | ---: | ---: |");
+    let show = |what: &str, turns: &dyn Fn(&(Turns, Turns, f64)) -> Turns| {
+        let of = |figure: &dyn Fn(Turns) -> f64| median(runs.iter().map(|it| figure(turns(it))));
+        let [p50, p99, max] = [of(&|it| it.p50), of(&|it| it.p99), of(&|it| it.max)];
+        println!("| {what} | {p50:.1} | {p99:.1} | {max:.1} |");
+    };
+    show("nothing else", &|it| it.0);
+    show("while another partition's keys come back", &|it| it.1);
+    let seconds = median(runs.iter().map(|it| it.2));
+    println!("\n{} keys came back in {seconds:.2} s beside that.", plan.entries);
 }
 
 /// Nanoseconds a record.

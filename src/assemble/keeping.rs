@@ -27,7 +27,7 @@ use crate::{
 
 /// What a run with state needs beside the stores.
 #[derive(Debug)]
-pub(super) struct Keeping {
+pub struct Keeping {
     entries: RestoredEntries,
     maker: Maker,
     /// Stores for the next partition whose state comes.
@@ -47,7 +47,7 @@ impl Keeping {
     /// # Errors
     ///
     /// If there can be no thread.
-    pub(super) fn start(
+    pub fn start(
         entries: RestoredEntries,
         stores: &StateStores,
         (topics, destination): (Vec<String>, Destination),
@@ -72,7 +72,7 @@ impl Keeping {
 
     /// Takes what has come back, as much as a turn may.
     #[inline]
-    pub(super) fn restore(&mut self, stores: &mut StateStores) {
+    pub fn restore(&mut self, stores: &mut StateStores) {
         if self.shared().is_restoring() || self.next.is_some() {
             self.restore_some(stores);
         }

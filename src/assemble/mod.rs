@@ -26,6 +26,7 @@ pub use connections::{Creation, check_connections};
 pub use destinations::Destinations;
 pub use exposing::{Exposing, expose};
 pub use feeding::StreamFeed;
+pub use keeping::Keeping;
 pub use machine::Machine;
 pub use range::check_range;
 pub use state::{Restoring, stateful_steps};
@@ -44,10 +45,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{
-    keeping::Keeping,
-    peers::{Parts, Peers},
-};
+use self::peers::{Parts, Peers};
 use crate::{
     cache::{self, CacheError, OwnedValue, Sought, TableHandle, TableStatus, Tables},
     clock::{Clock, TscClock, WallOffset},
