@@ -111,6 +111,7 @@ fn many_entries_of_several_streams_keep_their_order_and_old_results_are_trimmed(
 
     let trimmed = StreamPipeline::new(&redis).set("sink.redis.maxlen", "1000");
     let hotspur = trimmed.run();
+    hotspur.await_event(RUN_STARTED);
     client.add_numbers(IN, 0..5_000);
     client.await_settled(IN);
     let len = client.len(OUT);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     stream_rig::{Client, DEAD, GROUP, IN, OUT, StreamPipeline, numbers},
-    support::{kafka::Kafka, message::Message, redis::Redis, unique},
+    support::{kafka::Kafka, message::Message, names::RUN_STARTED, redis::Redis, unique},
 };
 
 const TOTAL: u64 = 4_000;
@@ -35,6 +35,7 @@ fn from_kafka_to_redis_nothing_is_lost_over_kills() {
     client.await_len(OUT, 300);
     hotspur.kill();
     hotspur = pipeline.run();
+    hotspur.await_event(RUN_STARTED);
     kafka.await_committed_to_end(&group, &input);
     hotspur.stop().counts().assert_balanced();
     let results = client.entries(OUT);
@@ -71,6 +72,7 @@ fn from_redis_to_kafka_nothing_is_lost_over_kills() {
     reader.await_count(300);
     hotspur.kill();
     hotspur = pipeline.run();
+    hotspur.await_event(RUN_STARTED);
     client.await_settled(IN);
     hotspur.stop().counts().assert_balanced();
     let results = kafka.read(&output);

@@ -168,6 +168,7 @@ fn what_was_delivered_too_often_is_dead_lettered_whoever_had_it() {
     }
     let pipeline = pipeline(&redis).set("source.redis.max_claims", "2");
     let hotspur = pipeline.run();
+    hotspur.await_event(RUN_STARTED);
     client.await_settled(IN);
     let letters = client.entries(DEAD);
     assert_eq!(letters.len(), 2, "{letters:?}");

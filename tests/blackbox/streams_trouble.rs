@@ -95,6 +95,7 @@ fn exactly_once_nothing_is_acknowledged_where_results_cannot_be_written() {
     assert_eq!(client.pending(IN), 10, "they come again");
     redis.delete(OUT);
     let hotspur = pipeline.run();
+    hotspur.await_event(RUN_STARTED);
     client.await_settled(IN);
     assert_eq!(numbers(&client.entries(OUT)), (0..10).collect::<Vec<_>>());
     hotspur.stop().counts().assert_balanced();

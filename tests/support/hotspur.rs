@@ -239,6 +239,12 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
+    /// How many partitions its group gave it, those that it had before not counted again.
+    pub(crate) fn partitions_given(&self) -> u64 {
+        let given = self.log.lines().filter_map(Event::read);
+        given.filter(|it| it.name() == GROUP_ASSIGNED).map(|it| it.number(PARTITIONS)).sum()
+    }
+
     /// What it says became of the records.
     #[track_caller]
     pub(crate) fn counts(&self) -> Counts {
