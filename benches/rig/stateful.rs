@@ -20,6 +20,9 @@ const TURN: usize = 64;
 /// Turns between two commits.
 const COMMIT_EACH: u64 = 1_000;
 
+/// Different ids of the live partition.
+const IDS: u64 = 400_000;
+
 const LIVE: PartitionId = PartitionId(0);
 const RESTORED: PartitionId = PartitionId(1);
 
@@ -171,7 +174,8 @@ pub(crate) fn beside_restoring(entries: u64) -> (Turns, Turns, f64) {
     let side = thread::spawn(move || fill(filler, &step, &written));
     let mut number = 0_u64;
     let mut one = |live: &mut Live, keeping: &mut Keeping| {
-        let value = |it: u64| format!(r#"{{"id":"payment-{it:012}"}}"#).into_bytes();
+        // New ones at first, duplicates then.
+        let value = |it: u64| format!(r#"{{"id":"payment-{:012}"}}"#, it % IDS).into_bytes();
         let turn: Vec<_> =
             (number..number + TURN as u64).map(|it| (b"k".to_vec(), value(it))).collect();
         number += TURN as u64;
