@@ -84,24 +84,19 @@ impl Live {
     fn turn(&mut self, records: &[(Vec<u8>, Vec<u8>)]) {
         self.results.clear();
         self.turns += 1;
-        for (key, value) in records {
-            let record = Record {
-                partition: LIVE,
-                topic: "in",
-                partition_number: 0,
-                offset: self.offset,
-                timestamp_ms: Some(self.offset),
-                key: Some(key),
-                value: Some(value),
-                headers: Headers::NONE,
-                arrived: Ticks(0),
-            };
+        let first = self.offset;
+        for (offset, record) in (first..).zip(records) {
+            self.pipeline.foresee_state(&of_live(offset, record));
+        }
+        self.pipeline.stores_mut().approach();
+        for (offset, record) in (first..).zip(records) {
+            let record = of_live(offset, record);
             let Live { pipeline, results, .. } = self;
             let verdict = pipeline.process(&record, &mut NoTables, &mut |_| {}, results).verdict;
             assert!(!matches!(verdict, Verdict::Reject(_)), "{verdict:?}");
-            pipeline.stores_mut().settled(LIVE, self.offset, true);
-            self.offset += 1;
+            pipeline.stores_mut().settled(LIVE, offset, true);
         }
+        self.offset += records.len() as i64;
         let stores = self.pipeline.stores_mut();
         while stores.give_off(LIVE, &mut |record, _| {
             std::hint::black_box(record.value);
@@ -111,6 +106,20 @@ impl Live {
             stores.stock();
             stores.commit_at_once(LIVE, self.offset, false);
         }
+    }
+}
+
+fn of_live(offset: i64, (key, value): &(Vec<u8>, Vec<u8>)) -> Record<'_> {
+    Record {
+        partition: LIVE,
+        topic: "in",
+        partition_number: 0,
+        offset,
+        timestamp_ms: Some(offset),
+        key: Some(key),
+        value: Some(value),
+        headers: Headers::NONE,
+        arrived: Ticks(0),
     }
 }
 
