@@ -1,4 +1,5 @@
-//! JSON from Kafka, enriched from Redis, back to Kafka, in microseconds, on one pinned thread.
+//! JSON from Kafka or Redis Streams, enriched from Redis, back to either, in microseconds, on one
+//! pinned thread.
 //!
 //! # Data path
 //!

@@ -17,7 +17,7 @@ use crossbeam_queue::ArrayQueue;
 
 use crate::{
     limits::{PARTITIONS_MAX, RESTORED_PER_TURN_MAX},
-    pipeline::stores::{PartitionStores, StateChange, StateStores},
+    pipeline::stores::{PartitionStores, StateChange, StateStores, StoreRules},
     record::{Destination, Headers, Output, PartitionId},
     transport::{
         Trouble,
@@ -30,6 +30,7 @@ use crate::{
 pub struct Keeping {
     entries: RestoredEntries,
     maker: Maker,
+    rules: Arc<[StoreRules]>,
     /// Stores for the next partition whose state comes.
     next: Option<PartitionStores>,
     /// The source's topics, as state is known by.
@@ -53,11 +54,12 @@ impl Keeping {
         (topics, destination): (Vec<String>, Destination),
         wake: impl Fn() + Send + 'static,
     ) -> Result<Keeping, std::io::Error> {
-        let (rules, room) = (Arc::clone(stores.rules()), stores.room());
-        let maker = Maker::start(move || PartitionStores::make(&rules, room), wake)?;
+        let (made_by, room) = (Arc::clone(stores.rules()), stores.room());
+        let maker = Maker::start(move || PartitionStores::make(&made_by, room), wake)?;
         Ok(Keeping {
             entries,
             maker,
+            rules: Arc::clone(stores.rules()),
             next: None,
             topics,
             destination,
@@ -141,11 +143,10 @@ impl Keeping {
         stores: &mut StateStores,
         write: &mut impl FnMut(&Output<'_>) -> bool,
     ) -> bool {
-        let rules = Arc::clone(stores.rules());
         let mut bytes = mem::take(&mut self.key);
         let is_some = stores.write_change(&mut |change: StateChange<'_>| {
             let (topic, number) = self.shared().place(change.partition);
-            let of = &rules[change.store];
+            let of = &self.rules[change.store];
             let kind = if change.is_seed { StateKind::Seed } else { StateKind::Entry };
             let (topic, step) = (&*self.topics[usize::from(topic)], &*of.name);
             bytes.clear();

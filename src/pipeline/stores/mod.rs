@@ -3,8 +3,8 @@
 //! The stores themselves are `crate::state`'s and know nothing of each other; here they are found
 //! by step and partition, told what became of a record, asked for results and changes, and put
 //! back. Who uses this writes the changes and says when a commit was confirmed. Memory of a
-//! partition's stores is taken by `StoreRules::make`, which any thread can call; after that a store
-//! takes more only as its contents say (see `state::window`).
+//! partition's stores is taken by `PartitionStores::make`, which any thread can call; after that a
+//! store takes more only as its contents say (see `state::window`).
 //!
 //! Changes are to be kept in the order in which they are handed out: whatever of them is there
 //! after a crash is the beginning.
