@@ -1,19 +1,110 @@
-//! From a key's tag to where it is kept: open addressing, linear probing, memory taken at start.
+//! From a key's tag to where it is kept: open addressing by cache lines, memory taken at start.
 //!
-//! A cell is eight bytes: 32 bits of the key's hash, which also say where its probe begins, and the
-//! place. So a probe looks at what is kept only where the tags agree, and a cell can be moved up
-//! without looking at all: a deletion leaves no tombstone behind. The number of cells need not be a
-//! power of two. It never grows: whoever owns it refuses before it is full.
+//! A line has eight cells, and a cell 32 bits of the key's hash, which also say at which line its
+//! probe begins, and the place: whatever 31 bits its owner knows it by. So a probe looks at what is
+//! kept only where the tags agree. A key for which its line has no cell goes past it, to the next;
+//! the line notes that, and a probe goes on only where it is noted. The note goes when a key comes
+//! and no other is found that is past. So taking a key out is no more than emptying its cell.
+//!
+//! A place may also be over without being taken out; its cell is used again by the next key that
+//! comes to its line. Taking it out would cost a look at a line that is far; this costs none.
+//!
+//! The number of lines need not be a power of two. It never grows: whoever owns it refuses before
+//! it is full.
 
-/// Cells for each eight places: at most five eighths are in use.
-const CELLS_PER_PLACES: (usize, usize) = (8, 5);
+use std::hint::black_box;
 
-const EMPTY: u64 = 0;
+/// Cells for each so many places: at most nine sixteenths are in use, and those that are over.
+const CELLS_PER_PLACES: (usize, usize) = (16, 9);
+
+/// Cells of a cache line.
+const LINE: usize = 8;
+
+/// Keys that are brought near together: what they lead to fits a CPU's nearest memory.
+pub(super) const FORESEEN: usize = 64;
+
+/// The tag of a cell that is not in use.
+const EMPTY: u32 = 0;
+
+/// What a place has room in.
+pub(super) const PLACE_MASK: u32 = u32::MAX >> 1;
+
+/// Beside the last place of a line: a key that begins here, or before, may be past it.
+const PASSED: u32 = !PLACE_MASK;
+
+/// A cache line of cells.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Line {
+    tags: [u32; LINE],
+    places: [u32; LINE],
+}
+
+const _: () = assert!(size_of::<Line>() == 64);
+
+impl Line {
+    const EMPTY: Line = Line { tags: [EMPTY; LINE], places: [0; LINE] };
+
+    #[inline]
+    fn place(&self, cell: usize) -> u32 {
+        self.places[cell] & PLACE_MASK
+    }
+
+    #[inline]
+    fn set(&mut self, cell: usize, tag: u32, place: u32) {
+        self.tags[cell] = tag;
+        self.places[cell] = place | self.places[cell] & PASSED;
+    }
+
+    #[inline]
+    fn is_passed(&self) -> bool {
+        self.places[LINE - 1] & PASSED != 0
+    }
+
+    #[inline]
+    fn set_passed(&mut self, is: bool) {
+        let last = &mut self.places[LINE - 1];
+        *last = *last & PLACE_MASK | if is { PASSED } else { 0 };
+    }
+}
+
+/// Some cells of a line: a byte each, found without a branch, for nobody could foretell it.
+#[derive(Clone, Copy)]
+struct Cells(u64);
+
+impl Cells {
+    #[inline]
+    fn that(is_one: impl Fn(usize) -> bool) -> Cells {
+        Cells(u64::from_le_bytes(std::array::from_fn(|cell| u8::from(is_one(cell)))))
+    }
+
+    /// The first, or any if there is none.
+    #[inline]
+    fn first(self) -> usize {
+        self.0.trailing_zeros() as usize / LINE % LINE
+    }
+
+    #[inline]
+    fn is_none(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl Iterator for Cells {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let next = (!self.is_none()).then_some(self.first());
+        self.0 &= self.0.wrapping_sub(1);
+        next
+    }
+}
 
 /// Where keys are kept.
 #[derive(Debug)]
 pub(super) struct Index {
-    cells: Box<[u64]>,
+    lines: Box<[Line]>,
 }
 
 impl Index {
@@ -21,111 +112,157 @@ impl Index {
     ///
     /// # Panics
     ///
-    /// Where a place would not fit into 32 bits.
+    /// Where a place would not fit into 31 bits.
     pub(super) fn new(places: usize) -> Index {
-        assert!(places < u32::MAX as usize, "{places} keys are more than an index can hold");
+        assert!(places <= PLACE_MASK as usize, "{places} keys are more than an index can hold");
         let (cells, per) = CELLS_PER_PLACES;
-        Index { cells: vec![EMPTY; places.max(per) * cells / per + 1].into_boxed_slice() }
+        let lines = (places * cells / per).div_ceil(LINE) + 1;
+        Index { lines: vec![Line::EMPTY; lines].into_boxed_slice() }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.cells)
+        size_of_val(&*self.lines)
     }
 
     #[inline]
     fn home(&self, tag: u32) -> usize {
-        ((u64::from(tag) * self.cells.len() as u64) >> 32) as usize
+        ((u64::from(tag) * self.lines.len() as u64) >> 32) as usize
     }
 
     #[inline]
-    fn next(&self, cell: usize) -> usize {
-        if cell + 1 == self.cells.len() { 0 } else { cell + 1 }
+    fn next(&self, line: usize) -> usize {
+        if line + 1 == self.lines.len() { 0 } else { line + 1 }
     }
 
     /// The first place of that tag that is the one.
     #[inline]
     pub(super) fn find(&self, tag: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut cell = self.home(tag);
+        let tag = tag.max(1);
+        let home = self.home(tag);
+        let mut number = home;
         loop {
-            match self.cells[cell] {
-                EMPTY => return None,
-                it if (it >> 32) as u32 == tag && is_it(place_of(it)) => {
-                    return Some(place_of(it));
+            let line = &self.lines[number];
+            let of_tag = Cells::that(|cell| line.tags[cell] == tag);
+            for place in of_tag.map(|cell| line.place(cell)) {
+                if is_it(place) {
+                    return Some(place);
                 }
-                _ => cell = self.next(cell),
+            }
+            number = self.next(number);
+            if !line.is_passed() || number == home {
+                return None;
             }
         }
     }
 
-    /// What its probe begins with. Reading it brings it near, and of several read in a row the
-    /// misses overlap.
+    /// Brings near where probes of these tags begin. Nothing here waits for what it reads, so of
+    /// many the misses overlap; that ends where a branch depends on one.
     #[inline]
-    pub(super) fn peek(&self, tag: u32) -> u64 {
-        self.cells[self.home(tag)]
+    pub(super) fn foresee(&self, tags: impl Iterator<Item = u32> + Clone) {
+        let homes = tags.map(|tag| self.home(tag.max(1)));
+        black_box(homes.clone().fold(0, |seen, line| seen ^ self.lines[line].tags[0]));
+        // The next line, too, where a probe goes on; else the same again.
+        let last = self.lines.len() - 1;
+        let nexts = homes.map(|line| last.min(line + usize::from(self.lines[line].is_passed())));
+        black_box(nexts.fold(0, |seen, line| seen ^ self.lines[line].tags[0]));
     }
 
-    /// The caller knows that it is not there, and that there is room.
+    /// Where a key of that tag may be kept, without a branch; whatever if it is in no such place.
     #[inline]
-    pub(super) fn insert(&mut self, tag: u32, place: u32) {
-        let mut cell = self.home(tag);
-        while self.cells[cell] != EMPTY {
-            cell = self.next(cell);
+    pub(super) fn guess(&self, tag: u32) -> u32 {
+        let tag = tag.max(1);
+        let line = &self.lines[self.home(tag)];
+        let of_tag = Cells::that(|cell| line.tags[cell] == tag);
+        line.place(of_tag.first()) * u32::from(!of_tag.is_none())
+    }
+
+    /// The caller knows that it is not there, and that there is room, which are also the places
+    /// that `is_over` names.
+    #[inline]
+    pub(super) fn insert(&mut self, tag: u32, place: u32, is_over: impl Fn(u32) -> bool) {
+        let tag = tag.max(1);
+        let home = self.home(tag);
+        if self.lines[home].is_passed() && !self.is_any_past(home, &is_over) {
+            self.lines[home].set_passed(false);
         }
-        self.cells[cell] = cell_of(tag, place);
+        let mut number = home;
+        loop {
+            let line = &mut self.lines[number];
+            let free = Cells::that(|cell| (line.tags[cell] == EMPTY) | is_over(line.place(cell)));
+            if !free.is_none() {
+                line.set(free.first(), tag, place);
+                return;
+            }
+            line.set_passed(true);
+            number = self.next(number);
+        }
+    }
+
+    /// Whether a key is behind that line whose probe begins there or before.
+    fn is_any_past(&self, line: usize, is_over: impl Fn(u32) -> bool) -> bool {
+        let mut number = line;
+        loop {
+            number = self.next(number);
+            if number == line {
+                return false;
+            }
+            let ahead = self.distance(line, number);
+            let Line { tags, .. } = &self.lines[number];
+            let is_past = |cell: usize| {
+                let home = self.home(tags[cell]);
+                let is_kept = (tags[cell] != EMPTY) & !is_over(self.lines[number].place(cell));
+                is_kept & (self.distance(home, number) >= ahead)
+            };
+            if !Cells::that(is_past).is_none() {
+                return true;
+            }
+            if !self.lines[number].is_passed() {
+                return false;
+            }
+        }
     }
 
     /// That key is kept elsewhere now.
     pub(super) fn replace(&mut self, tag: u32, from: u32, to: u32) {
-        let cell = self.cell(tag, from);
-        self.cells[cell] = cell_of(tag, to);
+        let (line, cell) = self.cell(tag, from);
+        self.lines[line].set(cell, tag.max(1), to);
     }
 
-    /// Cells behind it that could stand nearer to where their probe begins move up.
     pub(super) fn remove(&mut self, tag: u32, place: u32) {
-        let mut hole = self.cell(tag, place);
-        let mut cell = hole;
-        loop {
-            cell = self.next(cell);
-            let moved = self.cells[cell];
-            if moved == EMPTY {
-                break;
-            }
-            let home = self.home((moved >> 32) as u32);
-            if self.distance(home, cell) >= self.distance(hole, cell) {
-                self.cells[hole] = moved;
-                hole = cell;
-            }
-        }
-        self.cells[hole] = EMPTY;
+        let (line, cell) = self.cell(tag, place);
+        self.lines[line].set(cell, EMPTY, 0);
     }
 
     pub(super) fn clear(&mut self) {
-        self.cells.fill(EMPTY);
+        self.lines.fill(Line::EMPTY);
     }
 
+    #[inline]
     fn distance(&self, from: usize, to: usize) -> usize {
-        if to >= from { to - from } else { to + self.cells.len() - from }
+        if to >= from { to - from } else { to + self.lines.len() - from }
     }
 
+    /// Its line, and which cell of that.
+    ///
     /// # Panics
     ///
     /// If it is not there.
-    fn cell(&self, tag: u32, place: u32) -> usize {
-        let mut cell = self.home(tag);
-        while self.cells[cell] != cell_of(tag, place) {
-            assert!(self.cells[cell] != EMPTY, "an index has what is taken out of it");
-            cell = self.next(cell);
+    #[inline]
+    fn cell(&self, tag: u32, place: u32) -> (usize, usize) {
+        let tag = tag.max(1);
+        let home = self.home(tag);
+        let mut number = home;
+        loop {
+            let line = &self.lines[number];
+            let is_it = |cell| (line.tags[cell] == tag) & (line.place(cell) == place);
+            if let Some(cell) = Cells::that(is_it).next() {
+                return (number, cell);
+            }
+            number = self.next(number);
+            let goes_on = line.is_passed() && number != home;
+            assert!(goes_on, "an index has what is taken out of it");
         }
-        cell
     }
-}
-
-fn cell_of(tag: u32, place: u32) -> u64 {
-    u64::from(tag) << 32 | (u64::from(place) + 1)
-}
-
-fn place_of(cell: u64) -> u32 {
-    (cell as u32).wrapping_sub(1)
 }
 
 #[cfg(test)]
@@ -150,7 +287,7 @@ mod tests {
                 match all.remove(&place) {
                     true => index.remove(tag, place),
                     false => {
-                        index.insert(tag, place);
+                        index.insert(tag, place, |_| false);
                         all.insert(place);
                     }
                 }
@@ -158,6 +295,46 @@ mod tests {
                     let tag = tags[place as usize % tags.len()];
                     let found = index.find(tag, |it| it == place);
                     assert_eq!(found.is_some(), all.contains(&place), "seed {seed}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn places_that_are_over_make_room_and_no_others() {
+        for seed in 0..60 {
+            let mut random = SmallRng::seed_from_u64(seed);
+            let kept_max: u32 = random.random_range(1..60);
+            let tag_of = |number: u32| match seed % 3 {
+                0 => number.wrapping_mul(0x9e37_79b9),
+                1 => number % 3,
+                _ => u32::MAX - number % 2,
+            };
+            let mut index = Index::new(kept_max as usize);
+            // From the front on, but those that were taken out; numbers go round.
+            let (mut front, mut next) = (PLACE_MASK - 1_000, PLACE_MASK - 1_000);
+            let mut gone = BTreeSet::new();
+            for _ in 0..3_000 {
+                let kept = next - front;
+                match random.random_range(0..4) {
+                    0 if kept > 0 => front += 1,
+                    1 if kept > 0 => {
+                        let number = random.random_range(front..next);
+                        if gone.insert(number) {
+                            index.remove(tag_of(number), number & PLACE_MASK);
+                        }
+                    }
+                    _ if kept < kept_max => {
+                        let is_over = |it: u32| it.wrapping_sub(front) & PLACE_MASK >= kept;
+                        index.insert(tag_of(next), next & PLACE_MASK, is_over);
+                        next += 1;
+                    }
+                    _ => {}
+                }
+                for number in front..next {
+                    let is_it = |it| it == number & PLACE_MASK;
+                    let found = index.find(tag_of(number), is_it);
+                    assert_eq!(found.is_some(), !gone.contains(&number), "seed {seed}");
                 }
             }
         }

@@ -3,17 +3,12 @@
 //! A slot is its own undo: what came after the last confirmed commit stands behind a mark in the
 //! ring, and what is over stays in front until its deletion is confirmed.
 
-use std::hint::black_box;
-
 use super::{
     super::{Change, Mark, RestoreError},
-    Dedup, KeyHash,
+    Dedup, KeyHash, is_within, place_of,
     ring::Slot,
 };
 use crate::limits::STATE_DELETIONS_MAX;
-
-/// Slots whose cells are brought near together.
-const FORESEEN: u64 = 64;
 
 const KEY_BYTES: usize = 12;
 const VALUE_BYTES: usize = 16;
@@ -25,6 +20,14 @@ pub(super) struct Entry {
     value: [u8; VALUE_BYTES],
     is_written: bool,
     counts_to: i64,
+}
+
+impl Entry {
+    #[inline]
+    fn of(slot: &Slot, is_written: bool) -> Entry {
+        let (key, value) = (key_of(slot.hash()), value_of(slot));
+        Entry { key, value, is_written, counts_to: slot.offset() }
+    }
 }
 
 /// A point to which everything can go back.
@@ -66,17 +69,17 @@ impl Dedup {
         let hash = hash_of(key).ok_or(RestoreError::Key)?;
         let found = self.find(hash);
         let Some(value) = value else {
-            found.into_iter().for_each(|place| self.forget(place));
+            found.into_iter().for_each(|number| self.forget(number));
             return Ok(());
         };
         let (offset, time) = entry_of(value).ok_or(RestoreError::Value)?;
         let slot = Slot::new(hash, time, offset);
-        if let Some(place) = found {
-            if self.ring.in_place(place).offset() <= offset {
-                *self.ring.in_place_mut(place) = slot;
+        if let Some(number) = found {
+            if self.ring.at(number).offset() <= offset {
+                *self.ring.at_mut(number) = slot;
             }
         } else if self.tail < self.ring.capacity() as u64 {
-            self.index.insert(hash.0[0], self.ring.place(self.tail));
+            self.enter(hash.0[0], self.tail);
             *self.ring.at_mut(self.tail) = slot;
             self.tail += 1;
         } else {
@@ -86,14 +89,13 @@ impl Dedup {
     }
 
     /// While entries are put back: the last takes its place.
-    fn forget(&mut self, place: u32) {
-        self.index.remove(self.ring.in_place(place).hash().0[0], place);
+    fn forget(&mut self, number: u64) {
+        self.index.remove(self.ring.at(number).hash().0[0], place_of(number));
         self.tail -= 1;
         let last = *self.ring.at(self.tail);
-        let from = self.ring.place(self.tail);
-        if from != place {
-            *self.ring.in_place_mut(place) = last;
-            self.index.replace(last.hash().0[0], from, place);
+        if self.tail != number {
+            *self.ring.at_mut(number) = last;
+            self.index.replace(last.hash().0[0], place_of(self.tail), place_of(number));
         }
     }
 
@@ -115,8 +117,8 @@ impl Dedup {
         self.index.clear();
         let slots = self.ring.first_mut(self.tail as usize);
         slots.sort_unstable_by_key(|slot| (slot.time(), slot.offset()));
-        for place in 0..self.tail as u32 {
-            self.index.insert(self.ring.in_place(place).hash().0[0], place);
+        for number in 0..self.tail {
+            self.enter(self.ring.at(number).hash().0[0], number);
         }
         self.live = self.tail as usize;
         (self.clock, self.last_offset) = (mark.0, position - 1);
@@ -162,14 +164,16 @@ impl Dedup {
     /// The next entry that the commit writes; `None` once there are no more. Records are offered
     /// again only then.
     pub fn next_change(&mut self) -> Option<Change<'_>> {
-        let mut draining = self.draining.filter(|it| !it.is_drained)?;
-        let change = self.next_written(&mut draining).or_else(|| self.next_deleted(&mut draining));
-        draining.is_drained = change.is_none();
-        self.draining = Some(draining);
-        let (slot, is_written) = change?;
-        let (key, value, counts_to) = (key_of(slot.hash()), value_of(&slot), slot.offset());
-        self.entry = Entry { key, value, is_written, counts_to };
-        Some(self.last_change())
+        let draining = self.draining.as_mut().filter(|it| !it.is_drained)?;
+        while draining.written < draining.point.tail {
+            let slot = self.ring.at(draining.written);
+            draining.written += 1;
+            if !slot.is_gone() && !slot.is_superseded() {
+                self.entry = Entry::of(slot, true);
+                return Some(self.last_change());
+            }
+        }
+        self.next_deleted()
     }
 
     /// The change that `next_change` gave last, once more.
@@ -178,32 +182,25 @@ impl Dedup {
         Change { key, value: is_written.then_some(value), counts_to: *counts_to }
     }
 
-    fn next_written(&self, draining: &mut Draining) -> Option<(Slot, bool)> {
-        while draining.written < draining.point.tail {
-            let slot = self.ring.at(draining.written);
-            draining.written += 1;
-            if !slot.is_gone() && !slot.is_superseded() {
-                return Some((*slot, true));
-            }
-        }
-        None
-    }
-
-    fn next_deleted(&self, draining: &mut Draining) -> Option<(Slot, bool)> {
-        let end = self.confirmed.expired.min(self.front + STATE_DELETIONS_MAX as u64);
+    /// The same, once all that is new is written.
+    fn next_deleted(&mut self) -> Option<Change<'_>> {
+        let Point { expired, position, clock, .. } = self.confirmed;
+        let end = expired.min(self.front + STATE_DELETIONS_MAX as u64);
+        let draining = self.draining.as_mut()?;
         while draining.deleted < end {
             let slot = self.ring.at(draining.deleted);
-            if slot.is_gone() || slot.is_superseded() {
-                draining.deleted += 1;
-                continue;
-            }
-            let is_passed = slot.offset() < self.confirmed.position;
-            if !is_passed || self.is_within(slot, self.confirmed.clock) {
-                return None;
+            let has_entry = !slot.is_gone() && !slot.is_superseded();
+            let is_passed = slot.offset() < position;
+            if has_entry && (!is_passed || is_within(slot, clock, self.rules.within_ms)) {
+                break;
             }
             draining.deleted += 1;
-            return Some((*slot, false));
+            if has_entry {
+                self.entry = Entry::of(slot, false);
+                return Some(self.last_change());
+            }
         }
+        draining.is_drained = true;
         None
     }
 
@@ -215,17 +212,6 @@ impl Dedup {
     pub fn committed(&mut self) {
         let draining = self.draining.take().filter(|it| it.is_drained);
         let draining = draining.expect("a commit was begun and drained before it is confirmed");
-        for number in self.front..draining.deleted {
-            let slot = *self.ring.at(number);
-            if (number - self.front).is_multiple_of(FORESEEN) {
-                let behind = number..draining.deleted.min(number + FORESEEN);
-                let tags = behind.map(|it| self.ring.at(it).hash().0[0]);
-                black_box(tags.fold(0, |sum, tag| sum ^ self.index.peek(tag)));
-            }
-            if !slot.is_gone() && !slot.is_superseded() {
-                self.index.remove(slot.hash().0[0], self.ring.place(number));
-            }
-        }
         let is_further = draining.point.position != self.confirmed.position
             || draining.point.clock != self.confirmed.clock;
         // From the same point the same are kept.

@@ -11,7 +11,7 @@
 //! was kept. Duplicates of a pending key wait. If the first is kept they are skipped; if it is
 //! refused the oldest of them becomes the first, and is to be processed.
 //!
-//! **Memory.** A slot of 28 bytes a key, an index of 13 (`index`), a sixteenth more of both for
+//! **Memory.** A slot of 28 bytes a key, an index of 14 (`index`), a sixteenth more of both for
 //! keys whose period is over and whose deletion is not committed, and 48 bytes a record in flight:
 //! 46 bytes a key at a million. All of it is taken by `new`; nothing grows. Where `max_keys` are
 //! remembered a record with another key is refused (`state_full`): forgetting one early would let a
@@ -41,7 +41,10 @@ use self::{
     ring::{Ring, Slot},
     waiting::InFlight,
 };
-use super::{Mark, index::Index};
+use super::{
+    Mark,
+    index::{FORESEEN, Index, PLACE_MASK},
+};
 
 /// Slots beyond `max_keys`, for each so many; and at least.
 const SPARE_ONE_IN: usize = 16;
@@ -209,13 +212,17 @@ impl Dedup {
     /// Brings near what records with these keys will look at. Worth its while for the records of a
     /// turn: each of them would wait for memory by itself, here they wait together.
     pub fn foresee(&self, hashes: &[KeyHash]) {
+        let Some(last) = (self.tail - self.front).checked_sub(1) else { return };
         let mut seen = 0;
-        for hash in hashes {
-            seen ^= self.index.peek(hash.0[0]);
-        }
-        for hash in hashes {
-            let place = self.index.find(hash.0[0], |_| true);
-            seen ^= place.map_or(0, |place| self.ring.in_place(place).time() as u64);
+        for hashes in hashes.chunks(FORESEEN) {
+            let tags = hashes.iter().map(|hash| hash.0[0]);
+            self.index.foresee(tags.clone());
+            let mut slots = [0; FORESEEN];
+            for (slot, tag) in slots.iter_mut().zip(tags) {
+                *slot = self.front + last.min(self.ahead(self.index.guess(tag)));
+            }
+            let slots = &slots[..hashes.len()];
+            seen ^= slots.iter().fold(0, |sum, slot| sum ^ self.ring.at(*slot).ends());
         }
         black_box(seen);
     }
@@ -234,9 +241,9 @@ impl Dedup {
         self.clock = self.clock.max(time_ms);
         self.expire(EXPIRED_AT_ONCE);
         let found = self.find(hash);
-        let admission = match found.map(|place| (place, *self.ring.in_place(place))) {
-            Some((place, slot)) if slot.is_pending() => {
-                self.in_flight.push_behind(slot.offset(), offset, self.clock, place);
+        let admission = match found.map(|number| (number, *self.ring.at(number))) {
+            Some((number, slot)) if slot.is_pending() => {
+                self.in_flight.push_behind(slot.offset(), offset, self.clock, number);
                 Admission::Pending { of: slot.offset() }
             }
             _ if offset < self.complete.0 => Admission::Seen,
@@ -297,7 +304,7 @@ impl Dedup {
         mut released: impl FnMut(i64, Released),
     ) {
         let (first, mut next) = self.in_flight.settle(offset);
-        let slot = *self.ring.in_place(first.place);
+        let slot = *self.ring.at(first.slot);
         debug_assert_eq!(slot.offset(), offset);
         if outcome == Settled::Kept {
             while let Some(number) = next {
@@ -314,28 +321,51 @@ impl Dedup {
             Some(number) => {
                 let heir = self.in_flight.get(number);
                 let slot = Slot::new(slot.hash(), heir.time, heir.offset).pending();
-                *self.ring.in_place_mut(first.place) = slot;
-                self.in_flight.promote(number, first.last(), first.place);
+                *self.ring.at_mut(first.slot) = slot;
+                self.in_flight.promote(number, first.last(), first.slot);
                 released(heir.offset, Released::Process);
             }
-            None if outcome == Settled::Kept => self.ring.in_place_mut(first.place).settle(),
-            None => self.give_up(first.place),
+            None if outcome == Settled::Kept => self.ring.at_mut(first.slot).settle(),
+            None => self.give_up(first.slot),
         }
         self.in_flight.tidy();
     }
 
     #[inline]
-    fn find(&self, hash: KeyHash) -> Option<u32> {
-        self.index.find(hash.0[0], |place| self.ring.in_place(place).hash() == hash)
+    fn find(&self, hash: KeyHash) -> Option<u64> {
+        let is_it =
+            |it| self.number_of(it).is_some_and(|number| self.ring.at(number).hash() == hash);
+        self.index.find(hash.0[0], is_it).and_then(|it| self.number_of(it))
+    }
+
+    /// How far behind the oldest slot the one is that the index knows by these 31 bits of its
+    /// number; past all of them if it is over.
+    #[inline]
+    fn ahead(&self, of: u32) -> u64 {
+        u64::from(of.wrapping_sub(self.front as u32) & PLACE_MASK)
+    }
+
+    #[inline]
+    fn number_of(&self, of: u32) -> Option<u64> {
+        let ahead = self.ahead(of);
+        (ahead < self.tail - self.front).then_some(self.front + ahead)
+    }
+
+    /// Tells the index of a slot; what is over by now makes room.
+    #[inline]
+    pub(super) fn enter(&mut self, tag: u32, number: u64) {
+        let (front, kept) = (self.front as u32, (self.tail - self.front) as u32);
+        let is_over = |it: u32| it.wrapping_sub(front) & PLACE_MASK >= kept;
+        self.index.insert(tag, place_of(number), is_over);
     }
 
     #[inline]
     fn is_within(&self, slot: &Slot, time: i64) -> bool {
-        time.saturating_sub(slot.time()) <= self.rules.within_ms
+        is_within(slot, time, self.rules.within_ms)
     }
 
-    /// Makes a slot for the first record of a key; `over` is the place of one whose period is over.
-    fn remember(&mut self, hash: KeyHash, offset: i64, over: Option<u32>) -> Admission {
+    /// Makes a slot for the first record of a key; `over` is one whose period is over.
+    fn remember(&mut self, hash: KeyHash, offset: i64, over: Option<u64>) -> Admission {
         if self.live >= self.rules.max_keys {
             self.expire(usize::MAX);
             if self.live >= self.rules.max_keys {
@@ -348,48 +378,39 @@ impl Dedup {
             return Admission::NotYet;
         }
         self.ring.enter(number);
-        let place = self.ring.place(number);
         match over {
             Some(over) => {
-                self.index.replace(hash.0[0], over, place);
-                self.ring.in_place_mut(over).set_superseded(true);
-                self.superseded.push_back((self.number_of(over), number));
+                self.index.replace(hash.0[0], place_of(over), place_of(number));
+                self.ring.at_mut(over).set_superseded(true);
+                self.superseded.push_back((over, number));
             }
-            None => self.index.insert(hash.0[0], place),
+            None => self.enter(hash.0[0], number),
         }
         *self.ring.at_mut(number) = Slot::new(hash, self.clock, offset).pending();
         self.tail += 1;
         self.live += 1;
-        self.in_flight.push(offset, self.clock, place);
+        self.in_flight.push(offset, self.clock, number);
         Admission::Fresh
     }
 
     /// Its record was refused and nothing waits: the key is as before.
-    fn give_up(&mut self, place: u32) {
-        let number = self.number_of(place);
+    fn give_up(&mut self, number: u64) {
         self.take_out(number);
-        self.ring.in_place_mut(place).give_up();
+        self.ring.at_mut(number).give_up();
         self.live -= 1;
     }
 
     /// The key of a slot that is not superseded has the slot again that it had before it.
     fn take_out(&mut self, number: u64) {
-        let (place, tag) = (self.ring.place(number), self.ring.at(number).hash().0[0]);
+        let tag = self.ring.at(number).hash().0[0];
         match self.superseded.iter().rposition(|(_, by)| *by == number) {
             Some(at) => {
                 let (before, _) = self.superseded.remove(at).expect("found there");
-                self.index.replace(tag, place, self.ring.place(before));
+                self.index.replace(tag, place_of(number), place_of(before));
                 self.ring.at_mut(before).set_superseded(false);
             }
-            None => self.index.remove(tag, place),
+            None => self.index.remove(tag, place_of(number)),
         }
-    }
-
-    fn number_of(&self, place: u32) -> u64 {
-        let (front, place) = (u64::from(self.ring.place(self.front)), u64::from(place));
-        let capacity = self.ring.capacity() as u64;
-        let ahead = if place >= front { place - front } else { place + capacity - front };
-        self.front + ahead
     }
 
     /// Finds that periods are over, of so many slots at most.
@@ -409,4 +430,15 @@ impl Dedup {
             self.expired += 1;
         }
     }
+}
+
+/// What the index knows a slot by.
+#[inline]
+fn place_of(number: u64) -> u32 {
+    number as u32 & PLACE_MASK
+}
+
+#[inline]
+fn is_within(slot: &Slot, time: i64, within_ms: i64) -> bool {
+    time.saturating_sub(slot.time()) <= within_ms
 }

@@ -42,6 +42,11 @@ impl Slot {
         (u64::from(self.0[3]) << 32 | u64::from(self.0[4])) as i64
     }
 
+    /// Its first and its last bytes: it may lie in two cache lines.
+    pub(super) fn ends(&self) -> u32 {
+        self.0[0] ^ self.0[6]
+    }
+
     fn last(&self) -> u64 {
         u64::from(self.0[5]) << 32 | u64::from(self.0[6])
     }
@@ -120,7 +125,7 @@ impl Ring {
     /// The remainder by the number of slots, without a division: numbers in use are less than that
     /// many apart.
     #[inline]
-    pub(super) fn place(&self, number: u64) -> u32 {
+    fn place(&self, number: u64) -> u32 {
         let ahead = number.wrapping_sub(self.lap);
         let place =
             if number >= self.lap { ahead } else { ahead.wrapping_add(self.slots.len() as u64) };
@@ -135,15 +140,6 @@ impl Ring {
     #[inline]
     pub(super) fn at_mut(&mut self, number: u64) -> &mut Slot {
         &mut self.slots[self.place(number) as usize]
-    }
-
-    #[inline]
-    pub(super) fn in_place(&self, place: u32) -> &Slot {
-        &self.slots[place as usize]
-    }
-
-    pub(super) fn in_place_mut(&mut self, place: u32) -> &mut Slot {
-        &mut self.slots[place as usize]
     }
 
     /// The first so many, as they lie.

@@ -13,8 +13,8 @@ pub(super) struct Waiting {
     pub(super) offset: i64,
     /// The partition's time when it was admitted.
     pub(super) time: i64,
-    /// The place of its key's slot; good for a first alone.
-    pub(super) place: u32,
+    /// Its key's slot; good for a first alone.
+    pub(super) slot: u64,
     is_settled: bool,
     /// It waits for nobody.
     is_first: bool,
@@ -62,18 +62,18 @@ impl InFlight {
     }
 
     /// A record that is the first of its key.
-    pub(super) fn push(&mut self, offset: i64, time: i64, place: u32) -> u64 {
+    pub(super) fn push(&mut self, offset: i64, time: i64, slot: u64) -> u64 {
         let number = self.front + self.all.len() as u64;
         let (is_settled, is_first, next, last) = (false, true, NONE, NONE);
-        let waiting = Waiting { offset, time, place, is_settled, is_first, next, last };
+        let waiting = Waiting { offset, time, slot, is_settled, is_first, next, last };
         self.all.push_back(waiting);
         self.unsettled += 1;
         number
     }
 
     /// A duplicate of the record of that offset.
-    pub(super) fn push_behind(&mut self, first: i64, offset: i64, time: i64, place: u32) {
-        let number = self.push(offset, time, place);
+    pub(super) fn push_behind(&mut self, first: i64, offset: i64, time: i64, slot: u64) {
+        let number = self.push(offset, time, slot);
         self.at(number).is_first = false;
         let first = self.number_of(first).expect("a pending key's record is in flight");
         let last = std::mem::replace(&mut self.at(first).last, number);
@@ -106,9 +106,9 @@ impl InFlight {
     }
 
     /// The duplicate is the first of the chain behind it from now on; `last` ends that chain.
-    pub(super) fn promote(&mut self, number: u64, last: u64, place: u32) {
+    pub(super) fn promote(&mut self, number: u64, last: u64, slot: u64) {
         let first = self.at(number);
-        (first.place, first.is_first) = (place, true);
+        (first.slot, first.is_first) = (slot, true);
         first.last = if last == number { NONE } else { last };
     }
 

@@ -1,13 +1,13 @@
 //! Commits: which entries are written and deleted, what a restart finds, and going back.
 
 use super::{
+    super::index::FORESEEN,
     super::{Change, Mark, RestoreError},
     Kind, Windows, layout,
 };
 use crate::limits::{STATE_DELETIONS_MAX, STATE_ENTRY_BYTES_MAX};
 
 /// Entries that are brought near together.
-const FORESEEN: usize = 64;
 
 /// The last confirmed commit.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::{
     super::{
         blocks::{Block, Blocks},
-        index::Index,
+        index::{FORESEEN, Index},
     },
     layout::{self, VALUE_HEAD},
 };
@@ -121,21 +121,29 @@ impl Keys {
 
     /// Brings near what these keys lead to: cells, then entries.
     pub(super) fn foresee(&self, tags: &[u32]) {
-        let find = |tag: &u32| self.index.find(*tag, |_| true);
-        let mut seen = 0;
-        for tag in tags {
-            seen ^= self.index.peek(*tag);
+        let count = self.entries.len() as u32;
+        for tags in tags.chunks(FORESEEN) {
+            self.index.foresee(tags.iter().copied());
+            let guesses = tags.iter().map(|tag| self.index.guess(*tag));
+            self.bring_near(guesses.filter(|id| *id < count));
         }
-        black_box(seen);
-        self.bring_near(tags.iter().filter_map(find));
     }
 
     /// Brings near these entries: what is known of them, then the first bytes of their blocks.
-    pub(super) fn bring_near(&self, ids: impl Iterator<Item = u32> + Clone) {
-        let mut seen = ids.clone().fold(0, |sum, id| sum ^ self.at(id).len);
-        for id in ids {
-            let bytes = self.get(id).iter().step_by(CACHE_LINE).take(LINES_FORESEEN);
-            seen ^= bytes.fold(0, |sum, it| sum ^ u32::from(*it));
+    /// At most `FORESEEN`.
+    pub(super) fn bring_near(&self, ids: impl Iterator<Item = u32>) {
+        let (mut near, mut count) = ([0; FORESEEN], 0);
+        for (place, id) in near.iter_mut().zip(ids) {
+            (*place, count) = (id, count + 1);
+        }
+        let near = &near[..count];
+        let mut seen = near.iter().fold(0, |sum, id| sum ^ self.at(*id).len);
+        for id in near {
+            let bytes = self.get(*id);
+            let last = bytes.len() - 1;
+            for line in 0..LINES_FORESEEN {
+                seen ^= u32::from(bytes[last.min(line * CACHE_LINE)]);
+            }
         }
         black_box(seen);
     }
@@ -233,7 +241,7 @@ impl Keys {
                 self.entries.len() as u32 - 1
             }
         };
-        self.index.insert(tag, id);
+        self.index.insert(tag, id, |_| false);
         self.count += 1;
         self.open += usize::from(entry.is_open());
         id
