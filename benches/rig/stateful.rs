@@ -17,8 +17,8 @@ use hotspur::{
 /// Records of a turn.
 const TURN: usize = 64;
 
-/// Turns between two commits.
-const COMMIT_EACH: u64 = 1_000;
+/// Turns between two commits: 200,000 records, as many as come in 100 ms at two million a second.
+const COMMIT_EACH: u64 = 200_000 / TURN as u64;
 
 /// Different ids of the live partition.
 const IDS: u64 = 400_000;
@@ -130,7 +130,7 @@ pub(crate) fn window_nanos(records: u64) -> f64 {
         format!("customer{:06}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 100_000).into_bytes()
     };
     let value = |number: u64| {
-        let t = number * 60_000 / 1_000_000;
+        let t = number * 60_000 / 2_500_000;
         format!(r#"{{"t":{t},"amount":{},"id":"{number:08}"}}"#, number % 1_000).into_bytes()
     };
     let (mut number, mut seconds) = (0, 0.0);

@@ -12,7 +12,7 @@ use crate::{
         expression::{Expression, Field},
         stateful::{
             Dedup, Time, Window,
-            aggregates::{Aggregated, Wants},
+            aggregates::{self, Aggregated, Wants},
         },
         stores::{Rules, StoreRules},
     },
@@ -72,11 +72,12 @@ impl Compiler {
             .collect();
         let names: Vec<String> = window.aggregates.iter().map(|(name, _)| name.clone()).collect();
         self.begin_results(at.step.when.is_some(), window.updates, &names);
-        let (aggregates, read) = read.into_iter().collect::<Option<(Vec<_>, Vec<_>)>>()?;
+        let (aggregates, mut read) = read.into_iter().collect::<Option<(Vec<_>, Vec<_>)>>()?;
         let late = late.map_or(Some(None), |late| late.map(Some))?;
         let rules = Rules::Window(rules_of(window, aggregates), names);
         let store = self.store(at, hash_of_window(window), rules);
         let (key_buffer, max_keys) = (self.next_write(), window.max_keys);
+        aggregates::share(&mut read);
         let (key, time, aggregates) = (key?, time?, read);
         Some(Window { store, key, key_buffer, time, aggregates, late, max_keys })
     }
@@ -173,7 +174,10 @@ impl Compiler {
             return self.problem(key, wrong);
         }
         let of = of.map(|program| Expression::Program(Box::new(program)));
-        Some((aggregate, Aggregated { name: name.into(), text: text.into(), of, wants }))
+        Some((
+            aggregate,
+            Aggregated { name: name.into(), text: text.into(), of, wants, as_earlier: None },
+        ))
     }
 
     fn aggregate_of(

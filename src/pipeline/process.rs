@@ -17,7 +17,7 @@ use crate::{
             Memory,
             outgoing::{Outgoing, Topics},
         },
-        stop::stopped,
+        stop::{Stop, stopped},
         stores::StateStores,
         work::{Sources, Surroundings, Work},
     },
@@ -297,12 +297,17 @@ impl Pipeline {
         origin_ns = origin_ns.or_else(|| work.origin_ns(&mut sources));
         mark(Mark::Parsed);
         let mut around = Surroundings { sources, mark, results, watch };
+        // Verdicts are made here and not in a variable of their own, whose 250 bytes would be copied.
         if let Err((stop, step)) = work.run(first, &mut around) {
-            let told = work.told;
             results.truncate(before.0, before.1);
-            return Processed { verdict: stopped(plan, &stop, told, step), origin_ns };
+            return match stop {
+                Stop::Hold => Processed { verdict: Verdict::Hold(step), origin_ns },
+                Stop::Skip(class) => {
+                    Processed { verdict: Verdict::Skip(Skip { class, step }), origin_ns }
+                }
+                _ => Processed { verdict: stopped(plan, &stop, work.told, step), origin_ns },
+            };
         }
-        // Made here and not in a variable of its own, whose 250 bytes would be copied.
         Processed { verdict: Verdict::Emit, origin_ns }
     }
 }

@@ -4,10 +4,9 @@
 //! collected values keep the record's spelling of a number; what computes takes the number.
 
 use crate::{
-    limits::AGGREGATES_MAX,
     pipeline::{
-        Lookup, cel,
-        cel::Arena,
+        Lookup,
+        cel::{self, Arena, Leaf},
         evaluate::{Made, Scope},
         expression::Expression,
         failure::Failure,
@@ -27,6 +26,28 @@ pub(crate) struct Aggregated {
     /// Nothing for `count()`.
     pub(crate) of: Option<Expression>,
     pub(crate) wants: Wants,
+    /// An earlier one that looks at the same value: it is read once.
+    pub(crate) as_earlier: Option<usize>,
+}
+
+/// Notes which of them look at the same.
+pub(crate) fn share(aggregates: &mut [Aggregated]) {
+    for at in 1..aggregates.len() {
+        let (earlier, [it, ..]) = aggregates.split_at_mut(at) else { unreachable!("one is left") };
+        let leaf = it.leaf();
+        let is_same = |other: &Aggregated| other.leaf() == leaf && other.wants == it.wants;
+        it.as_earlier = leaf.and_then(|_| earlier.iter().position(is_same));
+    }
+}
+
+impl Aggregated {
+    /// Of one that looks at nothing but a path.
+    fn leaf(&self) -> Option<Leaf> {
+        match &self.of {
+            Some(Expression::Program(program)) => program.leaf(),
+            _ => None,
+        }
+    }
 }
 
 /// What an aggregate looks at.
@@ -40,25 +61,24 @@ pub(crate) enum Wants {
     Spelling,
 }
 
-/// Room for all values of a record.
-pub(super) fn none<'m>() -> [Input<'m>; AGGREGATES_MAX] {
-    [Input::Absent; AGGREGATES_MAX]
-}
-
-/// Reads the values of a record.
+/// Reads the values of a record into `inputs`, which are absent until then.
 pub(super) fn read<'p, 'm>(
     aggregates: &'p [Aggregated],
     scope: &Scope<'m>,
     made: &'m mut Made,
     tables: &mut dyn Lookup,
-    inputs: &'m mut [Input<'m>; AGGREGATES_MAX],
-) -> Result<&'m [Input<'m>], Stop<'p>>
+    inputs: &mut [Input<'m>],
+) -> Result<(), Stop<'p>>
 where
     'p: 'm,
 {
     let Made { bytes, arena } = made;
     let arena: &'m Arena = arena;
-    for (aggregate, input) in aggregates.iter().zip(&mut *inputs) {
+    for (at, aggregate) in aggregates.iter().enumerate() {
+        if let Some(earlier) = aggregate.as_earlier {
+            inputs[at] = inputs[earlier];
+            continue;
+        }
         let Some(of @ Expression::Program(program)) = &aggregate.of else { continue };
         let value = match scope.value(program, arena, bytes, tables) {
             Ok(value) => value,
@@ -66,9 +86,9 @@ where
             Err(failure) => return Err(Stop::Operand(failure, of)),
         };
         let read = input_of(&value, aggregate.wants, arena, bytes);
-        *input = read.map_err(|why| Stop::Operand(Failure::of_whole(why), of))?;
+        inputs[at] = read.map_err(|why| Stop::Operand(Failure::of_whole(why), of))?;
     }
-    Ok(&inputs[..aggregates.len()])
+    Ok(())
 }
 
 fn input_of<'m>(

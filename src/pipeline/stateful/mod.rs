@@ -8,7 +8,7 @@
 pub(super) mod aggregates;
 
 use crate::{
-    limits::STATE_ENTRY_BYTES_MAX,
+    limits::{AGGREGATES_MAX, STATE_ENTRY_BYTES_MAX},
     pipeline::{
         Lookup, Mark, cel,
         evaluate::{Kind, Scope},
@@ -20,10 +20,16 @@ use crate::{
         work::{Sources, Surroundings, Work, as_key},
     },
     record::Destination,
-    state::window::{Added, Refusal},
+    state::{
+        Input,
+        window::{Added, Refusal},
+    },
     verdict::{RejectClass, Sentence, SkipClass, Step},
 };
 use aggregates::Aggregated;
+
+/// For no more than so many less memory is written.
+const FEW_AGGREGATES: usize = 8;
 
 /// A step that drops duplicates, compiled.
 #[derive(Debug)]
@@ -168,8 +174,18 @@ impl<'p> Work<'p, '_> {
         let time_ms = time_of(window, &scope, sources)?;
         watch.read(index, &"time, in ms", itoa::Buffer::new().format(time_ms).as_bytes());
         let (made, tables) = (&mut *sources.made, &mut *sources.tables);
-        let mut inputs = aggregates::none();
-        let inputs = aggregates::read(&window.aggregates, &scope, made, tables, &mut inputs)?;
+        let (mut few, mut all);
+        let inputs = match window.aggregates.len() {
+            count @ ..=FEW_AGGREGATES => {
+                few = [Input::Absent; FEW_AGGREGATES];
+                &mut few[..count]
+            }
+            count => {
+                all = [Input::Absent; AGGREGATES_MAX];
+                &mut all[..count]
+            }
+        };
+        aggregates::read(&window.aggregates, &scope, made, tables, inputs)?;
         if watch.is_watching() {
             aggregates::show(index, &window.aggregates, inputs, watch);
         }
@@ -209,12 +225,7 @@ fn millis(value: cel::Value<'_>) -> Result<i64, Kind> {
 }
 
 #[cold]
-fn refused(
-    refusal: Refusal,
-    window: &Window,
-    inputs: &[crate::state::Input<'_>],
-    time_ms: i64,
-) -> Sentence {
+fn refused(refusal: Refusal, window: &Window, inputs: &[Input<'_>], time_ms: i64) -> Sentence {
     match refusal {
         Refusal::MaxKeys => Sentence::format(format_args!(
             "{} keys have open windows in this partition, which is all that max_keys allows",
