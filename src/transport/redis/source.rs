@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     clock::Ticks,
-    record::{ENTRY_ID, EXHAUSTED, Headers, PartitionId, Record},
-    transport::{Source, SourceEvent, SourceGap, Trouble, WaitSet},
+    record::{Headers, PartitionId, Record},
+    transport::{Source, SourceClaim, SourceEvent, SourceGap, Trouble, WaitSet},
     verdict::Sentence,
 };
 
@@ -101,6 +101,7 @@ enum Told {
     Committed(u64, Result<(), Trouble>),
     Aborted,
     Gap(SourceGap),
+    Claimed(SourceClaim),
     Trouble(Trouble),
     Notice { event: &'static str, text: Sentence, alarming: bool },
 }
@@ -178,7 +179,7 @@ impl RedisSource {
     ) -> Lent {
         let asked = self.replies.front();
         let is_new = asked == Some(Asked::New);
-        let RedisSource { reading, value, headers, unacked, .. } = self;
+        let RedisSource { reading, value, headers, unacked, claiming, .. } = self;
         let mut items = Items::of(&reading.input()[..len]);
         // Servers before 7.0 have nothing in the place of a claimed entry that is gone.
         let (Some(2), Some(id)) = (items.array(), items.bytes()) else { return Lent::Passed };
@@ -202,9 +203,9 @@ impl RedisSource {
             if unacked.was_lent(id) {
                 return Lent::Passed;
             }
-            exhausted = self.claiming.exhausted(id, matches!(asked, Some(Asked::Claim(_))));
+            exhausted = claiming.exhausted(id, matches!(asked, Some(Asked::Claim(_))));
         }
-        write_headers(headers, id, exhausted);
+        claiming::write_headers(headers, id, exhausted);
         let (key, value) = match &self.form {
             Form::Object(infers) => {
                 object::write(items, fields, *infers, value);
@@ -227,6 +228,7 @@ impl RedisSource {
             return Lent::Refused;
         }
         unacked.push(stream, id);
+        claiming.lent(asked);
         Lent::Taken
     }
 
@@ -245,7 +247,7 @@ impl RedisSource {
             }
             Asked::Claim(stream) => {
                 self.miss(stream, gone);
-                if let Some(told) = self.claiming.claimed(stream, &ended, &self.streams) {
+                if let Some(told) = self.claiming.take_claimed(stream, &self.streams) {
                     self.tell(told);
                 }
                 if self.claiming.ends_round(now, ended.cursor, self.streams.len()) {
@@ -372,16 +374,6 @@ impl RedisSource {
     }
 }
 
-/// The record's own headers come first: those that only this program gives.
-fn write_headers(headers: &mut Vec<u8>, id: EntryId, exhausted: Option<u64>) {
-    headers.clear();
-    Headers::push(headers, ENTRY_ID, Some(id.write(&mut [0; ID_BYTES])));
-    if let Some(deliveries) = exhausted {
-        let mut digits = itoa::Buffer::new();
-        Headers::push(headers, EXHAUSTED, Some(digits.format(deliveries).as_bytes()));
-    }
-}
-
 /// Key and value of an entry of which one field is the value. What else it has goes to `headers`.
 fn split<'a>(
     mut items: Items<'a>,
@@ -433,6 +425,7 @@ impl Source for RedisSource {
             Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
             Told::Aborted => SourceEvent::Aborted(Ok(())),
             Told::Gap(gap) => SourceEvent::Gap(gap),
+            Told::Claimed(claim) => SourceEvent::Claimed(claim),
             Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
             Told::Notice { event, text, alarming } => SourceEvent::Told { event, text, alarming },
         })
