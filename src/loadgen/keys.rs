@@ -1,6 +1,6 @@
 //! Which key a record has: all alike, or few of them often, as real keys are.
 //!
-//! Keys are `user1`, `user2`, …, or a payload's own, such as `station1`; under Zipf's law the lowest
+//! Keys are `user1`, `user2`, … or a payload's own, such as `station1`; under Zipf's law the lowest
 //! numbers come most often. Whoever fills a table for the load writes the same names with
 //! `write_key`.
 
