@@ -9,7 +9,7 @@ use super::{ENTRIES_AT_ONCE, Group, Told};
 use crate::{
     clock::{Clock, Ticks, TscClock},
     config::settings,
-    record::{ENTRY_ID, EXHAUSTED, Headers, PartitionId},
+    record::PartitionId,
     transport::{
         SourceClaim,
         redis::{
@@ -121,16 +121,6 @@ impl Claiming {
             self.due = Ticks(now.0 + self.interval_ticks);
         }
         self.at.is_none()
-    }
-}
-
-/// The record's own headers come first: those that only this program gives.
-pub(super) fn write_headers(headers: &mut Vec<u8>, id: EntryId, exhausted: Option<u64>) {
-    headers.clear();
-    Headers::push(headers, ENTRY_ID, Some(id.write(&mut [0; ID_BYTES])));
-    if let Some(deliveries) = exhausted {
-        let mut digits = itoa::Buffer::new();
-        Headers::push(headers, EXHAUSTED, Some(digits.format(deliveries).as_bytes()));
     }
 }
 
