@@ -216,21 +216,21 @@ fn records_name_their_stream_among_those_that_begin_with_a_prefix() {
     let pipeline = StreamPipeline::new(&redis)
         .set("source.redis.infer", "true")
         .set("engine.start_timeout", "\"1s\"")
-        .with("[[steps]]\nroute = { topic = \"'to.' + event.to\", prefix = \"to.\" }\n");
-    redis.set("to.text", "none");
+        .with("[[steps]]\nroute = { topic = \"'to:' + event.to\", prefix = \"to:\" }\n");
+    redis.set("to:text", "none");
     client.add("tot", &[("n", b"9")]);
     let check = pipeline.start_with(&["check", "--connect"], &[]).wait();
     assert_eq!(check.status, Some(3), "{}", check.output);
-    assert!(check.output.contains("no stream begins with \"to.\""), "{}", check.output);
+    assert!(check.output.contains("no stream begins with \"to:\""), "{}", check.output);
     let ended = pipeline.run().wait();
     assert_eq!(ended.status, Some(3), "{}", ended.log);
     assert!(ended.log.contains("XGROUP CREATE"), "{}", ended.log);
 
-    for stream in ["to.a", "to.b"] {
+    for stream in ["to:a", "to:b"] {
         client.run(&["XGROUP", "CREATE", stream, GROUP, "0", "MKSTREAM"]).expect("a stream");
     }
     let check = pipeline.start_with(&["check", "--connect"], &[]).wait();
-    assert!(check.output.contains("sink: streams to.… found, 2"), "{}", check.output);
+    assert!(check.output.contains("sink: streams to:… found, 2"), "{}", check.output);
     for guarantee in ["at-least-once", "exactly-once"] {
         for (number, to) in ["a", "b", "a", "text", "c"].iter().enumerate() {
             client.add(IN, &[("n", number.to_string().as_bytes()), ("to", to.as_bytes())]);
@@ -239,14 +239,14 @@ fn records_name_their_stream_among_those_that_begin_with_a_prefix() {
         let hotspur = pipeline.start_with(&["run"], &[&guarantee]);
         hotspur.await_event(RUN_STARTED);
         client.await_settled(IN);
-        assert_eq!(numbers(&client.entries("to.a")), [0, 2], "{guarantee}");
-        assert_eq!(numbers(&client.entries("to.b")), [1], "{guarantee}");
+        assert_eq!(numbers(&client.entries("to:a")), [0, 2], "{guarantee}");
+        assert_eq!(numbers(&client.entries("to:b")), [1], "{guarantee}");
         let letters = client.entries(DEAD);
         let classes: Vec<_> = letters.iter().map(|it| it.text("hotspur.class")).collect();
         assert_eq!(classes, ["no_route", "no_route"], "{guarantee}");
         let counts = hotspur.stop().counts();
         assert_eq!((counts.emitted, counts.rejected), (3, 2));
-        ["to.a", "to.b", DEAD].iter().for_each(|it| {
+        ["to:a", "to:b", DEAD].iter().for_each(|it| {
             client.run(&["XTRIM", it, "MAXLEN", "0"]).expect("an empty stream");
         });
     }
