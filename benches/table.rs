@@ -18,6 +18,9 @@ mod footprint;
 mod from_redis;
 #[path = "rig/isolated.rs"]
 mod isolated;
+#[path = "rig/redis_server.rs"]
+#[expect(dead_code, reason = "not every bench uses all of it")]
+mod redis_server;
 #[path = "rig/statistics.rs"]
 mod statistics;
 #[path = "rig/structures.rs"]

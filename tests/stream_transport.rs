@@ -10,6 +10,7 @@ mod cache_rig;
 mod server;
 
 use std::{
+    collections::HashMap,
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
@@ -249,6 +250,50 @@ fn a_record_that_is_not_taken_stays_the_first() {
     }
     let expected: Vec<_> = (0..10).map(|it| format!("{{\"n\":\"{it}\"}}")).collect();
     assert_eq!(seen, expected);
+}
+
+#[test]
+fn while_a_group_is_behind_small_replies_are_asked_for_ahead_and_none_once_it_is_not() {
+    const ENTRIES: i64 = 20_000;
+    const BATCH: usize = 4;
+    let server = Server::start();
+    let half = ENTRIES as u64 / 2;
+    fill(&server, 0..half);
+    let mut client = client(&server);
+    let mut course = Loop::new(source(&server, BATCH, Way::Behind), sink(&server, true));
+    course.run_to(ENTRIES / 2);
+    fill(&server, half..2 * half);
+    let before = allocations::calls();
+    course.run_until("some of them", |it| it.position > ENTRIES / 2 + 1_000);
+    assert_eq!(allocations::calls() - before, 0);
+    assert!(course.position < ENTRIES - 1_000);
+    // Nothing is taken, and still more comes than one reply and the next one.
+    let mut delivered = || -> i64 {
+        let groups: Vec<HashMap<String, redis::Value>> =
+            redis::cmd("XINFO").arg(&["GROUPS", IN]).query(&mut client).expect("a group");
+        redis::from_redis_value(groups[0]["entries-read"].clone()).expect("a number")
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while delivered() < course.position + 8 * BATCH as i64 {
+        assert!(Instant::now() < deadline, "{} taken, {}", course.position, delivered());
+        let now = course.clock.now();
+        course.source.serve(now);
+        course.source.poll(now, BATCH, &mut |_| false);
+    }
+    course.run_to(ENTRIES);
+    assert_eq!(course.course.values, (0..ENTRIES as u64).collect::<Vec<_>>());
+    let reads = || {
+        let mut client = self::client(&server);
+        let stats: String =
+            redis::cmd("INFO").arg("commandstats").query(&mut client).expect("statistics");
+        let line = stats.lines().find_map(|it| it.strip_prefix("cmdstat_xreadgroup:calls="));
+        let calls = line.and_then(|it| it.split(',').next()?.parse::<u64>().ok());
+        calls.expect("it was read")
+    };
+    let before = reads();
+    (0..20_000).for_each(|_| course.turn());
+    let after = reads();
+    assert!(after - before < 50, "{} reads of nothing: the server is to wait", after - before);
 }
 
 #[test]

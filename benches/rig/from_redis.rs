@@ -8,9 +8,9 @@ use std::{
     fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     ops::ControlFlow::Continue,
-    process::{Child, Command, Stdio},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -24,6 +24,7 @@ use hotspur::{
 
 use super::{
     Plan, footprint, isolated,
+    redis_server::Server,
     structures::{KEY_BYTES, VALUE_BYTES},
 };
 
@@ -45,59 +46,21 @@ const WRITTEN_KEYS: u64 = 128;
 const SEEN_P50_MAX: Duration = Duration::from_micros(300);
 const SEEN_P999_MAX: Duration = Duration::from_millis(2);
 
-/// Ends with its owner.
-struct Server {
-    child: Child,
-    port: u16,
-    _folder: tempfile::TempDir,
-}
-
-impl Server {
-    fn start() -> Server {
-        let folder = tempfile::tempdir().expect("a folder for a while");
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
-        let port = free.expect("a free port").port();
-        let mut command = Command::new("redis-server");
-        command.args(["--port", &port.to_string(), "--save", "", "--bind", "127.0.0.1"]);
-        command.arg("--dir").arg(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("redis-server is installed (scripts/setup redis)");
-        let server = Server { child, port, _folder: folder };
-        let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(10), "redis-server does not answer");
-            thread::sleep(Duration::from_millis(5));
-        }
-        server
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
-    }
-
-    /// So many keys of the bench's length, with an expiry far away or without.
-    fn fill(&self, keys: u64, expires: bool) {
-        let mut redis = redis::Client::open(self.url()).and_then(|it| it.get_connection());
-        let redis = redis.as_mut().expect("a connection");
-        redis::cmd("FLUSHALL").exec(redis).expect("an empty server");
-        let value = "v".repeat(VALUE_BYTES);
-        for start in (0..keys).step_by(10_000) {
-            let mut commands = redis::pipe();
-            for number in start..keys.min(start + 10_000) {
-                let set = commands.cmd("SET").arg(key(number)).arg(&value);
-                if expires {
-                    set.arg("EX").arg(86_400);
-                }
-                set.ignore();
+/// So many keys of the bench's length, with an expiry far away or without.
+fn fill(server: &Server, keys: u64, expires: bool) {
+    let redis = &mut server.client();
+    redis::cmd("FLUSHALL").exec(redis).expect("an empty server");
+    let value = "v".repeat(VALUE_BYTES);
+    for start in (0..keys).step_by(10_000) {
+        let mut commands = redis::pipe();
+        for number in start..keys.min(start + 10_000) {
+            let set = commands.cmd("SET").arg(key(number)).arg(&value);
+            if expires {
+                set.arg("EX").arg(86_400);
             }
-            commands.exec(redis).expect("keys are set");
+            set.ignore();
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        commands.exec(redis).expect("keys are set");
     }
 }
 
@@ -127,7 +90,7 @@ fn show_loads(server: &Server, plan: &Plan) -> bool {
     for (name, expires, at_least) in
         [("without expiry", false, PLAIN_MIN), ("each expires in a day", true, EXPIRING_MIN)]
     {
-        server.fill(plan.redis_keys, expires);
+        fill(server, plan.redis_keys, expires);
         let loads: Vec<_> = (0..LOADS).map(|_| load(&server.url())).collect();
         let rate = loads.iter().map(|it| plan.redis_keys as f64 / it.0).fold(0.0, f64::max);
         let peak = loads.iter().map(|it| it.1).fold(0.0, f64::max);
@@ -220,7 +183,7 @@ fn show_visible(server: &Server, plan: &Plan) -> bool {
 
 fn visible(server: &Server, plan: &Plan) -> Histogram<u64> {
     // Without the numbers of the last time.
-    server.fill(10_000, false);
+    fill(server, 10_000, false);
     // All threads but this one stay off the hot core, as in a run.
     let _guard = host::Housekeeping::enter(&[isolated::cores().1].into_iter().collect());
     let (mut tables, handles) = cache::open(&[table(&server.url())]).expect("it opens");

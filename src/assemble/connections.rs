@@ -87,7 +87,7 @@ pub fn check_connections(
 }
 
 pub(super) struct Check {
-    report: ConnectionReport,
+    pub(super) report: ConnectionReport,
     creation: Creation,
     source_partitions: u32,
     patience: Duration,

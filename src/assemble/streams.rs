@@ -3,8 +3,8 @@
 use super::connections::Check;
 use crate::{
     config::{
-        Settings,
-        settings::{RedisSink, RedisSource},
+        Problem, Settings,
+        settings::{Operator, RedisSink, RedisSource, Route},
     },
     transport::{Trouble, redis::RedisAdmin},
 };
@@ -44,6 +44,24 @@ impl Check {
             if let Err(trouble) = self.stream("sink", &stream, &mut admin) {
                 self.problem(&key, &trouble);
             }
+        }
+        for step in &settings.steps {
+            if let Operator::Route(Route::Prefix(_, prefix)) = &step.operator {
+                self.stream_prefix(&format!("{}.route.prefix", step.place), prefix, &mut admin);
+            }
+        }
+    }
+
+    /// Streams that a record may name are there.
+    fn stream_prefix(&mut self, key: &str, prefix: &str, admin: &mut RedisAdmin) {
+        match admin.streams(prefix).map(|it| it.len()) {
+            Ok(0) => {
+                let message = format!("no stream begins with {prefix:?}");
+                let problem = Problem::error(key, message).hint("make those it is to name");
+                self.report.problems.push(problem);
+            }
+            Ok(count) => self.say(format!("sink: streams {prefix}… found, {count}")),
+            Err(trouble) => self.problem(key, &trouble),
         }
     }
 

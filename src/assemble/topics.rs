@@ -11,12 +11,16 @@ use super::{
     state::{self, Demand},
 };
 use crate::{
-    config::{Settings, settings::KafkaClient},
+    config::{
+        Settings,
+        settings::{KafkaClient, RedisSink},
+    },
     limits::RESULT_TOPICS_MAX,
     pipeline::Pipeline,
     transport::{
         Trouble,
         kafka::KafkaAdmin,
+        redis::RedisAdmin,
         restore::{STATE_PEER, StatefulStep},
     },
 };
@@ -56,7 +60,7 @@ pub fn await_topics(
     if steps.is_empty() { Ok(()) } else { wait.for_state(settings) }
 }
 
-/// Asks which topics are there that a record may name by a prefix, and waits for one of each.
+/// Asks which topics or streams are there that a record may name by a prefix, and waits for one of each.
 /// Those that are read and that of the dead letters are none of them.
 ///
 /// # Errors
@@ -76,9 +80,15 @@ pub fn learn_topics(
                 && !(source.client.brokers == client.brokers && source.topics.contains(topic))
                 && !(dead.client.brokers == client.brokers && dead.topic == *topic)
         };
-        let mut topics = wait.for_any(client, &prefix, is_ours)?;
-        topics.sort();
-        wait.for_topics("sink", client, &topics)?;
+        let topics = match &settings.streams.sink {
+            Some(sink) => wait.for_any_stream(sink, &prefix, is_ours)?,
+            None => {
+                let mut topics = wait.for_any(client, &prefix, is_ours)?;
+                topics.sort();
+                wait.for_topics("sink", client, &topics)?;
+                topics
+            }
+        };
         for topic in topics {
             let is_new = !pipeline.topics().contains(&topic);
             if is_new && pipeline.topics().len() == RESULT_TOPICS_MAX {
@@ -134,6 +144,34 @@ impl<'a> Wait<'a> {
                 Ok(topics) if !topics.is_empty() => return Ok(topics),
                 Ok(_) if is_late => {
                     return Err(self.missing("sink", client, &format!("{prefix}…")));
+                }
+                Err(trouble) if is_late || !trouble.heals => return Err(broker_error(trouble)),
+                Ok(_) | Err(_) => thread::park_timeout(TOPIC_PAUSE),
+            }
+        }
+    }
+
+    /// The same of streams, in order.
+    fn for_any_stream(
+        &self,
+        sink: &RedisSink,
+        prefix: &str,
+        is_ours: impl Fn(&String) -> bool,
+    ) -> Result<Vec<String>, StartError> {
+        loop {
+            let admin = RedisAdmin::connect("sink", &sink.url, &sink.shown);
+            let found = admin.and_then(|mut it| it.streams(prefix));
+            self.unless_stopped()?;
+            let is_late = Instant::now() >= self.deadline;
+            match found.map(|it| it.into_iter().filter(&is_ours).collect::<Vec<_>>()) {
+                Ok(streams) if !streams.is_empty() => return Ok(streams),
+                Ok(_) if is_late => {
+                    let (shown, timeout) = (&sink.shown, self.timeout);
+                    return Err(StartError::Broker(format!(
+                        "sink: no stream on {shown} begins with {prefix:?} within \
+                         engine.start_timeout of {timeout:?}; make those it is to name, by an \
+                         entry or a group (XGROUP CREATE … MKSTREAM)"
+                    )));
                 }
                 Err(trouble) if is_late || !trouble.heals => return Err(broker_error(trouble)),
                 Ok(_) | Err(_) => thread::park_timeout(TOPIC_PAUSE),

@@ -4,7 +4,7 @@ use super::{Failure, Outcome, print};
 use crate::config::DEFAULT_FILE;
 
 /// The pipelines that come with the program: name, what it does, text.
-pub const PIPELINES: [(&str, &str, &str); 11] = [
+pub const PIPELINES: [(&str, &str, &str); 12] = [
     (
         "orders",
         "orders enriched from Redis, the result as plain text",
@@ -55,6 +55,11 @@ pub const PIPELINES: [(&str, &str, &str); 11] = [
         "records under another key, for steps with state behind",
         include_str!("../../tuning/pipelines/repartition.toml"),
     ),
+    (
+        "weather",
+        "observations of weather stations, Redis Streams in and out",
+        include_str!("../../tuning/pipelines/weather.toml"),
+    ),
     ("reference", "every key, what it means and its default", DEFAULT_FILE),
 ];
 
@@ -74,7 +79,6 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let Some(name) = &arguments.name else { return print(&list()) };
     match PIPELINES.iter().find(|(known, ..)| known == name) {
         Some((_, _, text)) => print(text),
-        None if name == "weather" => Err(Failure::not_built("`hotspur init weather`")),
         None => {
             let message = format!("there is no pipeline named \"{name}\"; there are\n{}", list());
             Err(Failure::usage(message))

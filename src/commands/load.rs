@@ -33,8 +33,8 @@ pub struct Arguments {
 /// What generated records say.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Contents {
-    /// What they say: names, orders, or lines of a file
-    #[arg(long, value_name = "names|orders|@FILE", default_value = "orders")]
+    /// What they say: names, orders, weather, or lines of a file
+    #[arg(long, value_name = "names|orders|weather|@FILE", default_value = "orders")]
     pub payload: String,
     /// How many different keys
     #[arg(long, value_name = "N", default_value_t = 1000,
@@ -116,9 +116,6 @@ impl Contents {
     ///
     /// If there is no such payload.
     pub(super) fn load(&self, count: u64, pace: Pace) -> Result<LoadSettings, Failure> {
-        if self.payload == "weather" {
-            return Err(Failure::not_built("`--payload weather`"));
-        }
         Ok(LoadSettings {
             count,
             pace,

@@ -1,9 +1,10 @@
 //! Steps that change, check, drop, route and multiply records.
 
 use super::{
+    Problem,
     build::Builder,
     settings::{Alias, Each, Operator, Otherwise, Require, Route},
-    values::Typed,
+    values::{self, Typed},
 };
 
 impl Builder<'_> {
@@ -99,8 +100,16 @@ impl Builder<'_> {
         }
         let topic = self.text_at(&at("topic"));
         match (among, prefix) {
-            (true, false) => Some(Route::Among(topic?, self.texts(&at("among"))?)),
-            (false, true) => Some(Route::Prefix(topic?, self.text_at(&at("prefix"))?)),
+            (true, false) => {
+                let names = self.texts(&at("among"))?;
+                names.iter().for_each(|it| self.check_topic(&at("among"), it));
+                Some(Route::Among(topic?, names))
+            }
+            (false, true) => {
+                let prefix = self.text_at(&at("prefix"))?;
+                self.check_topic(&at("prefix"), &prefix);
+                Some(Route::Prefix(topic?, prefix))
+            }
             _ => {
                 let message = "data never names a topic of its own: either among or prefix says \
                                which ones it may name";
@@ -115,7 +124,9 @@ impl Builder<'_> {
         while self.stands(&format!("{key}.to[{}]", ways.len())) {
             let way = format!("{key}.to[{}]", ways.len());
             let when = self.required(&format!("{way}.when"), "when = \"event.value > 100\"");
-            ways.push((when, self.required(&format!("{way}.topic"), "topic = \"large\"")));
+            let topic = self.required(&format!("{way}.topic"), "topic = \"large\"");
+            self.check_topic(&format!("{way}.topic"), &topic);
+            ways.push((when, topic));
         }
         if ways.is_empty() && !self.walked.broken.contains(&format!("{key}.to")) {
             self.error(
@@ -128,8 +139,19 @@ impl Builder<'_> {
             None | Some("sink") => Otherwise::Sink,
             Some("skip") => Otherwise::Skip,
             Some("reject") => Otherwise::Reject,
-            Some(topic) => Otherwise::Topic(topic.to_owned()),
+            Some(topic) => {
+                self.check_topic(&format!("{key}.otherwise"), topic);
+                Otherwise::Topic(topic.to_owned())
+            }
         };
         Some(Route::To(ways, otherwise))
+    }
+
+    /// A stream can have any name; a topic has to fit Kafka's rule.
+    fn check_topic(&mut self, key: &str, name: &str) {
+        let wrong = values::topic(name).err().filter(|_| !self.stands("sink.redis"));
+        if let Some(wrong) = wrong.filter(|_| self.stands(key)) {
+            self.problems.push(Problem::error(key, wrong.message));
+        }
     }
 }

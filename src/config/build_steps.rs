@@ -313,17 +313,30 @@ fn asks(text: &str, table: &str) -> bool {
 /// What is wrong with the address of a Redis; the URL itself is never repeated.
 fn redis_problem(url: &str) -> Option<(&'static str, &'static str)> {
     const FORM: &str = "redis://user:password@host:6379/0";
+    const CLUSTER: (&str, &str) =
+        ("several servers, as of a Redis Cluster, are not built yet", "redis:// to one server");
     let Some((scheme, rest)) = url.split_once("://") else {
         return Some(("this is no URL of a Redis", FORM));
     };
     match scheme {
         "redis" => {}
-        "rediss" => return Some(("TLS to Redis is not built yet", "use redis://")),
+        "rediss" | "valkeys" => {
+            let hint = "redis:// to a TLS tunnel on this host, such as stunnel";
+            return Some(("TLS to Redis is not built yet", hint));
+        }
+        _ if scheme.contains("sentinel") => {
+            let hint = "redis:// to the primary, or to a proxy that follows it";
+            return Some(("following a Sentinel is not built yet", hint));
+        }
+        _ if scheme.contains("cluster") => return Some(CLUSTER),
         "unix" | "redis+unix" => return Some(("sockets are not built yet", "use redis://")),
         _ => return Some(("this is no URL of a Redis", FORM)),
     }
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    if host.contains(',') {
+        return Some(CLUSTER);
+    }
     let port = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
     let database = path.split('?').next().unwrap_or_default();
     if host.is_empty() || host.starts_with(':') {
@@ -366,6 +379,21 @@ mod tests {
             ["localhost:6379", "http://h", "redis://", "redis://h:x", "redis://h/db", "rediss://h"]
         {
             assert!(redis_problem(url).is_some(), "{url}");
+        }
+        for (url, what, hint) in [
+            ("rediss://h", "TLS", "TLS tunnel"),
+            ("valkeys://:p@h:1/0", "TLS", "TLS tunnel"),
+            ("redis+sentinel://h:26379/primary", "Sentinel", "the primary"),
+            ("redis-sentinel://a,b/primary", "Sentinel", "a proxy that follows it"),
+            ("redis+cluster://h", "Redis Cluster", "one server"),
+            ("redis://:p@a:7000,b:7000", "Redis Cluster", "one server"),
+        ] {
+            let (message, way_out) = redis_problem(url).expect(url);
+            assert!(
+                message.contains(what) && message.ends_with("not built yet"),
+                "{url}: {message}"
+            );
+            assert!(way_out.contains(hint), "{url}: {way_out}");
         }
     }
 }

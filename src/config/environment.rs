@@ -93,7 +93,9 @@ fn kind_of(path: &[String]) -> Option<Kind> {
 fn read_value(kind: Option<Kind>, raw: &str, place: &Place) -> Value {
     match kind {
         Some(kind) if kind.is_plain_text() => Value::Text(raw.to_owned()),
-        Some(Kind::Topics | Kind::Requirements) if !raw.trim_start().starts_with('[') => {
+        Some(Kind::Topics | Kind::Destinations | Kind::Requirements)
+            if !raw.trim_start().starts_with('[') =>
+        {
             let item = |item: &str| Node {
                 value: Value::Text(item.trim().to_owned()),
                 place: place.clone(),

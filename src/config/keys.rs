@@ -48,6 +48,8 @@ pub(crate) enum Kind {
     Topic,
     /// Names of Kafka topics, at least one.
     Topics,
+    /// Names of topics or streams, at least one; which ones fit says where they are.
+    Destinations,
     /// Names of fields, at least one.
     Fields,
     /// librdkafka properties of that kind of client.
@@ -292,11 +294,11 @@ pub(crate) const KEYS: &[Key] = &[
     key("steps[].each.into", Kind::Path),
     key("steps[].each.at", Kind::Path),
     key("steps[].route.to[].when", Kind::Expression),
-    key("steps[].route.to[].topic", Kind::Topic),
-    key("steps[].route.otherwise", Kind::Topic),
+    key("steps[].route.to[].topic", Kind::Text),
+    key("steps[].route.otherwise", Kind::Text),
     key("steps[].route.topic", Kind::Expression),
-    key("steps[].route.among", Kind::Topics),
-    key("steps[].route.prefix", Kind::Topic),
+    key("steps[].route.among", Kind::Destinations),
+    key("steps[].route.prefix", Kind::Text),
     key("steps[].key", Kind::Expression),
     key("steps[].headers", Kind::Headers),
     key("steps[].sample.share", Kind::Share),

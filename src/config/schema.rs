@@ -187,7 +187,7 @@ fn kind(kind: Kind) -> Value {
             "uniqueItems": true,
             "items": or_substituted(kind_of_topic()),
         }),
-        Kind::Fields | Kind::Streams => json!({
+        Kind::Destinations | Kind::Fields | Kind::Streams => json!({
             "type": "array",
             "minItems": 1,
             "uniqueItems": true,

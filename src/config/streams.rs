@@ -12,8 +12,8 @@ use super::{
     keys::streams::{CLAIM_IDLE, CLAIM_INTERVAL, FIELD, MAX_CLAIMS},
     range::{self, Range},
     settings::{
-        Guarantee, KafkaClient, KafkaSink, KafkaSource, OnGap, Operator, Route, Settings,
-        SinkPartition, Start, Step, Tombstones,
+        Guarantee, KafkaClient, KafkaSink, KafkaSource, OnGap, Settings, SinkPartition, Start,
+        Tombstones,
     },
     tree::{Node, Value},
     units::show_duration,
@@ -285,14 +285,6 @@ impl Builder<'_> {
             let key = ["source.redis.claim_idle", "delivery.commit_interval"];
             let key = key.into_iter().find(|it| self.stands(it)).unwrap_or(key[0]);
             self.warning(key, message, hint);
-        }
-        let names_by_prefix =
-            |step: &&Step| matches!(&step.operator, Operator::Route(Route::Prefix(..)));
-        if let Some(step) = settings.steps.iter().find(names_by_prefix)
-            && settings.streams.sink.is_some()
-        {
-            let message = "which streams there are is not asked for yet";
-            self.error(&format!("{}.route.prefix", step.place), message, "use route.among");
         }
         if settings.keeps_state() {
             let message = "steps that keep state need Kafka as source and sink: their state lies \

@@ -72,7 +72,11 @@ pub(crate) fn parse(kind: Kind, node: &Node) -> Result<Typed, Wrong> {
         Kind::Aggregates => stateful::parse_aggregates(node),
         Kind::WindowSize(from, to) => parse_window_size(node, from, to),
         Kind::Topic => Ok(Typed::Text(topic(text(node, "the name of a topic")?)?)),
-        Kind::Topics => parse_topics(node),
+        Kind::Topics => parse_topics(node, topic),
+        Kind::Destinations => parse_topics(node, |name| match name {
+            "" => Err("a name may not be empty".to_owned().into()),
+            name => Ok(name.to_owned()),
+        }),
         Kind::Fields => parse_fields(node),
         Kind::Properties(_) => Err(expected("a table of properties", node)),
         Kind::Boolean => parse_boolean(node).map(Typed::Boolean),
@@ -150,13 +154,13 @@ pub(crate) fn topic(name: &str) -> Result<String, Wrong> {
     Ok(name.to_owned())
 }
 
-fn parse_topics(node: &Node) -> Result<Typed, Wrong> {
+fn parse_topics(node: &Node, fits: impl Fn(&str) -> Result<String, Wrong>) -> Result<Typed, Wrong> {
     let what = "a list of topics, such as [\"orders\"]";
     let Value::List(items) = &node.value else { return Err(expected(what, node)) };
     if items.is_empty() {
         return Err("there must be at least one topic".to_owned().into());
     }
-    different(items, |item| topic(text(item, "the name of a topic")?))
+    different(items, |item| fits(text(item, "the name of a topic")?))
 }
 
 fn parse_fields(node: &Node) -> Result<Typed, Wrong> {

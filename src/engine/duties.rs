@@ -133,6 +133,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
                     meter.missed(gap.records, gap.text);
                     delivery.pass_over(gap.partition, gap.resume_at);
                 }
+                SourceEvent::Claimed(claim) => meter.claimed(claim),
                 SourceEvent::Told { event, text, alarming } => meter.told(event, text, alarming),
                 SourceEvent::Trouble(trouble) => {
                     meter.trouble(trouble);

@@ -22,7 +22,7 @@ use crate::{
     },
     observe::{HotSide, Notice, PeerTrouble, labels::place_of},
     record::{Destination, Record},
-    transport::Trouble,
+    transport::{SourceClaim, Trouble},
     verdict::{RejectClass, Rejection, Sentence, Skip, Step},
 };
 
@@ -351,6 +351,11 @@ impl Meter {
     pub(crate) fn missed(&mut self, records: u64, text: Sentence) {
         self.hot.counters().missed += records;
         self.hot.tell(Notice::Told { event: "source.gap", text, alarming: true });
+    }
+
+    pub(crate) fn claimed(&mut self, SourceClaim { partition, entries, text }: SourceClaim) {
+        self.hot.counters().claimed[usize::from(partition.0)] += entries;
+        self.hot.tell(Notice::Told { event: "entries.claimed", text, alarming: true });
     }
 
     pub(crate) fn told(&mut self, event: &'static str, text: Sentence, alarming: bool) {

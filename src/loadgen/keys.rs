@@ -1,7 +1,8 @@
 //! Which key a record has: all alike, or few of them often, as real keys are.
 //!
-//! Keys are `user1`, `user2`, …; under Zipf's law the lowest numbers come most often. Whoever fills
-//! a table for the load writes the same names with `write_key`.
+//! Keys are `user1`, `user2`, … or a payload's own, such as `station1`; under Zipf's law the lowest
+//! numbers come most often. Whoever fills a table for the load writes the same names with
+//! `write_key`.
 
 use rand::{RngExt, SeedableRng, distr::Distribution, rngs::Xoshiro256PlusPlus};
 use rand_distr::Zipf;
@@ -13,7 +14,12 @@ pub const KEY_PREFIX: &str = "user";
 
 /// Appends the key of that number, from 1.
 pub fn write_key(text: &mut Vec<u8>, number: u64) {
-    text.extend_from_slice(KEY_PREFIX.as_bytes());
+    write_numbered(text, KEY_PREFIX, number);
+}
+
+/// Appends a name that ends with a number.
+pub(super) fn write_numbered(text: &mut Vec<u8>, prefix: &str, number: u64) {
+    text.extend_from_slice(prefix.as_bytes());
     text.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 

@@ -30,7 +30,9 @@ pub use schedule::Schedule;
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// Not a payload that there is.
-    #[error("there is no payload \"{0}\"; choose names, orders, or @FILE with a record a line")]
+    #[error(
+        "there is no payload \"{0}\"; choose names, orders, weather, or @FILE with a record a line"
+    )]
     UnknownPayload(String),
     /// The file of `@FILE`.
     #[error("{path}: cannot be read as records, one a line: {source}")]
@@ -137,7 +139,7 @@ impl Load {
         }
         let key = self.chooser.next_key();
         self.key.clear();
-        write_key(&mut self.key, key);
+        self.payload.write_key(&mut self.key, key);
         self.value.clear();
         self.payload.write(&mut self.value, number, &self.key, due_ms, self.chooser.random());
     }

@@ -1,13 +1,13 @@
-//! What a record's value says: names, orders, or lines of a file.
+//! What a record's value says: names, orders, weather, or lines of a file.
 //!
 //! Values are written by hand into the caller's memory: there is nothing in them to escape, and a
 //! generator that allocates would compete with what it measures.
 
-use std::fs;
+use std::{fs, ops::Range};
 
 use rand::RngExt;
 
-use crate::loadgen::LoadError;
+use crate::loadgen::{LoadError, keys};
 
 const FIRST_NAMES: [&str; 32] = [
     "Ada",
@@ -88,6 +88,16 @@ const NOTE_END: &[u8] = b"\"}";
 /// Orders' values are below this.
 const VALUE_MAX: u32 = 1_000;
 
+/// What stands before the number of a weather station.
+const STATION_PREFIX: &str = "station";
+
+/// In tenths: degrees Celsius, hectopascal, metres a second.
+const CELSIUS: Range<i32> = -200..400;
+const PRESSURE: Range<i32> = 9_800..10_400;
+const WIND: Range<i32> = 0..250;
+/// Percent.
+const HUMIDITY: Range<i32> = 15..101;
+
 /// What values are made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
@@ -98,20 +108,31 @@ pub enum Payload {
         /// Further fields fill it up to that many bytes; 0 leaves the four.
         bytes: usize,
     },
+    /// What a weather station measured, each key being one, and when it was due, in ms.
+    Weather,
     /// One after another, again from the start after the last.
     Lines(Vec<Vec<u8>>),
 }
 
 impl Payload {
-    /// Reads what stands on the command line: `names`, `orders` or `@FILE`.
+    /// Reads what stands on the command line: `names`, `orders`, `weather` or `@FILE`.
     pub fn parse(text: &str) -> Result<Payload, LoadError> {
         match text {
             "names" => Ok(Payload::Names),
             "orders" => Ok(Payload::Orders { bytes: 0 }),
+            "weather" => Ok(Payload::Weather),
             _ => match text.strip_prefix('@') {
                 Some(path) => lines(path),
                 None => Err(LoadError::UnknownPayload(text.to_owned())),
             },
+        }
+    }
+
+    /// Appends the key of that number, from 1.
+    pub(super) fn write_key(&self, text: &mut Vec<u8>, number: u64) {
+        match self {
+            Payload::Weather => keys::write_numbered(text, STATION_PREFIX, number),
+            _ => keys::write_key(text, number),
         }
     }
 
@@ -130,6 +151,7 @@ impl Payload {
                 write_order(value, number, key, due_ms, random.random_range(0..VALUE_MAX));
                 fill_up(value, *bytes);
             }
+            Payload::Weather => write_weather(value, key, due_ms, random),
             Payload::Lines(lines) => {
                 value.extend_from_slice(&lines[(number % lines.len() as u64) as usize]);
             }
@@ -175,6 +197,35 @@ fn write_order(value: &mut Vec<u8>, number: u64, key: &[u8], due_ms: i64, amount
         b"}",
     ];
     parts.into_iter().for_each(|part| value.extend_from_slice(part));
+}
+
+fn write_weather(value: &mut Vec<u8>, station: &[u8], due_ms: i64, random: &mut impl RngExt) {
+    let parts = [b"{\"station\":\"", station, b"\",\"at\":"];
+    parts.into_iter().for_each(|part| value.extend_from_slice(part));
+    value.extend_from_slice(itoa::Buffer::new().format(due_ms).as_bytes());
+    for (name, tenths) in [("celsius", CELSIUS), ("pressure", PRESSURE), ("wind", WIND)] {
+        write_name_of(value, name);
+        write_tenths(value, random.random_range(tenths));
+    }
+    write_name_of(value, "humidity");
+    let humidity = random.random_range(HUMIDITY);
+    value.extend_from_slice(itoa::Buffer::new().format(humidity).as_bytes());
+    value.push(b'}');
+}
+
+fn write_name_of(value: &mut Vec<u8>, name: &str) {
+    let parts = [",\"", name, "\":"];
+    parts.into_iter().for_each(|part| value.extend_from_slice(part.as_bytes()));
+}
+
+/// As a decimal number with one place behind the point.
+fn write_tenths(value: &mut Vec<u8>, tenths: i32) {
+    if tenths < 0 {
+        value.push(b'-');
+    }
+    let tenths = tenths.unsigned_abs();
+    value.extend_from_slice(itoa::Buffer::new().format(tenths / 10).as_bytes());
+    value.extend_from_slice(&[b'.', b'0' + (tenths % 10) as u8]);
 }
 
 /// Adds fields to an object, so that it has `bytes`, or as few more as it must.
@@ -245,6 +296,35 @@ mod tests {
     }
 
     #[test]
+    fn observations_are_numbers_of_a_station_within_what_weather_is() {
+        let payload = Payload::parse("weather").unwrap();
+        let mut key = Vec::new();
+        payload.write_key(&mut key, 42);
+        assert_eq!(key, b"station42");
+        for value in values(&payload, 1_000) {
+            let it: Value = serde_json::from_slice(&value).unwrap();
+            assert_eq!(
+                (it["station"].as_str(), &it["at"]),
+                (Some("user9"), &1_795_239_420_123_u64.into())
+            );
+            for (name, from, to) in [
+                ("celsius", -20.0, 40.0),
+                ("pressure", 980.0, 1040.0),
+                ("wind", 0.0, 25.0),
+                ("humidity", 15.0, 101.0),
+            ] {
+                let number = it[name].as_f64().unwrap();
+                assert!((from..to).contains(&number), "{name} in {it}");
+            }
+        }
+        for (tenths, text) in [(-7, "-0.7"), (0, "0.0"), (-200, "-20.0"), (10_399, "1039.9")] {
+            let mut written = Vec::new();
+            write_tenths(&mut written, tenths);
+            assert_eq!(written, text.as_bytes());
+        }
+    }
+
+    #[test]
     fn lines_of_a_file_come_in_turn() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), b"{\"a\":1}\r\n\nnot json\n").unwrap();
@@ -256,7 +336,7 @@ mod tests {
     #[test]
     fn what_is_no_payload_is_said_with_what_there_is() {
         let error = Payload::parse("wether").unwrap_err().to_string();
-        assert!(error.contains("\"wether\"") && error.contains("orders"), "{error}");
+        assert!(error.contains("\"wether\"") && error.contains("orders, weather"), "{error}");
         let error = Payload::parse("@/no/such/file").unwrap_err().to_string();
         assert!(error.starts_with("/no/such/file: "), "{error}");
         let empty = tempfile::NamedTempFile::new().unwrap();

@@ -117,7 +117,11 @@ fn run_in(
         }
         match run.send_due(now) {
             Sent::Full => run.wait_for_answers(),
-            Sent::AllDue => world.rest(run.until_next(clock.now()).min(REST_MAX)),
+            Sent::AllDue => {
+                // A sink may send only now what it was given.
+                run.take_answers();
+                world.rest(run.until_next(clock.now()).min(REST_MAX));
+            }
             Sent::Some => {}
         }
     }

@@ -3,7 +3,7 @@
 //! All of it is `u64` fields and arrays of fixed size. Skips and rejects are counted by class and
 //! by place; both come as small numbers, because this module stands below the types that name them.
 
-use crate::limits::{CLASSES_MAX, DESTINATIONS_MAX, STEPS_COUNTED_MAX, TABLES_MAX};
+use crate::limits::{CLASSES_MAX, DESTINATIONS_MAX, STEPS_COUNTED_MAX, STREAMS_MAX, TABLES_MAX};
 
 /// Places beside the numbered steps: parse, encode, sink.
 const PLACES_FIXED: usize = 3;
@@ -95,6 +95,8 @@ pub struct Counters {
     pub polled: u64,
     /// Offsets that were gone from the source before they were read.
     pub missed: u64,
+    /// Entries that were claimed from other consumers, by the stream's number.
+    pub claimed: [u64; STREAMS_MAX],
     /// Records whose results are all acknowledged.
     pub emitted: u64,
     /// Records passed over, by skip class and place.
@@ -138,6 +140,7 @@ impl Counters {
         turns: 0,
         polled: 0,
         missed: 0,
+        claimed: [0; STREAMS_MAX],
         emitted: 0,
         skipped: Grid::EMPTY,
         rejected: Grid::EMPTY,
@@ -164,6 +167,7 @@ impl Counters {
             turns,
             polled,
             missed,
+            claimed,
             emitted,
             skipped,
             rejected,
@@ -185,6 +189,7 @@ impl Counters {
         self.turns += turns;
         self.polled += polled;
         self.missed += missed;
+        self.claimed.iter_mut().zip(claimed).for_each(|(mine, theirs)| *mine += theirs);
         self.emitted += emitted;
         self.skipped.add(skipped);
         self.rejected.add(rejected);

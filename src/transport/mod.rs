@@ -125,11 +125,13 @@ pub enum SourceEvent<'a> {
     /// Offsets are gone, and the source goes on behind them. Records that were lent before are not
     /// touched by it; the next of this partition comes from `resume_at`.
     Gap(SourceGap),
+    /// Entries of other consumers, who may be dead, were taken over and lent.
+    Claimed(SourceClaim),
     /// Something went wrong.
     Trouble(Trouble),
     /// Something else that who runs it wants to know.
     Told {
-        /// The event's name in the log, such as `entries.claimed`.
+        /// The event's name in the log, such as `entries.lost`.
         event: &'static str,
         /// In words.
         text: Sentence,
@@ -184,6 +186,17 @@ pub struct SourceGap {
     /// The offset that is read next: above the position, or below it where the log was cut.
     pub resume_at: i64,
     /// Topic, partition, first and last missing offset in words.
+    pub text: Sentence,
+}
+
+/// Entries of a stream that were taken over from other consumers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceClaim {
+    /// Where.
+    pub partition: PartitionId,
+    /// How many.
+    pub entries: u64,
+    /// The same in words.
     pub text: Sentence,
 }
 

@@ -159,6 +159,26 @@ impl StreamPipeline {
         StreamPipeline::of(&source, &sink)
     }
 
+    /// `tuning/pipelines/<name>.toml`, on a server of the test's own.
+    pub(crate) fn shipped(name: &str, redis: &Redis) -> StreamPipeline {
+        let path = format!("{}/tuning/pipelines/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let url = redis.url();
+        [
+            ("instance", "0"),
+            ("source.redis.url", &url),
+            ("source.redis.group", GROUP),
+            ("engine.core", "none"),
+            ("observe.listen", "off"),
+            ("log.format", "json"),
+        ]
+        .iter()
+        .fold(StreamPipeline { folder, text, sets: Vec::new() }, |it, (key, value)| {
+            it.set(key, value)
+        })
+    }
+
     pub(crate) fn of(source: &str, sink: &str) -> StreamPipeline {
         let text = format!(
             "name = \"streams\"\ninstance = \"0\"\n{source}{sink}[engine]\ncore = \"none\"\n\

@@ -1,5 +1,7 @@
 //! Streams in and streams out, as any client of Redis sees it.
 
+use std::collections::BTreeSet;
+
 use crate::{
     stream_rig::{Client, DEAD, GROUP, IN, OUT, StreamPipeline, numbers},
     support::{await_true, http::get, names::RUN_STARTED, redis::Redis},
@@ -205,6 +207,86 @@ fn check_says_what_is_there_and_what_a_run_will_make() {
         "{}",
         dead.log
     );
+}
+
+#[test]
+fn records_name_their_stream_among_those_that_begin_with_a_prefix() {
+    let redis = Redis::start();
+    let mut client = Client::of(&redis);
+    let pipeline = StreamPipeline::new(&redis)
+        .set("source.redis.infer", "true")
+        .set("engine.start_timeout", "\"1s\"")
+        .with("[[steps]]\nroute = { topic = \"'to:' + event.to\", prefix = \"to:\" }\n");
+    redis.set("to:text", "none");
+    client.add("tot", &[("n", b"9")]);
+    let check = pipeline.start_with(&["check", "--connect"], &[]).wait();
+    assert_eq!(check.status, Some(3), "{}", check.output);
+    assert!(check.output.contains("no stream begins with \"to:\""), "{}", check.output);
+    let ended = pipeline.run().wait();
+    assert_eq!(ended.status, Some(3), "{}", ended.log);
+    assert!(ended.log.contains("XGROUP CREATE"), "{}", ended.log);
+
+    for stream in ["to:a", "to:b"] {
+        client.run(&["XGROUP", "CREATE", stream, GROUP, "0", "MKSTREAM"]).expect("a stream");
+    }
+    let check = pipeline.start_with(&["check", "--connect"], &[]).wait();
+    assert!(check.output.contains("sink: streams to:… found, 2"), "{}", check.output);
+    for guarantee in ["at-least-once", "exactly-once"] {
+        for (number, to) in ["a", "b", "a", "text", "c"].iter().enumerate() {
+            client.add(IN, &[("n", number.to_string().as_bytes()), ("to", to.as_bytes())]);
+        }
+        let guarantee = format!("delivery.guarantee={guarantee}");
+        let hotspur = pipeline.start_with(&["run"], &[&guarantee]);
+        hotspur.await_event(RUN_STARTED);
+        client.await_settled(IN);
+        assert_eq!(numbers(&client.entries("to:a")), [0, 2], "{guarantee}");
+        assert_eq!(numbers(&client.entries("to:b")), [1], "{guarantee}");
+        let letters = client.entries(DEAD);
+        let classes: Vec<_> = letters.iter().map(|it| it.text("hotspur.class")).collect();
+        assert_eq!(classes, ["no_route", "no_route"], "{guarantee}");
+        let counts = hotspur.stop().counts();
+        assert_eq!((counts.emitted, counts.rejected), (3, 2));
+        ["to:a", "to:b", DEAD].iter().for_each(|it| {
+            client.run(&["XTRIM", it, "MAXLEN", "0"]).expect("an empty stream");
+        });
+    }
+}
+
+#[test]
+fn observations_of_weather_stations_are_loaded_and_each_has_its_result() {
+    const OBSERVATIONS: u64 = 20_000;
+    let redis = Redis::start();
+    let mut client = Client::of(&redis);
+    let pipeline = StreamPipeline::shipped("weather", &redis);
+    let count = OBSERVATIONS.to_string();
+    let load = ["load", "--count", &count, "--payload", "weather", "--keys", "500"];
+    let loaded = pipeline.start_with(&load, &[]).wait();
+    assert_eq!(loaded.status, Some(0), "{}", loaded.log);
+    assert_eq!(client.len("observations"), OBSERVATIONS);
+    client.add("observations", &[("payload", br#"{"station":"s","at":1,"celsius":99}"#)]);
+    let hotspur = pipeline.run();
+    client.await_len("weather", OBSERVATIONS);
+    client.await_len("observations.dead", 1);
+    client.await_settled("observations");
+    let inputs = client.entries("observations");
+    let results = client.entries("weather");
+    assert_eq!(results.len() as u64, OBSERVATIONS);
+    let mut stations = BTreeSet::new();
+    for (input, result) in inputs.iter().zip(&results) {
+        let [given, made] = [input, result].map(|it| {
+            serde_json::from_str::<serde_json::Value>(&it.text("payload")).expect("JSON")
+        });
+        let celsius = given["celsius"].as_f64().expect("a number");
+        let fahrenheit = made["fahrenheit"].as_f64().expect("a number");
+        assert!((fahrenheit - (celsius * 1.8 + 32.0)).abs() < 0.06, "{given} {made}");
+        assert_eq!(made["class"] == "frost", celsius <= 0.0, "{made}");
+        assert!(made["dew_point"].as_f64().expect("a number") <= celsius + 0.1, "{made}");
+        assert_eq!(result.text("key"), given["station"].as_str().expect("text"));
+        stations.insert(result.text("key"));
+    }
+    assert_eq!(stations.len(), 500);
+    let counts = hotspur.stop().counts();
+    assert_eq!((counts.emitted, counts.rejected), (OBSERVATIONS, 1));
 }
 
 #[test]

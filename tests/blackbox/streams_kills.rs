@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     stream_rig::{Client, DEAD, GROUP, IN, OUT, StreamPipeline, numbers},
-    support::{await_true, hotspur::Hotspur, names::RUN_STARTED, redis::Redis},
+    support::{await_true, hotspur::Hotspur, http::get, names::RUN_STARTED, redis::Redis},
 };
 
 const TOTAL: u64 = 30_000;
@@ -127,6 +127,34 @@ fn a_killed_worker_is_followed_by_claims_and_leaves_the_group() {
     assert_eq!(doubled(&numbers(&client.entries(OUT))), 100);
     second.await_event("consumers.removed");
     assert_eq!(client.consumers(IN), ["second"]);
+    second.stop().counts().assert_balanced();
+}
+
+#[test]
+fn entries_of_a_worker_that_died_are_counted_by_stream_when_another_claims_them() {
+    const OTHER: &str = "other";
+    let redis = Redis::start();
+    let mut client = Client::of(&redis);
+    let pipeline = pipeline(&redis)
+        .set("source.redis.streams", &format!("[\"{IN}\", \"{OTHER}\"]"))
+        .set("observe.listen", "127.0.0.1:0");
+    let first = leave_pending(&pipeline, &mut client, 0);
+    client.add_numbers(OTHER, 1..201);
+    client.await_len(OUT, 201);
+    first.kill();
+    assert_eq!((client.pending(IN), client.pending(OTHER)), (0, 200));
+    let second = pipeline.run_as("second");
+    let address = second.await_event("run.listening").text("address").to_owned();
+    client.await_settled(OTHER);
+    let expected = [
+        "hotspur_source_claimed_entries_total{stream=\"in\"} 0\n",
+        "hotspur_source_claimed_entries_total{stream=\"other\"} 200\n",
+        "hotspur_source_pending_entries{stream=\"other\",consumer=\"second\"} 0\n",
+    ];
+    await_true("the figures", || {
+        let (status, text) = get(&address, "/metrics");
+        status == 200 && expected.iter().all(|it| text.contains(it))
+    });
     second.stop().counts().assert_balanced();
 }
 

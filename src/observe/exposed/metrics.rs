@@ -170,6 +170,11 @@ fn pending_text(text: &mut Exposition, state: &State) {
     for it in &pending {
         family.sample(&[("stream", &it.stream)], it.oldest.as_secs_f64());
     }
+    let help = "Entries of a stream that were claimed from other consumers.";
+    let family = text.family(Kind::Counter, "hotspur_source_claimed_entries", help);
+    for (it, entries) in pending.iter().zip(state.counters.claimed) {
+        family.sample(&[("stream", &it.stream)], entries);
+    }
 }
 
 fn slow_text(text: &mut Exposition, state: &State) {

@@ -8,6 +8,9 @@ use super::{
 };
 use crate::transport::Trouble;
 
+/// Keys that the server looks at before it answers.
+const KEYS_A_PAGE: &str = "1000";
+
 /// A connection that asks.
 #[derive(Debug)]
 pub struct RedisAdmin {
@@ -58,6 +61,30 @@ impl RedisAdmin {
         Ok(Items::of(&reply).integer().and_then(|it| u64::try_from(it).ok()).unwrap_or(0))
     }
 
+    /// The streams that there are whose names begin so, in order. Names that are no text are none.
+    ///
+    /// # Errors
+    ///
+    /// As the server has them.
+    pub fn streams(&mut self, prefix: &str) -> Result<Vec<String>, Trouble> {
+        let pattern = pattern(prefix);
+        let (mut names, mut cursor) = (Vec::new(), "0".to_owned());
+        loop {
+            let words = ["SCAN", &cursor, "MATCH", &pattern, "COUNT", KEYS_A_PAGE];
+            let words = [&words[..], &["TYPE", "stream"]].concat();
+            let words: Vec<_> = words.iter().map(|it| it.as_bytes()).collect();
+            let reply = self.dialog.require("SCAN", &words)?;
+            cursor = take_page(&reply, &mut names).unwrap_or_default();
+            if matches!(cursor.as_str(), "" | "0") {
+                break;
+            }
+        }
+        // A page may repeat what another one had.
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
     /// A group of a stream that is there; `None` if it has no such group.
     ///
     /// # Errors
@@ -68,6 +95,28 @@ impl RedisAdmin {
         let reply = self.dialog.require(&format!("XINFO GROUPS {stream}"), &words)?;
         Ok(find(&reply, group.as_bytes()))
     }
+}
+
+/// What begins so, as the server matches names.
+fn pattern(prefix: &str) -> String {
+    let mut pattern = String::with_capacity(2 * prefix.len() + 1);
+    for letter in prefix.chars() {
+        if matches!(letter, '*' | '?' | '[' | ']' | '^' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern + "*"
+}
+
+/// Adds the names of a page; where the next one begins.
+fn take_page(reply: &[u8], names: &mut Vec<String>) -> Option<String> {
+    let mut items = Items::of(reply);
+    let cursor = items.array().and(items.bytes())?;
+    for _ in 0..items.array()? {
+        names.extend(std::str::from_utf8(items.bytes()?).map(str::to_owned));
+    }
+    std::str::from_utf8(cursor).ok().map(str::to_owned)
 }
 
 fn find(reply: &[u8], group: &[u8]) -> Option<GroupState> {
@@ -104,6 +153,16 @@ mod tests {
     const GROUPS: &[u8] = b"*2\r\n*4\r\n$4\r\nname\r\n$1\r\na\r\n$7\r\npending\r\n:3\r\n\
         *8\r\n$4\r\nname\r\n$1\r\nb\r\n$9\r\nconsumers\r\n:2\r\n$7\r\npending\r\n:5\r\n\
         $3\r\nlag\r\n*-1\r\n";
+
+    #[test]
+    fn names_of_a_page_are_taken_and_a_prefix_is_no_pattern() {
+        let mut names = vec!["a".to_owned()];
+        let page = b"*2\r\n$2\r\n17\r\n*3\r\n$1\r\nb\r\n$2\r\n\xff\xff\r\n$3\r\na.c\r\n";
+        assert_eq!(take_page(page, &mut names), Some("17".to_owned()));
+        assert_eq!(names, ["a", "b", "a.c"]);
+        assert_eq!(take_page(b"*0\r\n", &mut names), None);
+        assert_eq!(pattern("a[b]*.?\\^"), "a\\[b\\]\\*.\\?\\\\\\^*");
+    }
 
     #[test]
     fn a_group_is_found_among_others() {

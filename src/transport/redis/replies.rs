@@ -73,8 +73,11 @@ pub(super) struct Replies {
     has_deleted: bool,
 }
 
-/// Replies that are owed at most.
-const OWED_MAX: usize = 8;
+/// Replies with new entries that are owed at most.
+pub(super) const READS_MAX: usize = 32;
+
+/// The same with what else may be.
+const OWED_MAX: usize = READS_MAX + 8;
 
 impl Replies {
     pub(super) fn new() -> Replies {

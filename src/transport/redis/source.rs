@@ -3,8 +3,8 @@
 //! The hot thread reads the socket itself and lends entries out of the buffer that they arrived in
 //! (see `benches/results/streams.md` for what a side thread would cost). One request is always
 //! waiting at the server, so that an idle server is not asked again and again and a thread that
-//! sleeps is woken by the entry itself; while a reply is lent, the next one is on its way. What
-//! acknowledges goes over a connection of its own (`acking`), because a command waits behind a read
+//! sleeps is woken by the entry itself; while a reply is lent, the next one is on its way, and where
+//! a group is behind and replies are small, several are. What acknowledges goes over a connection of its own (`acking`), because a command waits behind a read
 //! that waits.
 //!
 //! After a start, and over each new connection, come the entries that this consumer had and did not
@@ -13,7 +13,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use self::{acking::Acking, claiming::Claiming, opening::Group};
+use self::{acking::Acking, claiming::Claiming, form::Form, opening::Group};
 use super::{
     channel::Channel,
     entry_id::{EntryId, ID_BYTES},
@@ -26,13 +26,14 @@ use super::{
 };
 use crate::{
     clock::Ticks,
-    record::{ENTRY_ID, EXHAUSTED, Headers, PartitionId, Record},
-    transport::{Source, SourceEvent, SourceGap, Trouble, WaitSet},
+    record::{Headers, PartitionId, Record},
+    transport::{Source, SourceClaim, SourceEvent, SourceGap, Trouble, WaitSet},
     verdict::Sentence,
 };
 
 mod acking;
 mod claiming;
+mod form;
 mod opening;
 mod together;
 
@@ -44,23 +45,15 @@ const PEER: &str = "source";
 /// Entries that were delivered before which are asked for at once.
 const ENTRIES_AT_ONCE: u64 = 128;
 
+/// New entries that are on their way at least while the group is behind, in requests that wait for
+/// nothing.
+const ENTRIES_AHEAD: usize = 256;
+
 /// How long the server keeps a read that has nothing to bring. Also bounds how late a claim is.
 const BLOCK_MS: u64 = 500;
 
 /// Events that wait for `next_event`; trouble past it is not told again.
 const EVENTS_MAX: usize = 64;
-
-/// The name of the field that is a record's key, beside the one that is its value.
-const KEY_FIELD: &[u8] = b"key";
-
-/// How an entry becomes a record's value.
-#[derive(Clone, Debug)]
-enum Form {
-    /// All fields, an object; whether their kinds are inferred.
-    Object(bool),
-    /// One field; the others are headers, and `key` the key.
-    Field(String),
-}
 
 /// A source that reads streams as a consumer of a group.
 #[derive(Debug)]
@@ -70,6 +63,10 @@ pub struct RedisSource {
     group: Arc<Group>,
     form: Form,
     batch: u64,
+    /// The last reply had as many entries as were asked for, or more.
+    is_behind: bool,
+    /// Requests for new entries that are on their way while it is so, at most.
+    reads_max: usize,
     reading: Channel,
     replies: Replies,
     /// What is still to be written over `reading`, and how much of it was.
@@ -101,6 +98,7 @@ enum Told {
     Committed(u64, Result<(), Trouble>),
     Aborted,
     Gap(SourceGap),
+    Claimed(SourceClaim),
     Trouble(Trouble),
     Notice { event: &'static str, text: Sentence, alarming: bool },
 }
@@ -161,7 +159,7 @@ impl RedisSource {
                 }
             };
             self.reading.consume(len);
-            if self.replies.unbegun() == 0 {
+            if self.wants_more() {
                 self.ask(now);
             }
         }
@@ -178,7 +176,7 @@ impl RedisSource {
     ) -> Lent {
         let asked = self.replies.front();
         let is_new = asked == Some(Asked::New);
-        let RedisSource { reading, value, headers, unacked, .. } = self;
+        let RedisSource { reading, value, headers, unacked, claiming, .. } = self;
         let mut items = Items::of(&reading.input()[..len]);
         // Servers before 7.0 have nothing in the place of a claimed entry that is gone.
         let (Some(2), Some(id)) = (items.array(), items.bytes()) else { return Lent::Passed };
@@ -202,15 +200,15 @@ impl RedisSource {
             if unacked.was_lent(id) {
                 return Lent::Passed;
             }
-            exhausted = self.claiming.exhausted(id, matches!(asked, Some(Asked::Claim(_))));
+            exhausted = claiming.exhausted(id, matches!(asked, Some(Asked::Claim(_))));
         }
-        write_headers(headers, id, exhausted);
+        form::write_headers(headers, id, exhausted);
         let (key, value) = match &self.form {
             Form::Object(infers) => {
                 object::write(items, fields, *infers, value);
                 (None, Some(value.as_slice()))
             }
-            Form::Field(name) => split(items, fields, name.as_bytes(), headers),
+            Form::Field(name) => form::split(items, fields, name.as_bytes(), headers),
         };
         let record = Record {
             partition: self.partitions[stream],
@@ -227,6 +225,7 @@ impl RedisSource {
             return Lent::Refused;
         }
         unacked.push(stream, id);
+        claiming.lent(asked);
         Lent::Taken
     }
 
@@ -234,7 +233,8 @@ impl RedisSource {
         let gone = std::mem::take(&mut self.gone);
         self.has_snapshot = false;
         match ended.asked {
-            Asked::New | Asked::Counts | Asked::Forgotten => {}
+            Asked::New => self.is_behind = ended.entries as u64 >= self.batch,
+            Asked::Counts | Asked::Forgotten => {}
             Asked::Own(stream) => {
                 self.miss(stream, gone);
                 if ended.entries == 0 {
@@ -245,7 +245,7 @@ impl RedisSource {
             }
             Asked::Claim(stream) => {
                 self.miss(stream, gone);
-                if let Some(told) = self.claiming.claimed(stream, &ended, &self.streams) {
+                if let Some(told) = self.claiming.take_claimed(stream, &self.streams) {
                     self.tell(told);
                 }
                 if self.claiming.ends_round(now, ended.cursor, self.streams.len()) {
@@ -258,9 +258,19 @@ impl RedisSource {
         }
     }
 
-    /// Asks for what comes next, if nothing that was asked for is still to begin.
+    /// Of what was asked for little or nothing is still to begin.
+    #[inline]
+    fn wants_more(&self) -> bool {
+        self.replies.unbegun() <= self.reads_wanted() / 2
+    }
+
+    fn reads_wanted(&self) -> usize {
+        if self.is_behind { self.reads_max } else { 1 }
+    }
+
+    /// Asks for what comes next, if it is time to.
     fn ask(&mut self, now: Ticks) {
-        if self.requests.is_empty() && self.replies.unbegun() == 0 {
+        if self.requests.is_empty() && self.wants_more() {
             self.write_requests(now);
         }
         if self.requests.is_empty() {
@@ -275,6 +285,7 @@ impl RedisSource {
     }
 
     fn write_requests(&mut self, now: Ticks) {
+        let reads = self.reads_wanted().saturating_sub(self.replies.unbegun());
         let RedisSource { requests, group, streams, replies, .. } = self;
         let is_free = replies.owed() == 0;
         if let Some((stream, behind)) = self.own {
@@ -294,19 +305,11 @@ impl RedisSource {
             replies.ask(Asked::Counts);
             replies.ask(Asked::Claim(stream));
         }
-        resp::begin(requests, 6 + 2 * usize::from(claim.is_none()) + 1 + 2 * streams.len());
-        for word in [&b"XREADGROUP"[..], b"GROUP", group.name(), group.consumer(), b"COUNT"] {
-            resp::word(requests, word);
+        let block_ms = (claim.is_none() && !self.is_behind).then_some(BLOCK_MS);
+        for _ in 0..reads {
+            opening::ask_new(requests, group, streams, self.batch, block_ms);
+            replies.ask(Asked::New);
         }
-        resp::number(requests, self.batch);
-        if claim.is_none() {
-            resp::word(requests, b"BLOCK");
-            resp::number(requests, BLOCK_MS);
-        }
-        resp::word(requests, b"STREAMS");
-        streams.iter().for_each(|it| resp::word(requests, it.as_bytes()));
-        streams.iter().for_each(|_| resp::word(requests, b">"));
-        replies.ask(Asked::New);
     }
 
     /// The server refused a request.
@@ -359,7 +362,7 @@ impl RedisSource {
         self.replies.clear();
         self.requests.clear();
         (self.written, self.has_snapshot, self.gone) = (0, false, 0);
-        self.own = Some((0, EntryId::ZERO));
+        (self.own, self.is_behind) = (Some((0, EntryId::ZERO)), false);
         self.claiming.begin_again();
         if self.group.take_made_anew() {
             let text = Sentence::format(format_args!(
@@ -370,37 +373,6 @@ impl RedisSource {
             self.tell(Told::Notice { event: "group.made_anew", text, alarming: true });
         }
     }
-}
-
-/// The record's own headers come first: those that only this program gives.
-fn write_headers(headers: &mut Vec<u8>, id: EntryId, exhausted: Option<u64>) {
-    headers.clear();
-    Headers::push(headers, ENTRY_ID, Some(id.write(&mut [0; ID_BYTES])));
-    if let Some(deliveries) = exhausted {
-        let mut digits = itoa::Buffer::new();
-        Headers::push(headers, EXHAUSTED, Some(digits.format(deliveries).as_bytes()));
-    }
-}
-
-/// Key and value of an entry of which one field is the value. What else it has goes to `headers`.
-fn split<'a>(
-    mut items: Items<'a>,
-    fields: usize,
-    value_field: &[u8],
-    headers: &mut Vec<u8>,
-) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
-    let (mut key, mut value) = (None, None);
-    for _ in 0..fields / 2 {
-        let (Some(name), Some(bytes)) = (items.bytes(), items.bytes()) else { break };
-        if name == value_field && value.is_none() {
-            value = Some(bytes);
-        } else if name == KEY_FIELD && key.is_none() {
-            key = Some(bytes);
-        } else {
-            Headers::push(headers, name, Some(bytes));
-        }
-    }
-    (key, value)
 }
 
 impl Source for RedisSource {
@@ -433,6 +405,7 @@ impl Source for RedisSource {
             Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
             Told::Aborted => SourceEvent::Aborted(Ok(())),
             Told::Gap(gap) => SourceEvent::Gap(gap),
+            Told::Claimed(claim) => SourceEvent::Claimed(claim),
             Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
             Told::Notice { event, text, alarming } => SourceEvent::Told { event, text, alarming },
         })

@@ -9,10 +9,14 @@ use super::{ENTRIES_AT_ONCE, Group, Told};
 use crate::{
     clock::{Clock, Ticks, TscClock},
     config::settings,
-    transport::redis::{
-        entry_id::{EntryId, ID_BYTES},
-        replies::Ended,
-        resp::{self, Items},
+    record::PartitionId,
+    transport::{
+        SourceClaim,
+        redis::{
+            entry_id::{EntryId, ID_BYTES},
+            replies::Asked,
+            resp::{self, Items},
+        },
     },
     verdict::Sentence,
 };
@@ -27,6 +31,8 @@ pub(super) struct Claiming {
     at: Option<(usize, EntryId)>,
     /// Ids and how often each was delivered, in order.
     counts: Vec<(EntryId, u64)>,
+    /// Entries that the claim under way brought.
+    claimed: u64,
     /// Own entries are those of a process before this one.
     is_start: bool,
 }
@@ -40,6 +46,7 @@ impl Claiming {
             due: clock.now(),
             at: None,
             counts: Vec::with_capacity(ENTRIES_AT_ONCE as usize),
+            claimed: 0,
             is_start: true,
         }
     }
@@ -54,7 +61,7 @@ impl Claiming {
 
     /// A round begins at its own time again.
     pub(super) fn begin_again(&mut self) {
-        self.at = None;
+        (self.at, self.claimed) = (None, 0);
     }
 
     /// Own entries of a stream were read; whether of all.
@@ -83,15 +90,22 @@ impl Claiming {
         Some(self.counts[at].1).filter(|deliveries| *deliveries > self.claims_max)
     }
 
-    /// What to say of a claim.
-    pub(super) fn claimed(&self, stream: usize, ended: &Ended, names: &[String]) -> Option<Told> {
-        (ended.entries > 0).then(|| {
+    /// An entry of that reply was lent.
+    #[inline]
+    pub(super) fn lent(&mut self, asked: Option<Asked>) {
+        self.claimed += u64::from(matches!(asked, Some(Asked::Claim(_))));
+    }
+
+    /// What to say of a claim that is over.
+    pub(super) fn take_claimed(&mut self, stream: usize, names: &[String]) -> Option<Told> {
+        let entries = std::mem::take(&mut self.claimed);
+        (entries > 0).then(|| {
             let text = Sentence::format(format_args!(
-                "{}: {} entries were idle for longer than claim_idle and are claimed: whoever had \
-                 them is slow, frozen or dead",
-                names[stream], ended.entries
+                "{}: {entries} entries were idle for longer than claim_idle and are claimed: \
+                 whoever had them is slow, frozen or dead",
+                names[stream]
             ));
-            Told::Notice { event: "entries.claimed", text, alarming: true }
+            Told::Claimed(SourceClaim { partition: PartitionId(stream as u16), entries, text })
         })
     }
 

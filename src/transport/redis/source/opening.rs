@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{Acking, Claiming, EVENTS_MAX, Form, PEER, RedisSource, Told};
+use super::{Acking, Claiming, ENTRIES_AHEAD, EVENTS_MAX, Form, PEER, RedisSource, Told};
 use crate::{
     clock::TscClock,
     config::settings::{self, StreamStart},
@@ -23,7 +23,7 @@ use crate::{
             connector::Prepare,
             dialog::Dialog,
             entry_id::EntryId,
-            replies::Replies,
+            replies::{READS_MAX, Replies},
             resp::{self, Items},
             staged::Staging,
             unacked::Unacked,
@@ -194,6 +194,8 @@ impl RedisSource {
                 None => Form::Object(settings.infer),
             },
             batch: batch as u64,
+            is_behind: false,
+            reads_max: ENTRIES_AHEAD.div_ceil(batch * streams.len()).min(READS_MAX),
             claiming: Claiming::new(settings, &clock),
             acking: Acking::new(acking, settings, plan.way.clone()),
             staging: match &plan.way {
@@ -217,6 +219,29 @@ impl RedisSource {
             is_closed: false,
         }))
     }
+}
+
+/// Asks for entries that nobody had; where there are none, the server waits for some as long as it
+/// is told to.
+pub(super) fn ask_new(
+    out: &mut Vec<u8>,
+    group: &Group,
+    streams: &[String],
+    count: u64,
+    block_ms: Option<u64>,
+) {
+    resp::begin(out, 7 + 2 * usize::from(block_ms.is_some()) + 2 * streams.len());
+    for word in [&b"XREADGROUP"[..], b"GROUP", group.name(), group.consumer(), b"COUNT"] {
+        resp::word(out, word);
+    }
+    resp::number(out, count);
+    if let Some(block_ms) = block_ms {
+        resp::word(out, b"BLOCK");
+        resp::number(out, block_ms);
+    }
+    resp::word(out, b"STREAMS");
+    streams.iter().for_each(|it| resp::word(out, it.as_bytes()));
+    streams.iter().for_each(|_| resp::word(out, b">"));
 }
 
 /// What is done with each new connection that reads.
