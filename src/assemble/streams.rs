@@ -1,12 +1,17 @@
 //! `check --connect` where source or sink is in Redis: what streams and groups there are.
 
+use std::path::Path;
+
 use super::connections::Check;
 use crate::{
     config::{
         Settings,
         settings::{RedisSink, RedisSource},
     },
-    transport::{Trouble, redis::RedisAdmin},
+    transport::{
+        Trouble,
+        redis::{PositionFile, RedisAdmin},
+    },
 };
 
 impl Check {
@@ -19,7 +24,7 @@ impl Check {
         };
         for stream in &settings.source.topics {
             let found = self.stream("source", stream, &mut admin);
-            let found = found.and_then(|is_there| match is_there {
+            let found = found.and_then(|is_there| match is_there && redis.positions.is_none() {
                 true => self.stream_group(stream, &settings.source.group, &mut admin),
                 false => Ok(()),
             });
@@ -27,9 +32,27 @@ impl Check {
                 self.problem("source.redis.streams", &trouble);
             }
         }
+        if let Some(path) = &redis.positions {
+            self.positions(path, &settings.source.topics);
+        }
         let dead = self.stream("dead_letters", &settings.dead_letters.topic, &mut admin);
         if let Err(trouble) = dead {
             self.problem("dead_letters.topic", &trouble);
+        }
+    }
+
+    /// How far streams were read that have no group.
+    fn positions(&mut self, path: &Path, streams: &[String]) {
+        let file = match PositionFile::open(path, streams) {
+            Ok(file) => file,
+            Err(problem) => return self.refuse("source.redis.positions", &problem),
+        };
+        for (stream, found) in streams.iter().zip(file.found()) {
+            let path = path.display();
+            self.say(match found {
+                Some(it) => format!("source: {stream} was read up to {}, says {path}", it.behind),
+                None => format!("source: {path} says nothing of {stream}, start applies"),
+            });
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
     channel::Channel,
     entry_id::{EntryId, ID_BYTES},
     faults::{self, Fault},
-    object,
+    form::{Lent, Shape, Shaper},
     replies::{Asked, Ended, Replies, Step},
     resp::{self, Item, Items},
     staged::Staging,
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     clock::Ticks,
-    record::{ENTRY_ID, EXHAUSTED, Headers, PartitionId, Record},
+    record::{PartitionId, Record},
     transport::{Source, SourceEvent, SourceGap, Trouble, WaitSet},
     verdict::Sentence,
 };
@@ -36,31 +36,20 @@ mod claiming;
 mod opening;
 mod together;
 
+pub(super) use opening::{INPUT_BYTES, REQUEST_BYTES, ping, server_ms};
 pub use opening::{RedisSourcePlan, Way};
 
 /// What trouble of a source names.
-const PEER: &str = "source";
+pub(super) const PEER: &str = "source";
 
 /// Entries that were delivered before which are asked for at once.
 const ENTRIES_AT_ONCE: u64 = 128;
 
 /// How long the server keeps a read that has nothing to bring. Also bounds how late a claim is.
-const BLOCK_MS: u64 = 500;
+pub(super) const BLOCK_MS: u64 = 500;
 
 /// Events that wait for `next_event`; trouble past it is not told again.
-const EVENTS_MAX: usize = 64;
-
-/// The name of the field that is a record's key, beside the one that is its value.
-const KEY_FIELD: &[u8] = b"key";
-
-/// How an entry becomes a record's value.
-#[derive(Clone, Debug)]
-enum Form {
-    /// All fields, an object; whether their kinds are inferred.
-    Object(bool),
-    /// One field; the others are headers, and `key` the key.
-    Field(String),
-}
+pub(super) const EVENTS_MAX: usize = 64;
 
 /// A source that reads streams as a consumer of a group.
 #[derive(Debug)]
@@ -68,7 +57,7 @@ pub struct RedisSource {
     streams: Vec<String>,
     partitions: Vec<PartitionId>,
     group: Arc<Group>,
-    form: Form,
+    shaper: Shaper,
     batch: u64,
     reading: Channel,
     replies: Replies,
@@ -86,8 +75,6 @@ pub struct RedisSource {
     has_snapshot: bool,
     /// Entries of the reply under way that are not in the stream any more.
     gone: u64,
-    value: Vec<u8>,
-    headers: Vec<u8>,
     events: VecDeque<Told>,
     was_polled: bool,
     /// Nothing is read any more; what was can still be acknowledged.
@@ -95,8 +82,9 @@ pub struct RedisSource {
     is_closed: bool,
 }
 
+/// What a source has to tell.
 #[derive(Clone, Copy, Debug)]
-enum Told {
+pub(super) enum Told {
     Assigned,
     Committed(u64, Result<(), Trouble>),
     Aborted,
@@ -105,14 +93,34 @@ enum Told {
     Notice { event: &'static str, text: Sentence, alarming: bool },
 }
 
-/// What became of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lent {
-    Taken,
-    /// It is not for the engine.
-    Passed,
-    /// There is no room for it now.
-    Refused,
+impl Told {
+    /// Where there is no room it is told all the same.
+    pub(super) fn is_needed(&self) -> bool {
+        match self {
+            Told::Trouble(trouble) => !trouble.heals,
+            Told::Notice { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// A gap is told of before more is lent, and lies behind all that was.
+    pub(super) fn event<'a>(
+        self,
+        partitions: &'a [PartitionId],
+        lent: &Unacked,
+    ) -> SourceEvent<'a> {
+        match self {
+            Told::Assigned => SourceEvent::Assigned(partitions),
+            Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
+            Told::Aborted => SourceEvent::Aborted(Ok(())),
+            Told::Gap(gap) => {
+                let resume_at = lent.next_number(usize::from(gap.partition.0));
+                SourceEvent::Gap(SourceGap { resume_at, ..gap })
+            }
+            Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
+            Told::Notice { event, text, alarming } => SourceEvent::Told { event, text, alarming },
+        }
+    }
 }
 
 impl RedisSource {
@@ -140,7 +148,7 @@ impl RedisSource {
                         len
                     }
                 },
-                Step::Passed(len) => len,
+                Step::Passed(len) | Step::Facts(_, len) => len,
                 Step::Counts(len) => {
                     self.claiming.take_counts(&self.reading.input()[..len]);
                     len
@@ -178,7 +186,7 @@ impl RedisSource {
     ) -> Lent {
         let asked = self.replies.front();
         let is_new = asked == Some(Asked::New);
-        let RedisSource { reading, value, headers, unacked, .. } = self;
+        let RedisSource { reading, shaper, unacked, .. } = self;
         let mut items = Items::of(&reading.input()[..len]);
         // Servers before 7.0 have nothing in the place of a claimed entry that is gone.
         let (Some(2), Some(id)) = (items.array(), items.bytes()) else { return Lent::Passed };
@@ -204,14 +212,7 @@ impl RedisSource {
             }
             exhausted = self.claiming.exhausted(id, matches!(asked, Some(Asked::Claim(_))));
         }
-        write_headers(headers, id, exhausted);
-        let (key, value) = match &self.form {
-            Form::Object(infers) => {
-                object::write(items, fields, *infers, value);
-                (None, Some(value.as_slice()))
-            }
-            Form::Field(name) => split(items, fields, name.as_bytes(), headers),
-        };
+        let Shape { key, value, headers } = shaper.shape(items, fields, id, exhausted);
         let record = Record {
             partition: self.partitions[stream],
             topic: &self.streams[stream],
@@ -220,7 +221,7 @@ impl RedisSource {
             timestamp_ms: i64::try_from(id.ms).ok(),
             key,
             value,
-            headers: Headers::from_bytes(headers),
+            headers,
             arrived: reading.arrived(),
         };
         if !take(&record) {
@@ -235,6 +236,7 @@ impl RedisSource {
         self.has_snapshot = false;
         match ended.asked {
             Asked::New | Asked::Counts | Asked::Forgotten => {}
+            Asked::Range(_) | Asked::Facts(_) => {}
             Asked::Own(stream) => {
                 self.miss(stream, gone);
                 if ended.entries == 0 {
@@ -344,12 +346,7 @@ impl RedisSource {
     }
 
     fn tell(&mut self, told: Told) {
-        let is_needed = match told {
-            Told::Trouble(trouble) => !trouble.heals,
-            Told::Notice { .. } => false,
-            _ => true,
-        };
-        if self.events.len() < EVENTS_MAX || is_needed {
+        if self.events.len() < EVENTS_MAX || told.is_needed() {
             self.events.push_back(told);
         }
     }
@@ -370,37 +367,6 @@ impl RedisSource {
             self.tell(Told::Notice { event: "group.made_anew", text, alarming: true });
         }
     }
-}
-
-/// The record's own headers come first: those that only this program gives.
-fn write_headers(headers: &mut Vec<u8>, id: EntryId, exhausted: Option<u64>) {
-    headers.clear();
-    Headers::push(headers, ENTRY_ID, Some(id.write(&mut [0; ID_BYTES])));
-    if let Some(deliveries) = exhausted {
-        let mut digits = itoa::Buffer::new();
-        Headers::push(headers, EXHAUSTED, Some(digits.format(deliveries).as_bytes()));
-    }
-}
-
-/// Key and value of an entry of which one field is the value. What else it has goes to `headers`.
-fn split<'a>(
-    mut items: Items<'a>,
-    fields: usize,
-    value_field: &[u8],
-    headers: &mut Vec<u8>,
-) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
-    let (mut key, mut value) = (None, None);
-    for _ in 0..fields / 2 {
-        let (Some(name), Some(bytes)) = (items.bytes(), items.bytes()) else { break };
-        if name == value_field && value.is_none() {
-            value = Some(bytes);
-        } else if name == KEY_FIELD && key.is_none() {
-            key = Some(bytes);
-        } else {
-            Headers::push(headers, name, Some(bytes));
-        }
-    }
-    (key, value)
 }
 
 impl Source for RedisSource {
@@ -428,14 +394,7 @@ impl Source for RedisSource {
     }
 
     fn next_event(&mut self) -> Option<SourceEvent<'_>> {
-        Some(match self.events.pop_front()? {
-            Told::Assigned => SourceEvent::Assigned(&self.partitions),
-            Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
-            Told::Aborted => SourceEvent::Aborted(Ok(())),
-            Told::Gap(gap) => SourceEvent::Gap(gap),
-            Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
-            Told::Notice { event, text, alarming } => SourceEvent::Told { event, text, alarming },
-        })
+        Some(self.events.pop_front()?.event(&self.partitions, &self.unacked))
     }
 
     fn next_recovery(&mut self) -> Option<&'static str> {
