@@ -31,7 +31,8 @@ pub struct Arguments {
     /// without a group then, and nothing is remembered
     #[arg(long, value_name = "P")]
     pub from: Vec<String>,
-    /// Takes nothing from there on, and ends when all before it is done; wants a group of its own.
+    /// Takes nothing from there on, and ends when all before it is done; of Kafka it wants a group
+    /// of its own.
     /// latest is the end as it is at the start; of partitions without an offset of their own,
     /// where others have one, nothing is taken
     #[arg(long, value_name = "P")]

@@ -51,6 +51,7 @@ mod state_changes;
 mod stops;
 mod stream_rig;
 mod streams;
+mod streams_bounded;
 mod streams_kafka;
 mod streams_kills;
 mod streams_positions;
