@@ -310,7 +310,7 @@ pub fn start(
     if let Some(lag) = peers.lag() {
         exposing.reads(lag);
     }
-    if let Some(watch) = peers::watch(settings)? {
+    if let Some(watch) = peers.watch(settings)? {
         exposing.watches(watch);
     }
     let setup = exposing.setup(settings, destinations.counted());

@@ -31,7 +31,7 @@ use crate::{
         kafka::{KafkaSink, KafkaSource, LagBoard, TransactionalProducer},
         redis::{
             Extent, PositionFile, RedisSink, RedisSinkPlan, RedisSource, RedisSourcePlan,
-            StagedSink, Staging, StreamReader, StreamReaderPlan, StreamWatch, Way,
+            StagedSink, Staging, StreamReader, StreamReaderPlan, StreamWatch, Watched, Way,
         },
         restore::Restoration,
         split::Split,
@@ -135,6 +135,26 @@ impl Peers {
         }
     }
 
+    /// What asks how the streams of a source stand, if there are any, their place is known, and
+    /// somebody is to be told.
+    pub(super) fn watch(&self, settings: &Settings) -> io::Result<Option<StreamWatch>> {
+        let Settings { source, streams, .. } = settings;
+        let who = match self {
+            Peers::Kafka(..) | Peers::KafkaToRedis(..) => None,
+            Peers::RedisToKafka(..) | Peers::Redis(..) | Peers::RedisTogether(..) => {
+                Some(Watched::Group(source.group.clone()))
+            }
+            Peers::ReaderToKafka(reader, _) | Peers::Reader(reader, _) => {
+                reader.kept().cloned().map(Watched::Reader)
+            }
+        };
+        let redis = streams.source.as_ref().filter(|_| settings.observe.listen.is_some());
+        let start = |(it, who): (&StreamSource, _)| {
+            StreamWatch::start(&it.url, &it.shown, &source.topics, who)
+        };
+        redis.zip(who).map(start).transpose()
+    }
+
     /// Starts the hot thread with them.
     pub(super) fn run<P: Process + Send + 'static>(
         self,
@@ -165,17 +185,6 @@ impl<P: Process + Send + 'static> Parts<P> {
                 .with_breaker(breaker)
         })
     }
-}
-
-/// What asks how the streams of a source stand, if there are any and somebody is to be told.
-pub(super) fn watch(settings: &Settings) -> io::Result<Option<StreamWatch>> {
-    let is_asked = settings.observe.listen.is_some() && settings.read_plainly().is_none();
-    let source = settings.streams.source.as_ref().filter(|_| is_asked);
-    let watch = source.map(|it| {
-        let Settings { source, .. } = settings;
-        StreamWatch::start(&it.url, &it.shown, &source.topics, &source.group)
-    });
-    watch.transpose()
 }
 
 /// What is asked for all along.

@@ -192,6 +192,33 @@ fn entries_that_were_trimmed_before_they_were_read_are_counted_as_a_gap() {
 }
 
 #[test]
+fn metrics_say_how_far_behind_it_is() {
+    let redis = Redis::start();
+    let mut client = Client::of(&redis);
+    let pipeline = StreamPipeline::plain(&redis)
+        .set("observe.listen", "127.0.0.1:0")
+        .set("source.redis.streams", "[\"in\", \"in:none\"]");
+    client.add_numbers(IN, 0..30);
+    let hotspur = read_all(&pipeline, &mut client);
+    let address = hotspur.await_event("run.listening").text("address").to_owned();
+    let await_lag = |lag: u64| {
+        let lag = format!("hotspur_source_lag_records{{topic=\"in\",partition=\"0\"}} {lag}\n");
+        await_true(&lag, || get(&address, "/metrics").1.contains(&lag));
+    };
+    await_lag(0);
+    let text = get(&address, "/metrics").1;
+    let none = "hotspur_source_lag_records{topic=\"in:none\",partition=\"0\"} 0\n";
+    assert!(text.contains(none) && !text.contains("hotspur_source_pending_entries{"), "{text}");
+    // What is behind a place in the middle is known by how many entries were passed.
+    hotspur.limit_files(Some(0));
+    client.add_numbers(IN, 30..50);
+    await_lag(20);
+    hotspur.limit_files(None);
+    await_lag(0);
+    assert_eq!(hotspur.stop().counts().emitted, 50);
+}
+
+#[test]
 fn a_file_that_cannot_be_used_ends_the_start_and_is_named() {
     let redis = Redis::start();
     let mut client = Client::of(&redis);

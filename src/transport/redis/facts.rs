@@ -2,6 +2,7 @@
 
 use super::{
     entry_id::EntryId,
+    positions::Position,
     resp::{Item, Items},
 };
 
@@ -59,6 +60,18 @@ impl Facts {
             None
         }
     }
+
+    /// How many entries are left behind a position, where that can be told; those that were
+    /// deleted among them are counted, too.
+    pub(super) fn left(&self, Position { behind, passed }: Position) -> Option<u64> {
+        if behind >= self.last {
+            Some(0)
+        } else if self.first.is_none_or(|it| it > behind) {
+            Some(self.len)
+        } else {
+            Some(self.added?.saturating_sub(passed?))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -91,6 +104,9 @@ mod tests {
         let empty = Facts { len: 0, first: None, ..facts };
         assert_eq!([3, 8].map(|ms| empty.passed(id(ms))), [Some(9); 2]);
         assert_eq!(Facts { added: None, ..facts }.passed(id(9)), None);
+        let left = |ms, passed| facts.left(Position { behind: id(ms), passed });
+        assert_eq!([left(5, None), left(8, None)], [Some(2), Some(0)]);
+        assert_eq!([left(6, None), left(7, Some(8))], [None, Some(1)]);
         assert_eq!(Facts::ABSENT.passed(EntryId::ZERO), Some(0));
     }
 }

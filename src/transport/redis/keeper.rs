@@ -7,7 +7,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
@@ -36,6 +36,28 @@ pub(super) struct Keeper {
     thread: Option<JoinHandle<()>>,
     /// Here unless it is being written.
     sheet: Option<Sheet>,
+    kept: KeptPositions,
+}
+
+/// The positions that stand in the file, for side threads.
+#[derive(Clone, Debug)]
+pub struct KeptPositions {
+    sheet: Arc<Mutex<Sheet>>,
+}
+
+impl KeptPositions {
+    fn new(sheet: &Sheet) -> KeptPositions {
+        KeptPositions { sheet: Arc::new(Mutex::new(sheet.clone())) }
+    }
+
+    /// That of the stream of this number.
+    pub(super) fn read(&self, stream: usize) -> Position {
+        self.sheet.lock().unwrap_or_else(PoisonError::into_inner)[stream]
+    }
+
+    fn write(&self, sheet: &Sheet) {
+        self.sheet.lock().unwrap_or_else(PoisonError::into_inner).clone_from(sheet);
+    }
 }
 
 struct Shared {
@@ -62,13 +84,20 @@ impl Keeper {
             is_ending: AtomicBool::new(false),
             waker,
         });
-        let theirs = Arc::clone(&shared);
+        let kept = KeptPositions::new(&positions);
+        let theirs = (Arc::clone(&shared), kept.clone());
         let thread = thread::Builder::new().name(THREAD_NAME.to_owned());
-        let thread = thread.spawn(move || run(peer, &file, &theirs)).map_err(|error| {
-            let text = Sentence::format(format_args!("a side thread: {error}"));
-            Trouble { peer, code: CODE, text, heals: false }
-        })?;
-        Ok(Keeper { shared, wakeup, thread: Some(thread), sheet: Some(positions) })
+        let thread =
+            thread.spawn(move || run(peer, &file, &theirs.0, &theirs.1)).map_err(|error| {
+                let text = Sentence::format(format_args!("a side thread: {error}"));
+                Trouble { peer, code: CODE, text, heals: false }
+            })?;
+        Ok(Keeper { shared, wakeup, thread: Some(thread), sheet: Some(positions), kept })
+    }
+
+    /// What stands in the file.
+    pub(super) fn kept(&self) -> &KeptPositions {
+        &self.kept
     }
 
     /// Has the positions written as `fill` leaves them; those that it does not touch are as they
@@ -106,13 +135,16 @@ impl Keeper {
     }
 }
 
-fn run(peer: &'static str, file: &PositionFile, shared: &Shared) {
+fn run(peer: &'static str, file: &PositionFile, shared: &Shared, kept: &KeptPositions) {
     loop {
         // What was asked for before the end is still done.
         let is_ending = shared.is_ending.load(Ordering::Acquire);
         match shared.asked.pop() {
             Some(sheet) => {
                 let result = file.write(&sheet).map_err(|it| trouble(peer, file, &it));
+                if result.is_ok() {
+                    kept.write(&sheet);
+                }
                 let _ = shared.answered.push((sheet, result));
                 shared.waker.wake();
             }

@@ -20,7 +20,7 @@ use super::{
     facts::Facts,
     faults,
     form::{Lent, Shape, Shaper},
-    keeper::Keeper,
+    keeper::{Keeper, KeptPositions},
     positions::Position,
     replies::{Asked, Ended, Replies, Step},
     resp::{self, Item, Items},
@@ -88,6 +88,11 @@ struct Ending {
 }
 
 impl StreamReader {
+    /// The positions in its file, if it has one, for who watches it.
+    pub fn kept(&self) -> Option<&KeptPositions> {
+        self.keeper.as_ref().map(Keeper::kept)
+    }
+
     /// Takes entries that have arrived, and asks for more.
     fn lend_all(
         &mut self,
