@@ -312,6 +312,9 @@ fn gaps_lie_behind_all_that_was_lent_and_are_told_once() {
         Loop::new(reader(&server, Extent::Kept(positions(&folder))), sink(&server, true));
     course.run_until("the gap", |it| it.course.gaps == [1]);
     assert_eq!(course.course.values.len(), 19);
+    course.run_until("the gap in the file", |_| {
+        positions(&folder).found()[0].expect("a position").passed == Some(320)
+    });
 }
 
 #[test]

@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// What happens to a stream that is not there.
+const MADE: &str = "a run will make it";
+
 impl Check {
     /// Streams that are read, their group, and dead letters beside them.
     pub(super) fn stream_source(&mut self, settings: &Settings, redis: &RedisSource) {
@@ -23,7 +26,10 @@ impl Check {
             Err(trouble) => return self.problem("source.redis.url", &trouble),
         };
         for stream in &settings.source.topics {
-            let found = self.stream("source", stream, &mut admin);
+            let found = match redis.positions {
+                Some(_) => self.stream("source", stream, &mut admin, "it is read once it is"),
+                None => self.stream("source", stream, &mut admin, MADE),
+            };
             let found = found.and_then(|is_there| match is_there && redis.positions.is_none() {
                 true => self.stream_group(stream, &settings.source.group, &mut admin),
                 false => Ok(()),
@@ -35,7 +41,7 @@ impl Check {
         if let Some(path) = &redis.positions {
             self.positions(path, &settings.source.topics);
         }
-        let dead = self.stream("dead_letters", &settings.dead_letters.topic, &mut admin);
+        let dead = self.stream("dead_letters", &settings.dead_letters.topic, &mut admin, MADE);
         if let Err(trouble) = dead {
             self.problem("dead_letters.topic", &trouble);
         }
@@ -64,23 +70,24 @@ impl Check {
             Err(trouble) => return self.problem("sink.redis.url", &trouble),
         };
         for (key, stream) in settings.result_topics() {
-            if let Err(trouble) = self.stream("sink", &stream, &mut admin) {
+            if let Err(trouble) = self.stream("sink", &stream, &mut admin, MADE) {
                 self.problem(&key, &trouble);
             }
         }
     }
 
-    /// Whether a stream is there. Where it is not, a run makes it.
+    /// Whether a stream is there, and what else happens to it.
     fn stream(
         &mut self,
         peer: &str,
         stream: &str,
         admin: &mut RedisAdmin,
+        otherwise: &str,
     ) -> Result<bool, Trouble> {
         let entries = admin.entries(stream)?;
         self.say(match entries {
             Some(entries) => format!("{peer}: stream {stream} found, entries {entries}"),
-            None => format!("{peer}: stream {stream} is not there, a run will make it"),
+            None => format!("{peer}: stream {stream} is not there, {otherwise}"),
         });
         Ok(entries.is_some())
     }

@@ -246,8 +246,12 @@ fn a_file_that_cannot_be_used_ends_the_start_and_is_named() {
     let ended = pipeline.start_with(&["run"], &elsewhere).wait();
     assert_eq!(ended.status, Some(2), "{}", ended.log);
     assert!(ended.log.contains("missing/positions.json"), "{}", ended.log);
-    let check = pipeline.start_with(&["check", "--connect"], &[]).wait();
+    let streams = ["source.redis.streams=[\"in\", \"new\"]"];
+    let check = pipeline.start_with(&["check", "--connect"], &streams).wait();
     assert_eq!(check.status, Some(0), "{}", check.output);
+    for line in ["source: stream new is not there, it is read once it is", "says nothing of new"] {
+        assert!(check.output.contains(line), "{line} in {}", check.output);
+    }
     assert!(check.output.contains("source: in was read up to"), "{}", check.output);
 }
 
@@ -283,6 +287,31 @@ fn a_file_that_cannot_be_written_for_a_while_is_told_and_written_later() {
     await_true("the position", || {
         fs::read_to_string(at.join(POSITIONS)).is_ok_and(|it| it.contains(&last))
     });
+    assert_eq!(hotspur.stop().counts().emitted, 10);
+}
+
+#[test]
+fn rights_that_are_missing_are_named_and_only_gaps_need_that_to_ask() {
+    let redis = Redis::start();
+    let mut client = Client::of(&redis);
+    let pipeline = StreamPipeline::plain(&redis);
+    client.add_numbers(IN, 0..10);
+    read_all(&pipeline, &mut client).stop();
+    client.add_numbers(IN, 10..20);
+    let url = redis.url().replace("redis://", "redis://worker:secret@");
+    let url = format!("source.redis.url={url}");
+    let mut allow = |rights: &[&str]| {
+        let words = ["ACL", "SETUSER", "worker", "reset", "on", ">secret", "~*", "+@all"];
+        client.run(&[&words[..], rights].concat()).expect("a user");
+    };
+    allow(&["-xread"]);
+    let ended = pipeline.start_with(&["run"], &[&url]).wait();
+    assert_eq!(ended.status, Some(3), "{}", ended.log);
+    assert!(ended.log.contains("XREAD: NOPERM") && !ended.log.contains("secret"), "{}", ended.log);
+    allow(&["-xinfo"]);
+    let hotspur = pipeline.start_with(&["run"], &[&url]);
+    hotspur.await_event("gaps.unseen");
+    await_read(&pipeline, &mut client, IN);
     assert_eq!(hotspur.stop().counts().emitted, 10);
 }
 

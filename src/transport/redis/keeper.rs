@@ -100,6 +100,11 @@ impl Keeper {
         &self.kept
     }
 
+    /// Whether nothing is being written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.sheet.is_some()
+    }
+
     /// Has the positions written as `fill` leaves them; those that it does not touch are as they
     /// were asked for last.
     ///

@@ -59,9 +59,12 @@ pub struct StreamReader {
     unacked: Unacked,
     /// Where positions are kept, if anywhere.
     keeper: Option<Keeper>,
-    /// The commit under way.
-    ticket: u64,
+    /// The commit under way, and whether its positions are being written.
+    ticket: Option<u64>,
     committing: Vec<(PartitionId, i64)>,
+    is_sent: bool,
+    /// A gap was seen, and what is kept does not say so yet.
+    is_stale: bool,
     events: VecDeque<Told>,
     was_polled: bool,
     /// Nothing is read any more; what was can still be committed.
@@ -280,13 +283,46 @@ impl StreamReader {
         self.looking.begin_again(self.streams.len());
     }
 
-    fn end_commit(&mut self, result: Result<(), Trouble>) {
+    /// Has written what is to be, unless something is being written.
+    fn keep(&mut self) {
+        let StreamReader { keeper, unacked, places, committing, .. } = self;
+        let Some(keeper) = keeper.as_mut().filter(|it| it.is_idle()) else { return };
+        let passed = |stream: usize, number: i64| {
+            places[stream].passed.and_then(|it| u64::try_from(it + number).ok())
+        };
+        if std::mem::take(&mut self.is_stale) {
+            keeper.keep(|sheet| {
+                for (stream, it) in sheet.iter_mut().enumerate() {
+                    it.passed = passed(stream, unacked.first_number(stream));
+                }
+            });
+        } else if self.ticket.is_some() {
+            self.is_sent = true;
+            keeper.keep(|sheet| {
+                for &(PartitionId(stream), position) in committing.iter() {
+                    let stream = usize::from(stream);
+                    let behind = unacked.below(stream, position).last();
+                    let behind = behind.unwrap_or(sheet[stream].behind);
+                    sheet[stream] = Position { behind, passed: passed(stream, position) };
+                }
+            });
+        }
+    }
+
+    fn hear_kept(&mut self, result: Result<(), Trouble>) {
+        // A gap that could not be written is told again by the next run, at worst.
+        if let Some(ticket) = self.ticket.take_if(|_| std::mem::take(&mut self.is_sent)) {
+            self.end_commit(ticket, result);
+        }
+    }
+
+    fn end_commit(&mut self, ticket: u64, result: Result<(), Trouble>) {
         if result.is_ok() {
             for (PartitionId(stream), position) in self.committing.drain(..) {
                 self.unacked.forget_below(usize::from(stream), position);
             }
         }
-        self.events.push_back(Told::Committed(self.ticket, result));
+        self.events.push_back(Told::Committed(ticket, result));
     }
 }
 
@@ -301,8 +337,11 @@ impl Source for StreamReader {
             work += 1;
         }
         if let Some(result) = self.keeper.as_mut().and_then(Keeper::take_answer) {
-            self.end_commit(result);
+            self.hear_kept(result);
             work += 1;
+        }
+        if self.ticket.is_some() && !self.is_sent || self.is_stale {
+            self.keep();
         }
         while let Some(trouble) = self.reading.next_trouble() {
             self.tell(Told::Trouble(trouble));
@@ -338,19 +377,13 @@ impl Source for StreamReader {
     }
 
     fn commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
-        self.ticket = ticket;
         self.committing.clear();
         self.committing.extend_from_slice(positions);
-        let StreamReader { keeper, unacked, places, .. } = self;
-        let Some(keeper) = keeper else { return self.end_commit(Ok(())) };
-        keeper.keep(|sheet| {
-            for &(PartitionId(stream), position) in positions {
-                let stream = usize::from(stream);
-                let Position { behind, passed } = &mut sheet[stream];
-                *behind = unacked.below(stream, position).last().unwrap_or(*behind);
-                *passed = places[stream].passed.and_then(|it| u64::try_from(it + position).ok());
-            }
-        });
+        if self.keeper.is_none() {
+            return self.end_commit(ticket, Ok(()));
+        }
+        self.ticket = Some(ticket);
+        self.keep();
     }
 
     fn release(&mut self, _partitions: &[PartitionId]) {}
@@ -371,5 +404,8 @@ impl Source for StreamReader {
 
     fn close(&mut self) {
         self.is_closed = true;
+        if self.is_stale {
+            self.keep();
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! How far behind a group or a reader is, and who has what: asked by a side thread of its own, every
-//! second.
+//! How far behind a group or a reader is, and who has what: asked by a side thread of its own,
+//! every second.
 //!
 //! The hot thread knows what it lent; what it has not been given, and what others have, only the
 //! server knows. While it does not answer, the last figures stand.
@@ -35,7 +35,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub struct StreamFigures {
     /// Its name.
     pub stream: String,
-    /// Entries that nobody was given yet, where the server knows; of a reader, that it has not done.
+    /// Entries that nobody was given yet, or of a reader that it has not done, where that is known.
     pub lag: Option<u64>,
     /// How long the first of them has been there.
     pub lag_age: Duration,

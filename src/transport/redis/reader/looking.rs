@@ -79,6 +79,7 @@ impl StreamReader {
                  (trimmed or deleted); it was read up to {behind}"
             ));
             let (partition, resume_at) = (self.partitions[stream], number);
+            self.is_stale = self.keeper.is_some();
             self.tell(Told::Gap(SourceGap { partition, records, resume_at, text }));
         }
     }
