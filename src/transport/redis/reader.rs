@@ -56,6 +56,8 @@ pub struct StreamReader {
     /// asked for. None: they do not end.
     ending: Option<Ending>,
     looking: Looking,
+    /// Entries of the reply under way were asked for behind what is no place any more.
+    is_astray: bool,
     unacked: Unacked,
     /// Where positions are kept, if anywhere.
     keeper: Option<Keeper>,
@@ -122,6 +124,7 @@ impl StreamReader {
                 },
                 Step::Passed(len) | Step::Counts(len) | Step::Deleted(_, len) => len,
                 Step::Facts(stream, len) => {
+                    self.looking.rest(len);
                     let facts = Facts::parse(&self.reading.input()[..len]);
                     facts.into_iter().for_each(|it| self.compare(stream, it));
                     len
@@ -152,6 +155,9 @@ impl StreamReader {
         len: usize,
         take: &mut impl FnMut(&Record<'_>) -> bool,
     ) -> Lent {
+        if self.is_astray {
+            return Lent::Passed;
+        }
         let StreamReader { reading, shaper, unacked, places, .. } = self;
         let mut items = Items::of(&reading.input()[..len]);
         let (Some(2), Some(id)) = (items.array(), items.bytes()) else { return Lent::Passed };
@@ -183,6 +189,7 @@ impl StreamReader {
             place.is_done = (ended.entries as u64) < self.batch || place.behind >= place.last;
             ending.left -= usize::from(place.is_done);
         }
+        self.is_astray &= ended.asked != Asked::New;
         if self.replies.owed() == 0 {
             self.reading.owes_nothing();
         }
@@ -215,7 +222,10 @@ impl StreamReader {
         if let Some(stream) = self.looking.next(now, self.streams.len()) {
             let name = self.streams[stream].as_bytes();
             resp::command(&mut self.requests, &[b"XINFO", b"STREAM", name]);
-            return self.replies.ask(Asked::Facts(stream));
+            self.replies.ask(Asked::Facts(stream));
+            if self.looking.is_first() {
+                return;
+            }
         }
         let StreamReader { requests, streams, places, replies, .. } = self;
         resp::begin(requests, 6 + 2 * streams.len());
@@ -279,7 +289,7 @@ impl StreamReader {
     fn begin_again(&mut self) {
         self.replies.clear();
         self.requests.clear();
-        self.written = 0;
+        (self.written, self.is_astray) = (0, false);
         self.looking.begin_again(self.streams.len());
     }
 

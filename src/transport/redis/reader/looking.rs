@@ -1,5 +1,5 @@
 //! What became of entries before they could be read: from time to time the server is asked how a
-//! stream stands, when nothing else is under way, and that is compared with what was lent.
+//! stream stands, right before it is asked for more, and that is compared with what was lent.
 
 use std::time::Duration;
 
@@ -12,6 +12,9 @@ use crate::{
 
 /// Between two looks at the same stream, where the server is not busy with others.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// An answer has the first and the last entry in it: for each so many bytes, one more pause.
+const BYTES_PER_PAUSE: usize = 16 << 10;
 
 /// Which stream is looked at next, and when.
 #[derive(Debug)]
@@ -38,6 +41,16 @@ impl Looking {
         self.at_once = streams;
     }
 
+    /// Whether others are to be looked at before anything is read.
+    pub(super) fn is_first(&self) -> bool {
+        self.at_once > 0 && !self.is_refused
+    }
+
+    /// The next look is the later the larger an answer is.
+    pub(super) fn rest(&mut self, len: usize) {
+        self.due.0 += self.interval_ticks * (len / BYTES_PER_PAUSE) as u64;
+    }
+
     /// The stream to be looked at now, if any.
     pub(super) fn next(&mut self, now: Ticks, streams: usize) -> Option<usize> {
         if self.is_refused || self.at_once == 0 && now < self.due {
@@ -52,12 +65,13 @@ impl Looking {
 }
 
 impl StreamReader {
-    /// Compares how a stream stands with what was lent, while nothing else is under way.
+    /// Compares how a stream stands with what was lent: nothing of what was asked for since is.
     pub(super) fn compare(&mut self, stream: usize, facts: Facts) {
         let (place, number) = (&mut self.places[stream], self.unacked.next_number(stream));
         let behind = place.behind;
         if behind > facts.last {
             place.behind = facts.last;
+            self.is_astray = self.replies.owed() > 0;
         }
         let known = place.passed;
         if let Some(passed) = facts.passed(place.behind) {

@@ -112,6 +112,7 @@ impl StreamReader {
             written: 0,
             ending,
             looking: Looking::new(&clock, streams.len(), is_kept),
+            is_astray: false,
             unacked: Unacked::new(streams.len(), ENTRIES_UNACKED_MAX),
             keeper,
             ticket: None,
