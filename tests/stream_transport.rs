@@ -17,14 +17,21 @@ use std::{
 
 use hotspur::{
     clock::{Clock, TscClock},
-    config::settings,
+    config::{
+        range::{Point, Range},
+        settings,
+    },
     record::{Destination, Headers, Output, PartitionId},
     transport::{
         Sink, Source, SourceEvent, Token,
-        redis::{RedisSink, RedisSinkPlan, RedisSource, RedisSourcePlan, StagedSink, Staging, Way},
+        redis::{
+            Extent, PositionFile, RedisSink, RedisSinkPlan, RedisSource, RedisSourcePlan,
+            StagedSink, Staging, StreamReader, StreamReaderPlan, Way,
+        },
     },
 };
 use server::Server;
+use tempfile::TempDir;
 
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;
@@ -38,9 +45,9 @@ fn wait() -> (Duration, &'static AtomicBool) {
     (PATIENCE, &NEVER)
 }
 
-fn source(server: &Server, batch: usize, way: Way) -> RedisSource {
+fn settings(server: &Server) -> settings::RedisSource {
     let url = server.url(0);
-    let settings = settings::RedisSource {
+    settings::RedisSource {
         shown: url.clone(),
         url,
         consumer: "me".to_owned(),
@@ -52,12 +59,31 @@ fn source(server: &Server, batch: usize, way: Way) -> RedisSource {
         max_claims: 10,
         delete_acked: false,
         makes_group_anew: false,
-    };
+        positions: None,
+    }
+}
+
+fn source(server: &Server, batch: usize, way: Way) -> RedisSource {
+    source_of(&settings(server), batch, way)
+}
+
+fn source_of(settings: &settings::RedisSource, batch: usize, way: Way) -> RedisSource {
     let streams = [IN.to_owned()];
-    let plan =
-        RedisSourcePlan { settings: &settings, streams: &streams, group: "group", batch, way };
+    let plan = RedisSourcePlan { settings, streams: &streams, group: "group", batch, way };
     let opened = RedisSource::open(&plan, TscClock::new(), wait());
     opened.expect("it answers").expect("nobody stops")
+}
+
+/// One without a group.
+fn reader(server: &Server, extent: Extent<'_>) -> StreamReader {
+    let (settings, streams) = (settings(server), [IN.to_owned()]);
+    let plan = StreamReaderPlan { settings: &settings, streams: &streams, batch: 256, extent };
+    let opened = StreamReader::open(plan, TscClock::new(), wait());
+    opened.expect("it answers").expect("nobody stops")
+}
+
+fn positions(folder: &TempDir) -> PositionFile {
+    PositionFile::open(&folder.path().join("positions"), &[IN.to_owned()]).expect("a whole file")
 }
 
 fn sink(server: &Server, is_repeated: bool) -> RedisSink {
@@ -123,12 +149,13 @@ struct Course {
     acknowledged: u64,
     commits: u64,
     aborts: u64,
+    gaps: Vec<u64>,
     troubles: Vec<String>,
 }
 
 /// Source and sink, stepped as an engine would.
-struct Loop<K> {
-    source: RedisSource,
+struct Loop<K, S = RedisSource> {
+    source: S,
     sink: K,
     clock: TscClock,
     course: Course,
@@ -137,8 +164,8 @@ struct Loop<K> {
     committed: i64,
 }
 
-impl<K: Sink> Loop<K> {
-    fn new(source: RedisSource, sink: K) -> Loop<K> {
+impl<K: Sink, S: Source> Loop<K, S> {
+    fn new(source: S, sink: K) -> Loop<K, S> {
         let course = Course { values: Vec::with_capacity(1 << 20), ..Course::default() };
         let (clock, is_committing) = (TscClock::new(), false);
         Loop { source, sink, clock, course, is_committing, position: 0, committed: 0 }
@@ -158,6 +185,10 @@ impl<K: Sink> Loop<K> {
                         Ok(()) => self.committed = ticket as i64,
                         Err(trouble) => course.troubles.push(trouble.code.to_owned()),
                     }
+                }
+                SourceEvent::Gap(gap) => {
+                    assert_eq!(gap.resume_at, self.position, "behind all that was lent");
+                    course.gaps.push(gap.records);
                 }
                 SourceEvent::Aborted(_) => course.aborts += 1,
                 SourceEvent::Trouble(trouble) => course.troubles.push(trouble.code.to_owned()),
@@ -226,6 +257,84 @@ fn no_entry_result_or_commit_allocates_once_warm() {
     course.run_to(20_000);
     assert_eq!(allocations::calls() - before, 0, "exactly once");
     assert!(len(&server, "out") >= 1000);
+}
+
+#[test]
+fn nor_does_a_reader_without_a_group_or_one_with_an_end() {
+    let server = Server::start();
+    fill(&server, 0..20_000);
+    let folder = tempfile::tempdir().expect("a folder for a while");
+    let until = Point::parse_of_streams(&["latest".to_owned()]).expect("a point");
+    let range = Range { until, ..Range::default() };
+    for extent in [Extent::Kept(positions(&folder)), Extent::Range(&range)] {
+        let mut course = Loop::new(reader(&server, extent), sink(&server, true));
+        course.run_to(10_000);
+        let before = allocations::calls();
+        course.run_to(20_000);
+        assert_eq!(allocations::calls() - before, 0);
+        assert_eq!(course.course.values, (0..20_000).collect::<Vec<_>>());
+    }
+    let found = positions(&folder).found()[0].expect("a position");
+    assert_eq!(found.passed, Some(20_000));
+    fill(&server, 20_000..20_010);
+    let extent = Extent::Kept(positions(&folder));
+    let mut course = Loop::new(reader(&server, extent), sink(&server, true));
+    course.run_to(10);
+    assert_eq!(course.course.values, (20_000..20_010).collect::<Vec<_>>());
+}
+
+#[test]
+fn gaps_lie_behind_all_that_was_lent_and_are_told_once() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().expect("a folder for a while");
+    let mut client = client(&server);
+    let mut trim = |len: &str| {
+        redis::cmd("XTRIM").arg(&[IN, "MAXLEN", len]).exec(&mut client).expect("a trim");
+    };
+    for (round, passed) in [(0, 100), (1, 200), (2, 300)] {
+        fill(&server, round * 100..(round + 1) * 100);
+        trim("10");
+        let extent = Extent::Kept(positions(&folder));
+        let mut course = Loop::new(reader(&server, extent), sink(&server, true));
+        course.run_to(10);
+        // What was gone before the start is none of its business.
+        assert_eq!(course.course.gaps, if round == 0 { vec![] } else { vec![90] });
+        assert_eq!(positions(&folder).found()[0].expect("a position").passed, Some(passed));
+    }
+    fill(&server, 0..20);
+    let mut id = |index: usize| {
+        let range: Vec<(String, Vec<String>)> =
+            redis::cmd("XRANGE").arg(&[IN, "-", "+"]).query(&mut client).expect("entries");
+        range[index].0.clone()
+    };
+    let inner = id(20);
+    redis::cmd("XDEL").arg(&[IN, &inner]).exec(&mut client).expect("one in the middle");
+    let mut course =
+        Loop::new(reader(&server, Extent::Kept(positions(&folder))), sink(&server, true));
+    course.run_until("the gap", |it| it.course.gaps == [1]);
+    assert_eq!(course.course.values.len(), 19);
+    course.run_until("the gap in the file", |_| {
+        positions(&folder).found()[0].expect("a position").passed == Some(320)
+    });
+}
+
+#[test]
+fn a_gap_of_claims_lies_behind_what_came_with_them() {
+    let server = Server::start();
+    fill(&server, 0..5);
+    let mut client = client(&server);
+    let mut run = |words: &[&str]| {
+        redis::Cmd::new().arg(words).exec(&mut client).expect("it does what it is told");
+    };
+    run(&["XGROUP", "CREATE", IN, "group", "0"]);
+    run(&["XREADGROUP", "GROUP", "group", "other", "STREAMS", IN, ">"]);
+    run(&["XTRIM", IN, "MAXLEN", "0"]);
+    fill(&server, 5..10);
+    let settings = settings::RedisSource { claim_idle: Duration::ZERO, ..settings(&server) };
+    let mut course = Loop::new(source_of(&settings, 16, Way::Behind), sink(&server, true));
+    course.run_until("the gap", |it| it.course.gaps == [5]);
+    course.run_to(5);
+    assert_eq!(course.course.values, (5..10).collect::<Vec<_>>());
 }
 
 #[test]

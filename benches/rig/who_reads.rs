@@ -105,6 +105,7 @@ impl InPlace {
             max_claims: 10,
             delete_acked: false,
             makes_group_anew: false,
+            positions: None,
         };
         let streams = [STREAM.to_owned()];
         let (settings, way) = (&settings, Way::Behind);

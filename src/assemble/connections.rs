@@ -108,6 +108,10 @@ impl Check {
         }
     }
 
+    pub(super) fn refuse(&mut self, key: &str, problem: &str) {
+        self.report.problems.push(Problem::error(key, problem));
+    }
+
     fn source(&mut self, settings: &Settings) -> Option<Vec<String>> {
         let source = &settings.source;
         self.topics("source", "source.kafka.topics", &source.client, &source.topics)

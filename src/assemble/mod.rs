@@ -15,6 +15,7 @@ mod feeding;
 mod keeping;
 mod machine;
 mod peers;
+mod positions;
 mod range;
 mod state;
 mod steps;
@@ -60,7 +61,7 @@ use crate::{
         control::{self, Stopper},
         runner::HotThread,
     },
-    host::{Cores, HostError, ThreadUsage},
+    host::{CoreLock, Cores, HostError, ThreadUsage},
     measure::{Interval, Stages},
     observe::{ObserveError, Observer, ObserverHandle, Summary},
     pipeline::Pipeline,
@@ -95,6 +96,9 @@ pub enum StartError {
     /// What was asked for cannot be had, in words.
     #[error("{0}")]
     Refused(String),
+    /// Another process has what only one may have, in words.
+    #[error("{0}")]
+    Taken(String),
     /// Files cannot be written.
     #[error(transparent)]
     Files(#[from] ObserveError),
@@ -206,6 +210,8 @@ pub struct Running {
     /// Reads state back, if steps keep any.
     restorer: Option<StateRestorer>,
     exposing: Exposing,
+    /// The file of positions is ours, if there is one.
+    lock: Option<CoreLock>,
 }
 
 /// A run that has ended.
@@ -262,7 +268,7 @@ impl Running {
     pub fn wait(self) -> Finished {
         let (ending, hot_usage) = self.hot.wait();
         cache::close(self.tables);
-        drop(self.restorer);
+        drop((self.restorer, self.lock));
         Finished { ending, summary: self.observer.finish(), hot_usage }
     }
 }
@@ -287,7 +293,8 @@ pub fn start(
     learn_topics(settings, &mut pipeline, stop)?;
     let stateful = state::stateful_steps_of(pipeline.stores());
     let destinations = Destinations::new(settings, pipeline.topics(), !stateful.is_empty());
-    let mut peers = Peers::open(settings, &destinations, &clock, stop)?;
+    let (positions, lock) = positions::open(settings)?.unzip();
+    let mut peers = Peers::open(settings, &destinations, positions, &clock, stop)?;
     drop(guard);
     let (restorer, restored) = match Restoring::start(settings, &stateful)? {
         Some(Restoring { shared, restorer, entries }) => {
@@ -303,7 +310,7 @@ pub fn start(
     if let Some(lag) = peers.lag() {
         exposing.reads(lag);
     }
-    if let Some(watch) = peers::watch(settings)? {
+    if let Some(watch) = peers.watch(settings)? {
         exposing.watches(watch);
     }
     let setup = exposing.setup(settings, destinations.counted());
@@ -330,7 +337,8 @@ pub fn start(
     let parts = Parts { time: (clock, wall), process, hot_side, control, options, breaker };
     let hot = peers.run(machine.manner(), parts)?;
     let intruders = machine.intruders(hot.id());
-    Ok(Running { stopper, intruders, hot, observer, tables: handles, restorer, exposing })
+    let tables = handles;
+    Ok(Running { stopper, intruders, hot, observer, tables, restorer, exposing, lock })
 }
 
 /// How what may heal is tried again.

@@ -30,8 +30,8 @@ use crate::{
         Sink, Source, Trouble,
         kafka::{KafkaSink, KafkaSource, LagBoard, TransactionalProducer},
         redis::{
-            RedisSink, RedisSinkPlan, RedisSource, RedisSourcePlan, StagedSink, Staging,
-            StreamWatch, Way,
+            Extent, PositionFile, RedisSink, RedisSinkPlan, RedisSource, RedisSourcePlan,
+            StagedSink, Staging, StreamReader, StreamReaderPlan, StreamWatch, Watched, Way,
         },
         restore::Restoration,
         split::Split,
@@ -51,6 +51,9 @@ pub(super) enum Peers {
     Redis(RedisSource, Split<RedisSink>),
     /// Exactly once.
     RedisTogether(RedisSource, StagedSink),
+    /// Without a group.
+    ReaderToKafka(StreamReader, Split<KafkaSink, RedisSink>),
+    Reader(StreamReader, Split<RedisSink>),
 }
 
 /// What else an engine is made of.
@@ -68,6 +71,7 @@ impl Peers {
     pub(super) fn open(
         settings: &Settings,
         destinations: &Destinations,
+        positions: Option<PositionFile>,
         clock: &TscClock,
         stop: &AtomicBool,
     ) -> Result<Peers, StartError> {
@@ -88,7 +92,16 @@ impl Peers {
                 let first = opening.kafka("sink", results)?;
                 let letters = opening.stream_letters(source)?;
                 let sinks = Split::two(first, opening.first_letter(), letters);
-                Peers::RedisToKafka(opening.stream_source(source, opening.way())?, sinks)
+                match settings.read_plainly() {
+                    Some(_) => Peers::ReaderToKafka(opening.reader(source, positions)?, sinks),
+                    None => {
+                        Peers::RedisToKafka(opening.stream_source(source, opening.way())?, sinks)
+                    }
+                }
+            }
+            (Some(source), Some(sink)) if settings.read_plainly().is_some() => {
+                let sinks = opening.stream_sinks(source, sink)?;
+                Peers::Reader(opening.reader(source, positions)?, sinks)
             }
             (Some(source), Some(sink)) if opening.is_together() => {
                 let (sink, staging) = opening.staged(sink);
@@ -118,7 +131,28 @@ impl Peers {
         match self {
             Peers::Kafka(source, _) | Peers::KafkaToRedis(source, _) => Some(source.lag()),
             Peers::RedisToKafka(..) | Peers::Redis(..) | Peers::RedisTogether(..) => None,
+            Peers::ReaderToKafka(..) | Peers::Reader(..) => None,
         }
+    }
+
+    /// What asks how the streams of a source stand, if there are any, their place is known, and
+    /// somebody is to be told.
+    pub(super) fn watch(&self, settings: &Settings) -> io::Result<Option<StreamWatch>> {
+        let Settings { source, streams, .. } = settings;
+        let who = match self {
+            Peers::Kafka(..) | Peers::KafkaToRedis(..) => None,
+            Peers::RedisToKafka(..) | Peers::Redis(..) | Peers::RedisTogether(..) => {
+                Some(Watched::Group(source.group.clone()))
+            }
+            Peers::ReaderToKafka(reader, _) | Peers::Reader(reader, _) => {
+                reader.kept().cloned().map(Watched::Reader)
+            }
+        };
+        let redis = streams.source.as_ref().filter(|_| settings.observe.listen.is_some());
+        let start = |(it, who): (&StreamSource, _)| {
+            StreamWatch::start(&it.url, &it.shown, &source.topics, who)
+        };
+        redis.zip(who).map(start).transpose()
     }
 
     /// Starts the hot thread with them.
@@ -133,6 +167,8 @@ impl Peers {
             Peers::RedisToKafka(source, sinks) => parts.run(manner, source, sinks),
             Peers::Redis(source, sinks) => parts.run(manner, source, sinks),
             Peers::RedisTogether(source, sink) => parts.run(manner, source, sink),
+            Peers::ReaderToKafka(source, sinks) => parts.run(manner, source, sinks),
+            Peers::Reader(source, sinks) => parts.run(manner, source, sinks),
         }
     }
 }
@@ -149,16 +185,6 @@ impl<P: Process + Send + 'static> Parts<P> {
                 .with_breaker(breaker)
         })
     }
-}
-
-/// What asks how the streams of a source stand, if there are any and somebody is to be told.
-pub(super) fn watch(settings: &Settings) -> io::Result<Option<StreamWatch>> {
-    let source = settings.streams.source.as_ref().filter(|_| settings.observe.listen.is_some());
-    let watch = source.map(|it| {
-        let Settings { source, .. } = settings;
-        StreamWatch::start(&it.url, &it.shown, &source.topics, &source.group)
-    });
-    watch.transpose()
 }
 
 /// What is asked for all along.
@@ -251,6 +277,26 @@ impl Opening<'_> {
         };
         let wait = (self.settings.engine.start_timeout, self.stop);
         let opened = RedisSource::open(&plan, self.clock.clone(), wait);
+        self.unless_stopped(opened)?.ok_or(StartError::Stopped)
+    }
+
+    /// A source without a group.
+    fn reader(
+        &self,
+        source: &StreamSource,
+        positions: Option<PositionFile>,
+    ) -> Result<StreamReader, StartError> {
+        let plan = StreamReaderPlan {
+            settings: source,
+            streams: &self.settings.source.topics,
+            batch: self.settings.limits.batch,
+            extent: match positions {
+                Some(file) => Extent::Kept(file),
+                None => Extent::Range(&self.settings.source.range),
+            },
+        };
+        let wait = (self.settings.engine.start_timeout, self.stop);
+        let opened = StreamReader::open(plan, self.clock.clone(), wait);
         self.unless_stopped(opened)?.ok_or(StartError::Stopped)
     }
 

@@ -14,7 +14,8 @@ use crate::{
 pub fn check_range(settings: &Settings) -> Result<(), StartError> {
     let source = &settings.source;
     let (range, group) = (&source.range, &source.group);
-    if range.from.is_none() && range.until.is_none() {
+    // Streams have no positions to be moved, and ids without an entry are points as well.
+    if !range.is_given() || settings.streams.source.is_some() {
         return Ok(());
     }
     let timeout = settings.engine.start_timeout;

@@ -1,13 +1,21 @@
 //! `check --connect` where source or sink is in Redis: what streams and groups there are.
 
+use std::path::Path;
+
 use super::connections::Check;
 use crate::{
     config::{
         Problem, Settings,
         settings::{Operator, RedisSink, RedisSource, Route},
     },
-    transport::{Trouble, redis::RedisAdmin},
+    transport::{
+        Trouble,
+        redis::{PositionFile, RedisAdmin},
+    },
 };
+
+/// What happens to a stream that is not there.
+const MADE: &str = "a run will make it";
 
 impl Check {
     /// Streams that are read, their group, and dead letters beside them.
@@ -18,8 +26,11 @@ impl Check {
             Err(trouble) => return self.problem("source.redis.url", &trouble),
         };
         for stream in &settings.source.topics {
-            let found = self.stream("source", stream, &mut admin);
-            let found = found.and_then(|is_there| match is_there {
+            let found = match redis.positions {
+                Some(_) => self.stream("source", stream, &mut admin, "it is read once it is"),
+                None => self.stream("source", stream, &mut admin, MADE),
+            };
+            let found = found.and_then(|is_there| match is_there && redis.positions.is_none() {
                 true => self.stream_group(stream, &settings.source.group, &mut admin),
                 false => Ok(()),
             });
@@ -27,9 +38,27 @@ impl Check {
                 self.problem("source.redis.streams", &trouble);
             }
         }
-        let dead = self.stream("dead_letters", &settings.dead_letters.topic, &mut admin);
+        if let Some(path) = &redis.positions {
+            self.positions(path, &settings.source.topics);
+        }
+        let dead = self.stream("dead_letters", &settings.dead_letters.topic, &mut admin, MADE);
         if let Err(trouble) = dead {
             self.problem("dead_letters.topic", &trouble);
+        }
+    }
+
+    /// How far streams were read that have no group.
+    fn positions(&mut self, path: &Path, streams: &[String]) {
+        let file = match PositionFile::open(path, streams) {
+            Ok(file) => file,
+            Err(problem) => return self.refuse("source.redis.positions", &problem),
+        };
+        for (stream, found) in streams.iter().zip(file.found()) {
+            let path = path.display();
+            self.say(match found {
+                Some(it) => format!("source: {stream} was read up to {}, says {path}", it.behind),
+                None => format!("source: {path} says nothing of {stream}, start applies"),
+            });
         }
     }
 
@@ -41,7 +70,7 @@ impl Check {
             Err(trouble) => return self.problem("sink.redis.url", &trouble),
         };
         for (key, stream) in settings.result_topics() {
-            if let Err(trouble) = self.stream("sink", &stream, &mut admin) {
+            if let Err(trouble) = self.stream("sink", &stream, &mut admin, MADE) {
                 self.problem(&key, &trouble);
             }
         }
@@ -65,17 +94,18 @@ impl Check {
         }
     }
 
-    /// Whether a stream is there. Where it is not, a run makes it.
+    /// Whether a stream is there, and what else happens to it.
     fn stream(
         &mut self,
         peer: &str,
         stream: &str,
         admin: &mut RedisAdmin,
+        otherwise: &str,
     ) -> Result<bool, Trouble> {
         let entries = admin.entries(stream)?;
         self.say(match entries {
             Some(entries) => format!("{peer}: stream {stream} found, entries {entries}"),
-            None => format!("{peer}: stream {stream} is not there, a run will make it"),
+            None => format!("{peer}: stream {stream} is not there, {otherwise}"),
         });
         Ok(entries.is_some())
     }

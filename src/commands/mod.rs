@@ -173,7 +173,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
         Command::Run(arguments) => {
             let mut loaded = loaded_and(line, arguments.sets())?;
             arguments.fit_streams(&mut loaded.settings)?;
-            loaded.settings.source.range = arguments.range(&loaded.settings.source)?;
+            loaded.settings.source.range = arguments.range(&loaded.settings)?;
             loaded.settings.state.resets = arguments.reset_state;
             run::run(&loaded)
         }

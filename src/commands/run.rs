@@ -9,7 +9,7 @@ use crate::{
     config::{
         Loaded, Settings,
         range::{Point, Range},
-        settings::{Guarantee, KafkaSource},
+        settings::Guarantee,
         units,
     },
     engine::{Cause, Ending, breaker::Opened},
@@ -27,10 +27,12 @@ const TABLES_TOLD_MAX: usize = 4;
 pub struct Arguments {
     /// Starts there, not where the group is: earliest, latest, a time (2026-11-21T05:37:00Z), an
     /// age (1h), or topic:partition:offset, which may be given again for other partitions. The same
-    /// group started with the same --from goes on where it was
+    /// group started with the same --from goes on where it was. Redis Streams (stream:id) are read
+    /// without a group then, and nothing is remembered
     #[arg(long, value_name = "P")]
     pub from: Vec<String>,
-    /// Takes nothing from there on, and ends when all before it is done; wants a group of its own.
+    /// Takes nothing from there on, and ends when all before it is done; of Kafka it wants a group
+    /// of its own.
     /// latest is the end as it is at the start; of partitions without an offset of their own,
     /// where others have one, nothing is taken
     #[arg(long, value_name = "P")]
@@ -50,18 +52,29 @@ impl Arguments {
         self.group.iter().map(|group| format!("source.kafka.group={group}"))
     }
 
-    /// With Redis Streams there is no range yet, and the group stands elsewhere.
+    /// With Redis Streams a range is read without a group, and a group stands elsewhere.
     ///
     /// # Errors
     ///
-    /// If a range was asked for.
+    /// If a group is named that would not be used, or acknowledgements are asked for that nobody
+    /// gives.
     pub fn fit_streams(&self, settings: &mut Settings) -> Result<(), Failure> {
-        if settings.streams.source.is_none() {
-            return Ok(());
+        let Some(source) = &settings.streams.source else { return Ok(()) };
+        let is_range = !self.from.is_empty() || !self.until.is_empty();
+        let why = match (is_range, &source.positions) {
+            (true, _) => Some("with --from or --until"),
+            (false, Some(_)) => Some("with source.redis.positions"),
+            (false, None) => None,
+        };
+        if let (Some(group), Some(why)) = (&self.group, why) {
+            return Err(Failure::usage(format!(
+                "--group {group}: {why} streams are read without a group; take it out"
+            )));
         }
-        if !self.from.is_empty() || !self.until.is_empty() {
-            let text = "--from and --until are not built yet for Redis Streams; source.redis.start \
-                        says where a group that is not there yet begins";
+        if is_range && settings.delivery.guarantee == Guarantee::ExactlyOnce {
+            let text = "--from and --until read streams without a group, and exactly-once ties \
+                        results to acknowledgements in one; add -s \
+                        delivery.guarantee=at-least-once";
             return Err(Failure::usage(text.to_owned()));
         }
         if let Some(group) = &self.group {
@@ -74,14 +87,19 @@ impl Arguments {
     ///
     /// # Errors
     ///
-    /// If that is no point, or an end has no group of its own.
-    pub fn range(&self, source: &KafkaSource) -> Result<Range, Failure> {
+    /// If that is no point, or an end has no group of its own where it wants one.
+    pub fn range(&self, settings: &Settings) -> Result<Range, Failure> {
+        let (source, is_of_streams) = (&settings.source, settings.streams.source.is_some());
         let point = |option: &str, words| {
-            Point::parse(words).map_err(|it| Failure::usage(format!("{option}: {it}")))
+            let parsed = match is_of_streams {
+                true => Point::parse_of_streams(words),
+                false => Point::parse(words),
+            };
+            parsed.map_err(|it| Failure::usage(format!("{option}: {it}")))
         };
         let from = point("--from", &self.from)?;
         let until = point("--until", &self.until)?;
-        if until.is_some() && self.group.is_none() {
+        if until.is_some() && self.group.is_none() && !is_of_streams {
             let group = &source.group;
             return Err(Failure::usage(format!(
                 "--until wants a group of its own, or {group} would stand where this run ends: \
@@ -197,23 +215,31 @@ pub(super) fn conclude(running: Running) -> Result<Finished, Failure> {
 }
 
 fn announce(settings: &Settings, machine: &Machine) {
+    let plain = settings.read_plainly();
+    let positions = plain.filter(|_| !settings.source.range.is_given());
+    let positions = positions.and_then(|it| it.positions.as_ref());
     tracing::info!(
         event = "run.path",
         source = settings.source.topics.join(" "),
         brokers = settings.source.client.brokers,
-        group = settings.source.group,
+        group = plain.is_none().then_some(settings.source.group.as_str()),
+        positions = positions.map(|it| it.display().to_string()),
         sink = settings.sink.topic,
         dead_letters = settings.dead_letters.topic,
         guarantee = settings.delivery.guarantee.name()
     );
-    let Range { from, until, .. } = &settings.source.range;
-    if from.is_some() || until.is_some() {
+    let range = &settings.source.range;
+    if range.is_given() {
         let written = |point: &Option<Point>| point.as_ref().map(|it| it.written.clone());
+        let start = match plain {
+            Some(_) => "source.redis.start",
+            None => "the group's offsets, else source.kafka.start",
+        };
         tracing::info!(
             event = "run.range",
-            from =
-                written(from).as_deref().unwrap_or("the group's offsets, else source.kafka.start"),
-            until = written(until).as_deref().unwrap_or("a signal")
+            from = written(&range.from).as_deref().unwrap_or(start),
+            until = written(&range.until).as_deref().unwrap_or("a signal"),
+            remembered = plain.map(|_| "nothing: started again, it begins anew")
         );
     }
     let core = machine.choice.core.map_or_else(|| "none".to_owned(), |it| it.to_string());
@@ -338,6 +364,7 @@ pub(super) fn failure(error: StartError, loaded: Option<&Loaded>) -> Failure {
         | StartError::Broker(_)
         | StartError::Listen(..)
         | StartError::System(_)
+        | StartError::Taken(_)
         | StartError::Stopped) => Failure::unavailable(error.to_string()),
     }
 }

@@ -227,6 +227,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("source.redis.max_claims", Kind::Integer(1, 1_000_000)),
     key("source.redis.delete_acked", Kind::Boolean),
     key("source.redis.on_group_lost", Kind::Choice(&["stop", "recreate"])),
+    key("source.redis.positions", Kind::File),
     key("sink.kafka.brokers", Kind::Text),
     key("sink.kafka.properties", Kind::Properties(Scope::Producer)),
     key("sink.kafka.topic", Kind::Topic),

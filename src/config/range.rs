@@ -2,7 +2,8 @@
 //!
 //! A point is `earliest`, `latest`, a time or an age, and then of every partition; or offsets,
 //! `topic:partition:offset`, each of its own partition. Where offsets are given, `--from` leaves
-//! the other partitions where the group is, and `--until` takes nothing of them.
+//! the other partitions where the group is, and `--until` takes nothing of them. Of Redis Streams
+//! it is the id of an entry, `stream:id`; then `--from` leaves the others at the file's `start`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -37,6 +38,19 @@ pub enum Place {
     Everywhere(Start),
     /// In these partitions.
     Offsets(Vec<PartitionOffset>),
+    /// In these streams.
+    Entries(Vec<StreamEntry>),
+}
+
+/// An entry of one stream, there or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamEntry {
+    /// The stream's name.
+    pub stream: String,
+    /// The first number of its id: milliseconds since the epoch.
+    pub ms: u64,
+    /// The second.
+    pub number: u64,
 }
 
 /// An offset of one partition.
@@ -50,8 +64,16 @@ pub struct PartitionOffset {
     pub offset: i64,
 }
 
-const FORM: &str = "a point is earliest, latest, a time such as 2026-11-21T05:37:00Z, an age such \
-                    as 1h, or topic:partition:offset";
+const OFFSET: &str = "topic:partition:offset";
+const ENTRY: &str = "stream:id, such as orders:1732160220000-0";
+
+/// What a point is, where the last kind of it is such.
+fn form(last: &str) -> String {
+    format!(
+        "a point is earliest, latest, a time such as 2026-11-21T05:37:00Z, an age such as 1h, or \
+         {last}"
+    )
+}
 
 impl Point {
     /// Reads the values of an option; `None` if it was not given.
@@ -60,11 +82,27 @@ impl Point {
     ///
     /// A sentence that names what is wrong.
     pub fn parse(words: &[String]) -> Result<Option<Point>, String> {
+        Point::parse_with(words, |words| parse_offsets(words).map(Place::Offsets))
+    }
+
+    /// The same, of Redis Streams.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn parse_of_streams(words: &[String]) -> Result<Option<Point>, String> {
+        Point::parse_with(words, |words| parse_entries(words).map(Place::Entries))
+    }
+
+    fn parse_with(
+        words: &[String],
+        parse: impl FnOnce(&[String]) -> Result<Place, String>,
+    ) -> Result<Option<Point>, String> {
         let written = words.join(",");
         let place = match (words, words.first().and_then(|it| parse_start(it))) {
             ([], _) => return Ok(None),
             ([_], Some(start)) => Place::Everywhere(start),
-            (words, _) => Place::Offsets(parse_offsets(words)?),
+            (words, _) => parse(words)?,
         };
         Ok(Some(Point { place, written }))
     }
@@ -84,18 +122,31 @@ impl Point {
     pub fn offsets(&self) -> &[PartitionOffset] {
         match &self.place {
             Place::Offsets(offsets) => offsets,
-            Place::Everywhere(_) => &[],
+            Place::Everywhere(_) | Place::Entries(_) => &[],
+        }
+    }
+
+    /// Topics or streams that it names.
+    fn names(&self) -> Vec<&String> {
+        match &self.place {
+            Place::Offsets(offsets) => offsets.iter().map(|it| &it.topic).collect(),
+            Place::Entries(entries) => entries.iter().map(|it| &it.stream).collect(),
+            Place::Everywhere(_) => Vec::new(),
         }
     }
 }
 
 impl Range {
+    /// Whether there is one.
+    pub fn is_given(&self) -> bool {
+        self.from.is_some() || self.until.is_some()
+    }
+
     /// What is wrong with it for a source of these topics, in a sentence.
     pub fn problem(&self, topics: &[String]) -> Option<String> {
         let given = [("--from", &self.from), ("--until", &self.until)];
         for (option, point) in given.iter().filter_map(|(it, point)| Some((it, point.as_ref()?))) {
-            let is_unknown = |it: &&PartitionOffset| !topics.contains(&it.topic);
-            if let Some(PartitionOffset { topic, .. }) = point.offsets().iter().find(is_unknown) {
+            if let Some(topic) = point.names().into_iter().find(|it| !topics.contains(it)) {
                 let known = topics.join(", ");
                 return Some(format!("{option}: \"{topic}\" is not read, but {known} is"));
             }
@@ -132,9 +183,9 @@ fn parse_offsets(words: &[String]) -> Result<Vec<PartitionOffset>, String> {
     let mut offsets: Vec<PartitionOffset> = Vec::with_capacity(words.len());
     for word in words {
         if words.len() > 1 && parse_start(word).is_some() {
-            return Err(format!("\"{word}\" is of every partition and stands alone: {FORM}"));
+            return Err(format!("\"{word}\" is of every partition and stands alone"));
         }
-        let offset = parse_offset(word).ok_or_else(|| format!("\"{word}\" is no point: {FORM}"))?;
+        let offset = parse_offset(word).ok_or_else(|| no_point(word, OFFSET))?;
         let is_same =
             |it: &PartitionOffset| (&it.topic, it.partition) == (&offset.topic, offset.partition);
         if offsets.iter().any(is_same) {
@@ -143,6 +194,35 @@ fn parse_offsets(words: &[String]) -> Result<Vec<PartitionOffset>, String> {
         offsets.push(offset);
     }
     Ok(offsets)
+}
+
+fn no_point(word: &str, last: &str) -> String {
+    format!("\"{word}\" is no point: {}", form(last))
+}
+
+fn parse_entries(words: &[String]) -> Result<Vec<StreamEntry>, String> {
+    let mut entries: Vec<StreamEntry> = Vec::with_capacity(words.len());
+    for word in words {
+        if words.len() > 1 && parse_start(word).is_some() {
+            return Err(format!("\"{word}\" is of every stream and stands alone"));
+        }
+        let entry = parse_entry(word).ok_or_else(|| no_point(word, ENTRY))?;
+        if entries.iter().any(|it| it.stream == entry.stream) {
+            return Err(format!("\"{word}\": {} stands twice", entry.stream));
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+fn parse_entry(word: &str) -> Option<StreamEntry> {
+    let (stream, id) = word.rsplit_once(':').filter(|(stream, _)| !stream.is_empty())?;
+    let (ms, number) = id.split_once('-').unwrap_or((id, "0"));
+    Some(StreamEntry {
+        stream: stream.to_owned(),
+        ms: ms.parse().ok()?,
+        number: number.parse().ok()?,
+    })
 }
 
 fn parse_offset(word: &str) -> Option<PartitionOffset> {
@@ -200,6 +280,26 @@ mod tests {
             let error = parse(words).unwrap_err();
             assert!(words.iter().any(|it| error.contains(&format!("\"{it}\""))), "{error}");
         }
+    }
+
+    #[test]
+    fn a_point_of_streams_is_the_id_of_an_entry() {
+        let parse = |words: &[&str]| {
+            Point::parse_of_streams(&words.iter().map(|&it| it.to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(parse(&["1h"]), super::tests::parse(&["1h"]));
+        let point = parse(&["orders:new:5-2", "b:7"]).unwrap().unwrap();
+        let entry = |stream: &str, ms, number| StreamEntry { stream: stream.into(), ms, number };
+        assert_eq!(point.place, Place::Entries(vec![entry("orders:new", 5, 2), entry("b", 7, 0)]));
+        for words in
+            [&["5-2"][..], &[":5-2"], &["a:x-1"], &["a:0:-1"], &["a:1", "latest"], &["a:1", "a:2"]]
+        {
+            let error = parse(words).unwrap_err();
+            assert!(words.iter().any(|it| error.contains(&format!("\"{it}\""))), "{error}");
+        }
+        let range = Range { until: Some(point), ..Range::default() };
+        let problem = range.problem(&["b".to_owned()]).unwrap();
+        assert!(problem.contains("\"orders:new\" is not read"), "{problem}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! `sink.topic`, the group in `source.group`, and the expressions of a result. Here is the rest,
 //! and that it is there says which system is meant.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{
     build::Builder,
@@ -55,6 +55,8 @@ pub struct RedisSource {
     pub delete_acked: bool,
     /// `on_group_lost = "recreate"`.
     pub makes_group_anew: bool,
+    /// `positions`: the streams are read without a group, and that file says how far.
+    pub positions: Option<PathBuf>,
 }
 
 /// `[sink.redis]`.
@@ -85,10 +87,28 @@ pub enum StreamStart {
     Age(Duration),
 }
 
+/// Keys of `[source.redis]` that only a consumer group has.
+const GROUP_KEYS: [&str; 7] = [
+    "group",
+    "consumer",
+    "claim_idle",
+    "claim_interval",
+    "max_claims",
+    "delete_acked",
+    "on_group_lost",
+];
+
 impl Settings {
     /// Whether source or sink is in Redis.
     pub fn uses_streams(&self) -> bool {
         self.streams.source.is_some() || self.streams.sink.is_some()
+    }
+
+    /// The streams of the source, if they are read without a group: positions stand in a file, or
+    /// nowhere, because the run has a beginning or an end of its own.
+    pub fn read_plainly(&self) -> Option<&RedisSource> {
+        let has_range = self.source.range.is_given();
+        self.streams.source.as_ref().filter(|it| has_range || it.positions.is_some())
     }
 }
 
@@ -160,8 +180,14 @@ impl Builder<'_> {
                 }
             }
         }
+        let positions = self.text_at(&key("positions")).map(|_| self.path(&key("positions")));
+        if positions.is_some() {
+            self.refuse_group_keys();
+        }
         let consumer = self.text_at(&key("consumer")).unwrap_or_else(|| {
-            self.derive(&key("consumer"), instance, "instance");
+            if positions.is_none() {
+                self.derive(&key("consumer"), instance, "instance");
+            }
             instance.to_owned()
         });
         RedisSource {
@@ -182,6 +208,19 @@ impl Builder<'_> {
             },
             delete_acked: self.boolean(&key("delete_acked")),
             makes_group_anew: self.text(&key("on_group_lost")) == "recreate",
+            positions,
+        }
+    }
+
+    /// What a group has, and a reader without one has not.
+    fn refuse_group_keys(&mut self) {
+        for name in GROUP_KEYS {
+            let key = format!("source.redis.{name}");
+            if self.stands(&key) {
+                let message = "this concerns a consumer group, and with source.redis.positions \
+                               the streams are read without one";
+                self.error(&key, message, "take it or source.redis.positions out");
+            }
         }
     }
 
@@ -219,7 +258,9 @@ impl Builder<'_> {
             self.error("source.redis.streams", message, "streams = [\"orders\"] in [source.redis]");
         }
         let group = self.text_at("source.redis.group").unwrap_or_else(|| {
-            self.derive("source.redis.group", name, "name");
+            if redis.positions.is_none() {
+                self.derive("source.redis.group", name, "name");
+            }
             name.to_owned()
         });
         KafkaSource {
@@ -263,8 +304,14 @@ impl Builder<'_> {
         if !settings.uses_streams() {
             return;
         }
-        if settings.delivery.guarantee == Guarantee::ExactlyOnce {
-            let Streams { source, sink } = &settings.streams;
+        let Streams { source, sink } = &settings.streams;
+        let has_positions = source.as_ref().is_some_and(|it| it.positions.is_some());
+        if settings.delivery.guarantee == Guarantee::ExactlyOnce && has_positions {
+            let message = "exactly-once ties results to acknowledgements in a consumer group, and \
+                           with source.redis.positions there is none";
+            let hint = "at-least-once, or take source.redis.positions out";
+            self.error("delivery.guarantee", message, hint);
+        } else if settings.delivery.guarantee == Guarantee::ExactlyOnce {
             let place = |url: &str| place_of(url).to_owned();
             let source = source.as_ref().map(|it| place(&it.url));
             let sink = sink.as_ref().map(|it| place(&it.url));
@@ -276,7 +323,8 @@ impl Builder<'_> {
             }
         }
         let interval = settings.delivery.commit_interval;
-        if settings.streams.source.as_ref().is_some_and(|it| it.claim_idle <= interval) {
+        let waits = source.as_ref().filter(|_| !has_positions);
+        if waits.is_some_and(|it| it.claim_idle <= interval) {
             let message = format!(
                 "entries are acknowledged every {}: others take them before that",
                 show_duration(interval)
@@ -349,6 +397,24 @@ mod tests {
     }
 
     #[test]
+    fn with_positions_there_is_no_group_and_the_file_is_beside_this_one() {
+        let text = format!("{SOURCE}positions = \"at/positions.json\"\n{SINK}");
+        let slow_commits = "[delivery]\ncommit_interval = \"10m\"\n";
+        let loaded = load_text(&format!("{text}{slow_commits}")).unwrap();
+        let path = loaded.settings.streams.source.as_ref().unwrap().positions.clone().unwrap();
+        assert!(path.is_absolute() && path.ends_with("at/positions.json"), "{path:?}");
+        assert!(loaded.settings.read_plainly().is_some());
+        assert!(loaded.warnings.problems.is_empty(), "{}", loaded.warnings);
+        let has = |key: &str| loaded.effective.iter().any(|it| it.key == key);
+        assert!(has("source.redis.positions"));
+        assert!(!has("source.redis.group") && !has("source.redis.consumer"));
+        let exactly = "[delivery]\nguarantee = \"exactly-once\"\n";
+        let report = load_text(&format!("{text}{exactly}")).unwrap_err().to_string();
+        assert!(report.contains("ties results to acknowledgements"), "{report}");
+        assert!(load_text(&format!("{SOURCE}{SINK}")).unwrap().settings.read_plainly().is_none());
+    }
+
+    #[test]
     fn a_group_begins_at_a_word_an_id_a_time_or_an_age() {
         for (word, start) in [
             ("earliest", StreamStart::Earliest),
@@ -386,6 +452,19 @@ mod tests {
             let report = load_text(&text).err().unwrap_or_else(|| panic!("{text}")).to_string();
             assert!(report.contains(expected), "{expected} in\n{report}");
             assert!(!report.contains("hush"), "{report}");
+        }
+        for key in GROUP_KEYS {
+            let value = match key {
+                "group" | "consumer" => "\"a\"",
+                "claim_idle" | "claim_interval" => "\"1m\"",
+                "max_claims" => "3",
+                "delete_acked" => "false",
+                _ => "\"stop\"",
+            };
+            let text = format!("{SOURCE}positions = \"p\"\n{key} = {value}\n{SINK}");
+            let report = load_text(&text).unwrap_err().to_string();
+            let expected = format!("source.redis.{key}: this concerns a consumer group");
+            assert!(report.contains(&expected) && report.contains(value), "{report}");
         }
         let slow = format!("{SOURCE}claim_idle = \"100ms\"\n{SINK}");
         let warnings = load_text(&slow).unwrap().warnings.to_string();

@@ -1,4 +1,5 @@
-//! One hot thread a core: a lock file a core, held as long as the process lives.
+//! One hot thread a core: a lock file a core, held as long as the process lives. What else only one
+//! process may have is locked in the same way.
 //!
 //! The lock is the system's own (`flock`), so that it ends with the process however that ends; the
 //! file only says who holds it, and stays. It keeps Hotspurs apart that share the folder, and
@@ -11,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A core that is ours among Hotspurs; given back when dropped.
+/// A core, or what else is locked, that is ours among Hotspurs; given back when dropped.
 #[derive(Debug)]
 pub struct CoreLock {
     file: File,
@@ -37,7 +38,13 @@ pub fn folder() -> PathBuf {
 /// Tries to lock a core, without waiting.
 pub fn attempt(folder: &Path, core: usize) -> Attempt {
     let path = folder.join(format!("hotspur-core-{core}.lock"));
-    let mut file = match open(&path) {
+    attempt_file(&path, &format!("core {core}"))
+}
+
+/// Tries to lock that file, which is made if it is not there, without waiting. `what` is what the
+/// lock is for, in words.
+pub fn attempt_file(path: &Path, what: &str) -> Attempt {
+    let mut file = match open(path) {
         Ok(file) => file,
         Err(error) => return Attempt::Unknown(format!("{}: {error}", path.display())),
     };
@@ -49,7 +56,7 @@ pub fn attempt(folder: &Path, core: usize) -> Attempt {
             Attempt::Locked(CoreLock { file })
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Attempt::Held(holder_in_words(&mut file, &path, core))
+            Attempt::Held(holder_in_words(&mut file, path, what))
         }
         Err(error) => Attempt::Unknown(format!("{}: {error}", path.display())),
     }
@@ -97,14 +104,14 @@ fn flock(line: &str, inode: u64) -> Option<u32> {
     if number == inode { pid.parse().ok() } else { None }
 }
 
-fn holder_in_words(file: &mut File, path: &Path, core: usize) -> String {
+fn holder_in_words(file: &mut File, path: &Path, what: &str) -> String {
     let mut text = String::new();
     let read = file.read_to_string(&mut text);
     match text.trim().parse::<u32>() {
         Ok(pid) if read.is_ok() => {
-            format!("core {core} is held by process {pid} ({})", path.display())
+            format!("{what} is held by process {pid} ({})", path.display())
         }
-        _ => format!("core {core} is held by another process ({})", path.display()),
+        _ => format!("{what} is held by another process ({})", path.display()),
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) const IN: &str = "in";
 pub(crate) const OUT: &str = "out";
 pub(crate) const DEAD: &str = "in.dead";
 pub(crate) const GROUP: &str = "workers";
+pub(crate) const POSITIONS: &str = "positions.json";
 
 /// An entry: its id, and its fields by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,10 +122,14 @@ impl Client {
         consumers.iter().map(|it| name(it).expect("a name")).collect()
     }
 
+    pub(crate) fn has_group(&mut self, stream: &str) -> bool {
+        self.of_group(stream, "name").is_some()
+    }
+
     /// Waits for the group.
     #[track_caller]
     pub(crate) fn await_group(&mut self, stream: &str) {
-        await_true(format_args!("a group of {stream}"), || self.of_group(stream, "name").is_some());
+        await_true(format_args!("a group of {stream}"), || self.has_group(stream));
     }
 }
 
@@ -179,6 +184,16 @@ impl StreamPipeline {
         })
     }
 
+    /// The same without a group, its positions in a file beside the configuration.
+    pub(crate) fn plain(redis: &Redis) -> StreamPipeline {
+        let url = redis.url();
+        let source = format!(
+            "[source.redis]\nurl = \"{url}\"\nstreams = [\"{IN}\"]\nstart = \"earliest\"\n\
+             positions = \"{POSITIONS}\"\n"
+        );
+        StreamPipeline::of(&source, &format!("[sink.redis]\nstream = \"{OUT}\"\n"))
+    }
+
     pub(crate) fn of(source: &str, sink: &str) -> StreamPipeline {
         let text = format!(
             "name = \"streams\"\ninstance = \"0\"\n{source}{sink}[engine]\ncore = \"none\"\n\
@@ -204,6 +219,13 @@ impl StreamPipeline {
         let path = self.folder.path().join("hotspur.toml");
         fs::write(&path, &self.text).expect("a file can be written");
         path
+    }
+
+    /// Up to which entry a stream was read, as the file of positions says.
+    pub(crate) fn position(&self, stream: &str) -> Option<String> {
+        let text = fs::read(self.folder().join(POSITIONS)).ok()?;
+        let file: serde_json::Value = serde_json::from_slice(&text).expect("a whole file");
+        Some(file["streams"][stream]["behind"].as_str().expect("an id").to_owned())
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    stream_rig::{Client, DEAD, GROUP, IN, OUT, StreamPipeline, numbers},
-    support::{kafka::Kafka, message::Message, names::RUN_STARTED, redis::Redis, unique},
+    stream_rig::{Client, DEAD, GROUP, IN, OUT, POSITIONS, StreamPipeline, numbers},
+    support::{
+        await_true, kafka::Kafka, message::Message, names::RUN_STARTED, redis::Redis, unique,
+    },
 };
 
 const TOTAL: u64 = 4_000;
@@ -49,12 +51,22 @@ fn from_kafka_to_redis_nothing_is_lost_over_kills() {
 
 #[test]
 fn from_redis_to_kafka_nothing_is_lost_over_kills() {
+    from_redis_to_kafka(&format!("group = \"{GROUP}\"\n"));
+}
+
+#[test]
+fn from_redis_without_a_group_to_kafka_nothing_is_lost_over_kills() {
+    from_redis_to_kafka(&format!("positions = \"{POSITIONS}\"\n"));
+}
+
+/// With that in the source.
+fn from_redis_to_kafka(memory: &str) {
     let (kafka, redis) = (Kafka::shared(), Redis::start());
     let output = unique("mixed-out");
     kafka.create_topic(&output, 1);
     let source = format!(
         "[kafka]\nbrokers = \"{}\"\n[source.redis]\nurl = \"{}\"\nstreams = [\"{IN}\"]\n\
-         group = \"{GROUP}\"\nstart = \"earliest\"\nfield = \"body\"\n",
+         {memory}start = \"earliest\"\nfield = \"body\"\n",
         kafka.brokers(),
         redis.url()
     );
@@ -73,7 +85,11 @@ fn from_redis_to_kafka_nothing_is_lost_over_kills() {
     hotspur.kill();
     hotspur = pipeline.run();
     hotspur.await_event(RUN_STARTED);
-    client.await_settled(IN);
+    let last = client.entries(IN).pop().expect("an entry").id;
+    match client.has_group(IN) {
+        true => client.await_settled(IN),
+        false => await_true("the last position", || pipeline.position(IN).as_ref() == Some(&last)),
+    }
     hotspur.stop().counts().assert_balanced();
     let results = kafka.read(&output);
     let seen: BTreeSet<String> = results.iter().map(|it| it.text().to_owned()).collect();

@@ -124,6 +124,7 @@ impl Member {
                 SourceEvent::Committed { ticket, result } => Said::Committed(ticket, result),
                 SourceEvent::Aborted(_) => unreachable!("it has no transactions"),
                 SourceEvent::Gap(gap) => Said::Gap(gap),
+                SourceEvent::Claimed(_) => unreachable!("it has no entries to claim"),
                 SourceEvent::Trouble(trouble) => Said::Trouble(trouble),
                 SourceEvent::Told { event, .. } => unreachable!("Kafka does not tell {event}"),
             });

@@ -86,7 +86,7 @@ impl Bounds {
                 .map_err(|code| fault(code, format_args!("topic {topic}")))?;
             let wish = |partition| match until.place {
                 range::Place::Everywhere(start) => Some((partition, Offset::of(start))),
-                range::Place::Offsets(_) => {
+                range::Place::Offsets(_) | range::Place::Entries(_) => {
                     until.offset_of(&topic, partition).map(|_| (partition, Offset::END))
                 }
             };

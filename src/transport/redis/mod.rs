@@ -1,9 +1,9 @@
 //! Redis Streams: the hot thread itself reads and writes the sockets.
 //!
-//! `RedisSource` is a consumer of a group, `RedisSink` adds entries to streams. Each has
-//! connections of its own, made by a side thread (`connector`) and used without waiting
-//! (`channel`); commands and replies are written and read in place (`resp`). Left out: TLS, and
-//! following a cluster or a sentinel.
+//! `RedisSource` is a consumer of a group, `StreamReader` reads without one, `RedisSink` adds
+//! entries to streams. Each has connections of its own, made by a side thread (`connector`) and
+//! used without waiting (`channel`); commands and replies are written and read in place (`resp`).
+//! Left out: TLS, and following a cluster or a sentinel.
 
 mod address;
 mod admin;
@@ -12,8 +12,13 @@ mod connector;
 mod dialog;
 mod entry;
 mod entry_id;
+mod facts;
 mod faults;
+mod form;
+mod keeper;
 mod object;
+mod positions;
+mod reader;
 mod replies;
 mod resp;
 mod sink;
@@ -25,7 +30,10 @@ mod watch;
 pub use address::Address;
 pub use admin::{GroupState, RedisAdmin};
 pub use entry_id::EntryId;
+pub use keeper::KeptPositions;
+pub use positions::{Position, PositionFile};
+pub use reader::{Extent, StreamReader, StreamReaderPlan};
 pub use sink::{RedisSink, RedisSinkPlan};
 pub use source::{RedisSource, RedisSourcePlan, Way};
 pub use staged::{StagedSink, Staging};
-pub use watch::{StreamFigures, StreamWatch};
+pub use watch::{StreamFigures, StreamWatch, Watched};

@@ -11,7 +11,7 @@ use super::{
 /// What was asked for, in the order of the replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// `XREADGROUP … >`: entries that nobody had.
+    /// `XREADGROUP … >`: entries that nobody had; or `XREAD`: those behind an id.
     New,
     /// `XREADGROUP … id`: entries that this consumer had before, of one stream.
     Own(usize),
@@ -21,6 +21,10 @@ pub(super) enum Asked {
     Counts,
     /// `XAUTOCLAIM`: entries of others that were idle for too long, of one stream.
     Claim(usize),
+    /// `XRANGE`: entries of one stream.
+    Range(usize),
+    /// `XINFO STREAM`: how one stream stands.
+    Facts(usize),
 }
 
 /// What comes next; each is as long as it says.
@@ -34,6 +38,8 @@ pub(super) enum Step {
     Entry(usize, usize),
     /// All counts.
     Counts(usize),
+    /// How that stream stands.
+    Facts(usize, usize),
     /// Ids that were claimed and are not in the stream any more.
     Deleted(usize, usize),
     /// An error instead of a reply.
@@ -169,15 +175,24 @@ impl Replies {
                 self.asked.pop_front();
                 Ok(Step::Passed(len(&items)))
             }
-            _ if asked == Asked::Counts => {
+            _ if matches!(asked, Asked::Counts | Asked::Facts(_)) => {
                 let Some(len) = self.scanner.scan(input)? else { return Ok(Step::Wait) };
                 self.asked.pop_front();
-                Ok(Step::Counts(len))
+                Ok(match asked {
+                    Asked::Facts(stream) => Step::Facts(stream, len),
+                    _ => Step::Counts(len),
+                })
             }
             Some(Item::Nil) => Ok(Step::Ended(self.end(asked, len(&items)))),
             Some(Item::Array(count)) => {
                 let Asked::Claim(stream) = asked else {
-                    self.place = Place::Streams { left: count };
+                    self.place = match asked {
+                        Asked::Range(stream) => {
+                            self.entries = count;
+                            Place::Entries { stream, left: count, streams_left: 0 }
+                        }
+                        _ => Place::Streams { left: count },
+                    };
                     return Ok(Step::Passed(len(&items)));
                 };
                 let (cursor, left) = (items.bytes(), items.array());
@@ -235,7 +250,8 @@ mod tests {
                         len
                     }
                     Step::Passed(len) | Step::Counts(len) | Step::Error(_, len) => len,
-                    Step::Deleted(_, len) | Step::Ended(Ended { len, .. }) => len,
+                    Step::Deleted(_, len) | Step::Facts(_, len) => len,
+                    Step::Ended(Ended { len, .. }) => len,
                 };
                 start += len;
                 if !matches!(step, Step::Passed(_)) {
@@ -269,6 +285,18 @@ mod tests {
         };
         let expected = [Step::Entry(1, 17), Step::Deleted(1, 13), Step::Ended(ended)];
         assert_eq!(steps(&[Asked::Claim(1)], CLAIMED), expected);
+    }
+
+    #[test]
+    fn a_range_is_of_one_stream_and_facts_come_whole() {
+        let range = b"*2\r\n*2\r\n$3\r\n1-0\r\n*0\r\n*2\r\n$3\r\n2-0\r\n*0\r\n*0\r\n";
+        let facts = b"*2\r\n$6\r\nlength\r\n:2\r\n";
+        let ended =
+            |asked, entries| Step::Ended(Ended { asked, entries, cursor: EntryId::ZERO, len: 0 });
+        let asked = [Asked::Range(1), Asked::Range(0), Asked::Facts(1)];
+        let entries = [Step::Entry(1, 17), Step::Entry(1, 17), ended(asked[0], 2)];
+        let expected = [&entries[..], &[ended(asked[1], 0), Step::Facts(1, 20)]].concat();
+        assert_eq!(steps(&asked, &[&range[..], facts].concat()), expected);
     }
 
     #[test]

@@ -13,12 +13,12 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use self::{acking::Acking, claiming::Claiming, form::Form, opening::Group};
+use self::{acking::Acking, claiming::Claiming, opening::Group};
 use super::{
     channel::Channel,
     entry_id::{EntryId, ID_BYTES},
     faults::{self, Fault},
-    object,
+    form::{Lent, Shape, Shaper},
     replies::{Asked, Ended, Replies, Step},
     resp::{self, Item, Items},
     staged::Staging,
@@ -26,21 +26,21 @@ use super::{
 };
 use crate::{
     clock::Ticks,
-    record::{Headers, PartitionId, Record},
+    record::{PartitionId, Record},
     transport::{Source, SourceClaim, SourceEvent, SourceGap, Trouble, WaitSet},
     verdict::Sentence,
 };
 
 mod acking;
 mod claiming;
-mod form;
 mod opening;
 mod together;
 
+pub(super) use opening::{INPUT_BYTES, REQUEST_BYTES, ping, server_ms};
 pub use opening::{RedisSourcePlan, Way};
 
 /// What trouble of a source names.
-const PEER: &str = "source";
+pub(super) const PEER: &str = "source";
 
 /// Entries that were delivered before which are asked for at once.
 const ENTRIES_AT_ONCE: u64 = 128;
@@ -50,10 +50,10 @@ const ENTRIES_AT_ONCE: u64 = 128;
 const ENTRIES_AHEAD: usize = 256;
 
 /// How long the server keeps a read that has nothing to bring. Also bounds how late a claim is.
-const BLOCK_MS: u64 = 500;
+pub(super) const BLOCK_MS: u64 = 500;
 
 /// Events that wait for `next_event`; trouble past it is not told again.
-const EVENTS_MAX: usize = 64;
+pub(super) const EVENTS_MAX: usize = 64;
 
 /// A source that reads streams as a consumer of a group.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub struct RedisSource {
     streams: Vec<String>,
     partitions: Vec<PartitionId>,
     group: Arc<Group>,
-    form: Form,
+    shaper: Shaper,
     batch: u64,
     /// The last reply had as many entries as were asked for, or more.
     is_behind: bool,
@@ -83,8 +83,6 @@ pub struct RedisSource {
     has_snapshot: bool,
     /// Entries of the reply under way that are not in the stream any more.
     gone: u64,
-    value: Vec<u8>,
-    headers: Vec<u8>,
     events: VecDeque<Told>,
     was_polled: bool,
     /// Nothing is read any more; what was can still be acknowledged.
@@ -92,8 +90,9 @@ pub struct RedisSource {
     is_closed: bool,
 }
 
+/// What a source has to tell.
 #[derive(Clone, Copy, Debug)]
-enum Told {
+pub(super) enum Told {
     Assigned,
     Committed(u64, Result<(), Trouble>),
     Aborted,
@@ -103,14 +102,35 @@ enum Told {
     Notice { event: &'static str, text: Sentence, alarming: bool },
 }
 
-/// What became of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lent {
-    Taken,
-    /// It is not for the engine.
-    Passed,
-    /// There is no room for it now.
-    Refused,
+impl Told {
+    /// Where there is no room it is told all the same.
+    pub(super) fn is_needed(&self) -> bool {
+        match self {
+            Told::Trouble(trouble) => !trouble.heals,
+            Told::Notice { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// A gap is told of before more is lent, and lies behind all that was.
+    pub(super) fn event<'a>(
+        self,
+        partitions: &'a [PartitionId],
+        lent: &Unacked,
+    ) -> SourceEvent<'a> {
+        match self {
+            Told::Assigned => SourceEvent::Assigned(partitions),
+            Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
+            Told::Aborted => SourceEvent::Aborted(Ok(())),
+            Told::Gap(gap) => {
+                let resume_at = lent.next_number(usize::from(gap.partition.0));
+                SourceEvent::Gap(SourceGap { resume_at, ..gap })
+            }
+            Told::Claimed(claim) => SourceEvent::Claimed(claim),
+            Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
+            Told::Notice { event, text, alarming } => SourceEvent::Told { event, text, alarming },
+        }
+    }
 }
 
 impl RedisSource {
@@ -138,7 +158,7 @@ impl RedisSource {
                         len
                     }
                 },
-                Step::Passed(len) => len,
+                Step::Passed(len) | Step::Facts(_, len) => len,
                 Step::Counts(len) => {
                     self.claiming.take_counts(&self.reading.input()[..len]);
                     len
@@ -176,7 +196,7 @@ impl RedisSource {
     ) -> Lent {
         let asked = self.replies.front();
         let is_new = asked == Some(Asked::New);
-        let RedisSource { reading, value, headers, unacked, claiming, .. } = self;
+        let RedisSource { reading, shaper, unacked, claiming, .. } = self;
         let mut items = Items::of(&reading.input()[..len]);
         // Servers before 7.0 have nothing in the place of a claimed entry that is gone.
         let (Some(2), Some(id)) = (items.array(), items.bytes()) else { return Lent::Passed };
@@ -202,14 +222,7 @@ impl RedisSource {
             }
             exhausted = claiming.exhausted(id, matches!(asked, Some(Asked::Claim(_))));
         }
-        form::write_headers(headers, id, exhausted);
-        let (key, value) = match &self.form {
-            Form::Object(infers) => {
-                object::write(items, fields, *infers, value);
-                (None, Some(value.as_slice()))
-            }
-            Form::Field(name) => form::split(items, fields, name.as_bytes(), headers),
-        };
+        let Shape { key, value, headers } = shaper.shape(items, fields, id, exhausted);
         let record = Record {
             partition: self.partitions[stream],
             topic: &self.streams[stream],
@@ -218,7 +231,7 @@ impl RedisSource {
             timestamp_ms: i64::try_from(id.ms).ok(),
             key,
             value,
-            headers: Headers::from_bytes(headers),
+            headers,
             arrived: reading.arrived(),
         };
         if !take(&record) {
@@ -235,6 +248,7 @@ impl RedisSource {
         match ended.asked {
             Asked::New => self.is_behind = ended.entries as u64 >= self.batch,
             Asked::Counts | Asked::Forgotten => {}
+            Asked::Range(_) | Asked::Facts(_) => {}
             Asked::Own(stream) => {
                 self.miss(stream, gone);
                 if ended.entries == 0 {
@@ -347,12 +361,7 @@ impl RedisSource {
     }
 
     fn tell(&mut self, told: Told) {
-        let is_needed = match told {
-            Told::Trouble(trouble) => !trouble.heals,
-            Told::Notice { .. } => false,
-            _ => true,
-        };
-        if self.events.len() < EVENTS_MAX || is_needed {
+        if self.events.len() < EVENTS_MAX || told.is_needed() {
             self.events.push_back(told);
         }
     }
@@ -400,15 +409,7 @@ impl Source for RedisSource {
     }
 
     fn next_event(&mut self) -> Option<SourceEvent<'_>> {
-        Some(match self.events.pop_front()? {
-            Told::Assigned => SourceEvent::Assigned(&self.partitions),
-            Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
-            Told::Aborted => SourceEvent::Aborted(Ok(())),
-            Told::Gap(gap) => SourceEvent::Gap(gap),
-            Told::Claimed(claim) => SourceEvent::Claimed(claim),
-            Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
-            Told::Notice { event, text, alarming } => SourceEvent::Told { event, text, alarming },
-        })
+        Some(self.events.pop_front()?.event(&self.partitions, &self.unacked))
     }
 
     fn next_recovery(&mut self) -> Option<&'static str> {

@@ -63,6 +63,11 @@ impl Unacked {
         self.chains[stream].next
     }
 
+    /// The number of the first entry that is not acknowledged, or of the next one.
+    pub(super) fn first_number(&self, stream: usize) -> i64 {
+        self.chains[stream].first
+    }
+
     /// An entry was lent.
     ///
     /// # Panics
@@ -178,6 +183,7 @@ mod tests {
         assert_eq!(below(&unacked, 1, 0), [0; 0]);
         unacked.forget_below(0, 2);
         assert_eq!(below(&unacked, 0, 3), [3]);
+        assert_eq!((unacked.first_number(0), unacked.first_number(1)), (2, 0));
         unacked.push(1, id(21));
         unacked.push(1, id(22));
         assert!(!unacked.is_full());

@@ -1,4 +1,5 @@
-//! How far behind a group is, and who has what: asked by a side thread of its own, every second.
+//! How far behind a group or a reader is, and who has what: asked by a side thread of its own,
+//! every second.
 //!
 //! The hot thread knows what it lent; what it has not been given, and what others have, only the
 //! server knows. While it does not answer, the last figures stand.
@@ -17,6 +18,9 @@ use super::{
     address::Address,
     dialog::Dialog,
     entry_id::EntryId,
+    facts::Facts,
+    keeper::KeptPositions,
+    positions::Position,
     resp::{self, Item, Items},
 };
 use crate::transport::Trouble;
@@ -31,7 +35,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub struct StreamFigures {
     /// Its name.
     pub stream: String,
-    /// Entries that nobody was given yet, where the server knows.
+    /// Entries that nobody was given yet, or of a reader that it has not done, where that is known.
     pub lag: Option<u64>,
     /// How long the first of them has been there.
     pub lag_age: Duration,
@@ -39,6 +43,15 @@ pub struct StreamFigures {
     pub pending_age: Duration,
     /// Consumers and how many entries each was given and has not acknowledged.
     pub pending: Vec<(String, u64)>,
+}
+
+/// Whose place in the streams is looked at.
+#[derive(Debug)]
+pub enum Watched {
+    /// That of a consumer group.
+    Group(String),
+    /// That of a reader without one.
+    Reader(KeptPositions),
 }
 
 /// The figures of all streams, for any thread; asked for as long as it lives.
@@ -63,18 +76,13 @@ impl StreamWatch {
         url: &str,
         shown: &str,
         streams: &[String],
-        group: &str,
+        who: Watched,
     ) -> std::io::Result<StreamWatch> {
         let shared = Arc::new(Shared::default());
         let Ok(address) = Address::parse(url, shown) else {
             return Ok(StreamWatch { shared, thread: None });
         };
-        let side = Side {
-            address,
-            streams: streams.to_vec(),
-            group: group.to_owned(),
-            shared: Arc::clone(&shared),
-        };
+        let side = Side { address, streams: streams.to_vec(), who, shared: Arc::clone(&shared) };
         let thread = thread::Builder::new().name(THREAD_NAME.to_owned());
         let thread = Some(thread.spawn(move || side.run())?);
         Ok(StreamWatch { shared, thread })
@@ -111,7 +119,7 @@ impl Shared {
 struct Side {
     address: Address,
     streams: Vec<String>,
-    group: String,
+    who: Watched,
     shared: Arc<Shared>,
 }
 
@@ -135,31 +143,60 @@ impl Side {
 
     fn look(&self, dialog: &mut Dialog) -> Result<Vec<StreamFigures>, Trouble> {
         let now_ms = now_ms(&dialog.require("TIME", &[b"TIME"])?);
-        let group = self.group.as_bytes();
+        let age = |id: Option<EntryId>| {
+            Duration::from_millis(id.map_or(0, |it| now_ms.saturating_sub(it.ms)))
+        };
         let mut all = Vec::with_capacity(self.streams.len());
-        for name in &self.streams {
-            let stream = name.as_bytes();
-            let groups = dialog.require("XINFO GROUPS", &[b"XINFO", b"GROUPS", stream])?;
-            let consumers = [&b"XINFO"[..], b"CONSUMERS", stream, group];
-            let consumers = dialog.require("XINFO CONSUMERS", &consumers)?;
-            let pending = dialog.require("XPENDING", &[b"XPENDING", stream, group])?;
-            let (lag, delivered) = lag(&groups, group).unwrap_or_default();
-            let behind = [b"(", delivered.as_bytes()].concat();
-            let next = [&b"XRANGE"[..], stream, &behind, b"+", b"COUNT", b"1"];
-            let next = dialog.require("XRANGE", &next)?;
-            let age = |id: Option<EntryId>| {
-                Duration::from_millis(id.map_or(0, |it| now_ms.saturating_sub(it.ms)))
+        for (index, name) in self.streams.iter().enumerate() {
+            let (mut figures, behind) = match &self.who {
+                Watched::Group(group) => of_group(dialog, name, group.as_bytes(), age)?,
+                Watched::Reader(kept) => of_reader(dialog, name, kept.read(index))?,
             };
-            all.push(StreamFigures {
-                stream: name.clone(),
-                lag,
-                lag_age: age(first_id(&next)),
-                pending_age: age(oldest_pending(&pending)),
-                pending: consumers_of(&consumers).unwrap_or_default(),
-            });
+            let behind = [b"(", behind.as_bytes()].concat();
+            let next = [&b"XRANGE"[..], name.as_bytes(), &behind, b"+", b"COUNT", b"1"];
+            figures.lag_age = age(first_id(&dialog.require("XRANGE", &next)?));
+            all.push(figures);
         }
         Ok(all)
     }
+}
+
+/// How a group stands, but for the age of its lag, and the last id that it was given.
+fn of_group(
+    dialog: &mut Dialog,
+    name: &str,
+    group: &[u8],
+    age: impl Fn(Option<EntryId>) -> Duration,
+) -> Result<(StreamFigures, String), Trouble> {
+    let stream = name.as_bytes();
+    let groups = dialog.require("XINFO GROUPS", &[b"XINFO", b"GROUPS", stream])?;
+    let consumers = [&b"XINFO"[..], b"CONSUMERS", stream, group];
+    let consumers = dialog.require("XINFO CONSUMERS", &consumers)?;
+    let pending = dialog.require("XPENDING", &[b"XPENDING", stream, group])?;
+    let (lag, delivered) = lag(&groups, group).unwrap_or_default();
+    let figures = StreamFigures {
+        stream: name.to_owned(),
+        lag,
+        lag_age: Duration::ZERO,
+        pending_age: age(oldest_pending(&pending)),
+        pending: consumers_of(&consumers).unwrap_or_default(),
+    };
+    Ok((figures, delivered))
+}
+
+/// The same of a reader; nothing is pending with anybody.
+fn of_reader(
+    dialog: &mut Dialog,
+    name: &str,
+    position: Position,
+) -> Result<(StreamFigures, String), Trouble> {
+    let facts = match dialog.ask(&[b"XINFO", b"STREAM", name.as_bytes()])? {
+        Ok(reply) => Facts::parse(&reply).unwrap_or_default(),
+        Err(error) if Facts::is_absence(&error) => Facts::ABSENT,
+        Err(error) => return dialog.refused("XINFO STREAM", &error),
+    };
+    let (stream, lag) = (name.to_owned(), facts.left(position));
+    Ok((StreamFigures { stream, lag, ..StreamFigures::default() }, position.behind.to_string()))
 }
 
 /// By the server's clock, which made the ids.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{Acking, Claiming, ENTRIES_AHEAD, EVENTS_MAX, Form, PEER, RedisSource, Told};
+use super::{Acking, Claiming, ENTRIES_AHEAD, EVENTS_MAX, PEER, RedisSource, Told};
 use crate::{
     clock::TscClock,
     config::settings::{self, StreamStart},
@@ -23,6 +23,7 @@ use crate::{
             connector::Prepare,
             dialog::Dialog,
             entry_id::EntryId,
+            form::Shaper,
             replies::{READS_MAX, Replies},
             resp::{self, Items},
             staged::Staging,
@@ -32,10 +33,10 @@ use crate::{
 };
 
 /// Bytes of replies that the reading connection keeps, where entries are not larger.
-const INPUT_BYTES: usize = 1 << 20;
+pub(in crate::transport::redis) const INPUT_BYTES: usize = 1 << 20;
 
-/// Bytes that an entry's value and headers start with room for.
-const VALUE_BYTES: usize = 64 << 10;
+/// Bytes that requests start with room for.
+pub(in crate::transport::redis) const REQUEST_BYTES: usize = 64 << 10;
 
 /// Removes the consumers that have nothing pending and were not heard of for so long, except one;
 /// or, if that time is negative, only that one. A client that looked first would lose what is
@@ -189,10 +190,7 @@ impl RedisSource {
         Ok(Some(RedisSource {
             streams: streams.to_vec(),
             partitions: (0..streams.len() as u16).map(PartitionId).collect(),
-            form: match &settings.field {
-                Some(field) => Form::Field(field.clone()),
-                None => Form::Object(settings.infer),
-            },
+            shaper: Shaper::new(settings),
             batch: batch as u64,
             is_behind: false,
             reads_max: ENTRIES_AHEAD.div_ceil(batch * streams.len()).min(READS_MAX),
@@ -204,14 +202,12 @@ impl RedisSource {
             },
             reading,
             replies: Replies::new(),
-            requests: Vec::with_capacity(VALUE_BYTES),
+            requests: Vec::with_capacity(REQUEST_BYTES),
             written: 0,
             own: Some((0, EntryId::ZERO)),
             unacked: Unacked::new(streams.len(), ENTRIES_UNACKED_MAX),
             has_snapshot: false,
             gone: 0,
-            value: Vec::with_capacity(VALUE_BYTES),
-            headers: Vec::with_capacity(VALUE_BYTES),
             group,
             events,
             was_polled: false,
@@ -267,7 +263,7 @@ fn prepare(group: &Arc<Group>, streams: &[String], start: StreamStart) -> Prepar
 }
 
 /// A server that is still loading says so.
-fn ping() -> Prepare {
+pub(in crate::transport::redis) fn ping() -> Prepare {
     Box::new(|dialog| dialog.require("PING", &[b"PING"]).map(|_| ()))
 }
 
@@ -279,15 +275,16 @@ fn first_id(start: StreamStart, dialog: &mut Dialog) -> Result<String, Trouble> 
         StreamStart::Latest => "$".to_owned(),
         StreamStart::Id(ms, number) => EntryId { ms, number }.before().to_string(),
         StreamStart::Time(ms) => from(u64::try_from(ms).unwrap_or(0)),
-        StreamStart::Age(age) => {
-            // By the server's clock, which made the ids.
-            let reply = dialog.require("TIME", &[b"TIME"])?;
-            let mut items = Items::of(&reply);
-            let seconds = items.array().and(items.bytes()).and_then(resp::unsigned);
-            let now_ms = seconds.map_or_else(wall_ms, |it| it * 1000);
-            from(now_ms.saturating_sub(age.as_millis() as u64))
-        }
+        StreamStart::Age(age) => from(server_ms(dialog)?.saturating_sub(age.as_millis() as u64)),
     })
+}
+
+/// The time by the server's clock, which makes the ids.
+pub(in crate::transport::redis) fn server_ms(dialog: &mut Dialog) -> Result<u64, Trouble> {
+    let reply = dialog.require("TIME", &[b"TIME"])?;
+    let mut items = Items::of(&reply);
+    let seconds = items.array().and(items.bytes()).and_then(resp::unsigned);
+    Ok(seconds.map_or_else(wall_ms, |it| it * 1000))
 }
 
 fn wall_ms() -> u64 {
