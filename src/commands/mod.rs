@@ -197,7 +197,7 @@ fn dispatch(line: &CommandLine) -> Outcome {
             logging::set_up(None, line.verbose, line.quiet);
             test::run(line, arguments)
         }
-        Command::Measure(arguments) => measure::run(loaded_of_kafka(line, "measure")?, arguments),
+        Command::Measure(arguments) => measure::run(loaded(line)?, arguments),
         Command::Report(arguments) => report::run(arguments),
         Command::Dead(arguments) => dead::run(&loaded_of_kafka(line, "dead")?, arguments),
         Command::Replay(arguments) => replay::run(&loaded_of_kafka(line, "replay")?, arguments),

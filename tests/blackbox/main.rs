@@ -53,6 +53,7 @@ mod stream_rig;
 mod streams;
 mod streams_kafka;
 mod streams_kills;
+mod streams_measure;
 mod streams_trouble;
 mod table_files;
 mod table_kinds;

@@ -3,8 +3,8 @@
 //! The other side of writing them. Whatever lies in the topic is looked at, so each of its parts
 //! may be missing; headers of later versions are passed over.
 
-use super::{PREFIX, REPLAYS, STREAMS_NAMES};
-use crate::record::Headers;
+use super::{PREFIX, STREAMS_NAMES};
+use crate::record::{Headers, REPLAYS_HEADER};
 
 /// What a dead letter says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub fn write_headers_again(headers: Headers<'_>, replays: u32, block: &mut Vec<u
     for (name, value) in headers.take(kept).filter(|(name, _)| !name.starts_with(PREFIX)) {
         Headers::push(block, name, value);
     }
-    Headers::push(block, REPLAYS, Some(itoa::Buffer::new().format(replays).as_bytes()));
+    Headers::push(block, REPLAYS_HEADER, Some(itoa::Buffer::new().format(replays).as_bytes()));
 }
 
 /// The names of Kafka Streams that `dead_letter` added stand at the end, all of them and in order.

@@ -1,9 +1,12 @@
 //! What streams and groups there are, for who asks before a run. May wait, so never on the hot
 //! thread.
 
+use std::{sync::atomic::AtomicBool, time::Duration};
+
 use super::{
     address::Address,
     dialog::Dialog,
+    entry_id::EntryId,
     resp::{Item, Items},
 };
 use crate::transport::Trouble;
@@ -23,6 +26,8 @@ pub struct GroupState {
     pub pending: u64,
     /// Entries that nobody had yet, where the server knows how many those are.
     pub lag: Option<u64>,
+    /// The last entry that was delivered.
+    pub delivered: EntryId,
 }
 
 impl RedisAdmin {
@@ -32,13 +37,23 @@ impl RedisAdmin {
     ///
     /// If the server cannot be reached, or does not let us in.
     pub fn connect(peer: &'static str, url: &str, shown: &str) -> Result<RedisAdmin, Trouble> {
-        let address = Address::parse(url, shown).map_err(|text| Trouble {
-            peer,
-            code: "ERR",
-            text: text.as_str().into(),
-            heals: false,
-        })?;
+        let address = Address::of(peer, url, shown)?;
         Ok(RedisAdmin { dialog: Dialog::open(peer, &address)? })
+    }
+
+    /// The same, again and again while the trouble heals: no longer than that time, and until the
+    /// flag is true, then `None`.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn connect_unless(
+        peer: &'static str,
+        (url, shown): (&str, &str),
+        wait: (Duration, &AtomicBool),
+    ) -> Result<Option<RedisAdmin>, Trouble> {
+        let address = Address::of(peer, url, shown)?;
+        Ok(Dialog::open_unless(peer, &address, wait)?.map(|dialog| RedisAdmin { dialog }))
     }
 
     /// Entries in a stream; `None` if there is no such key.
@@ -68,6 +83,28 @@ impl RedisAdmin {
         let reply = self.dialog.require(&format!("XINFO GROUPS {stream}"), &words)?;
         Ok(find(&reply, group.as_bytes()))
     }
+
+    /// Entries of a stream that a group has not done: those that it was given and has not
+    /// acknowledged, and those that it was not given. Where the server does not know how many the
+    /// latter are, as many as the stream has if there are any.
+    ///
+    /// # Errors
+    ///
+    /// As the server has them.
+    pub fn behind(&mut self, stream: &str, group: &str) -> Result<u64, Trouble> {
+        let Some(entries) = self.entries(stream)? else { return Ok(0) };
+        let Some(GroupState { pending, lag, delivered, .. }) = self.group(stream, group)? else {
+            return Ok(entries);
+        };
+        if let Some(lag) = lag {
+            return Ok(pending + lag);
+        }
+        let after = format!("({delivered}");
+        let words = [&b"XRANGE"[..], stream.as_bytes(), after.as_bytes(), b"+", b"COUNT", b"1"];
+        let reply = self.dialog.require(&format!("XRANGE {stream}"), &words)?;
+        let is_at_end = Items::of(&reply).array() == Some(0);
+        Ok(if is_at_end { pending } else { pending + entries })
+    }
 }
 
 fn find(reply: &[u8], group: &[u8]) -> Option<GroupState> {
@@ -86,6 +123,9 @@ fn find(reply: &[u8], group: &[u8]) -> Option<GroupState> {
                 b"consumers" => state.consumers = number(value.next()).unwrap_or(0),
                 b"pending" => state.pending = number(value.next()).unwrap_or(0),
                 b"lag" => state.lag = number(value.next()),
+                b"last-delivered-id" => {
+                    state.delivered = value.bytes().and_then(EntryId::parse).unwrap_or_default();
+                }
                 _ => {}
             }
             items.pass()?;
@@ -102,12 +142,17 @@ mod tests {
     use super::*;
 
     const GROUPS: &[u8] = b"*2\r\n*4\r\n$4\r\nname\r\n$1\r\na\r\n$7\r\npending\r\n:3\r\n\
-        *8\r\n$4\r\nname\r\n$1\r\nb\r\n$9\r\nconsumers\r\n:2\r\n$7\r\npending\r\n:5\r\n\
-        $3\r\nlag\r\n*-1\r\n";
+        *10\r\n$4\r\nname\r\n$1\r\nb\r\n$9\r\nconsumers\r\n:2\r\n$7\r\npending\r\n:5\r\n\
+        $17\r\nlast-delivered-id\r\n$3\r\n7-1\r\n$3\r\nlag\r\n*-1\r\n";
 
     #[test]
     fn a_group_is_found_among_others() {
-        let expected = GroupState { consumers: 2, pending: 5, lag: None };
+        let expected = GroupState {
+            consumers: 2,
+            pending: 5,
+            lag: None,
+            delivered: EntryId { ms: 7, number: 1 },
+        };
         assert_eq!(find(GROUPS, b"b"), Some(expected));
         assert_eq!(find(GROUPS, b"a").unwrap().pending, 3);
         assert_eq!(find(GROUPS, b"c"), None);

@@ -3,7 +3,12 @@
 //! For what is done before a connection is handed to the hot thread, and for commands of the
 //! program that only ask. After an error the connection is of no more use.
 
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{
     address::{Address, Socket},
@@ -11,6 +16,9 @@ use super::{
     resp::{self, Item, Items, Scanner},
 };
 use crate::transport::Trouble;
+
+/// Between two tries to reach a server.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection that is asked one thing at a time.
 #[derive(Debug)]
@@ -37,6 +45,29 @@ impl Dialog {
             dialog.ask(&words)?.or_else(|error| dialog.refused(&what, &error))?;
         }
         Ok(dialog)
+    }
+
+    /// The same, again and again while the trouble heals: no longer than `patience`, and until the
+    /// flag is true, then `None`.
+    pub(super) fn open_unless(
+        peer: &'static str,
+        address: &Address,
+        (patience, stop): (Duration, &AtomicBool),
+    ) -> Result<Option<Dialog>, Trouble> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let opened = Dialog::open(peer, address).and_then(|mut dialog| {
+                // A server that is still loading says so.
+                dialog.require("PING", &[b"PING"]).map(|_| dialog)
+            });
+            match opened {
+                _ if stop.load(Ordering::Acquire) => return Ok(None),
+                Err(trouble) if trouble.heals && Instant::now() < deadline => {
+                    thread::park_timeout(PAUSE);
+                }
+                opened => return opened.map(Some),
+            }
+        }
     }
 
     /// Sends a command and waits for its reply; the inner error is the server's own.

@@ -207,7 +207,7 @@ impl RedisSource {
         write_headers(headers, id, exhausted);
         let (key, value) = match &self.form {
             Form::Object(infers) => {
-                object::write(items, fields, *infers, value);
+                object::write(items, fields, *infers, (value, headers));
                 (None, Some(value.as_slice()))
             }
             Form::Field(name) => split(items, fields, name.as_bytes(), headers),
