@@ -46,6 +46,19 @@ impl Client {
         redis::Cmd::new().arg(words).query(&mut self.connection)
     }
 
+    /// Runs many commands.
+    pub(crate) fn exec(&mut self, pipe: &redis::Pipeline) {
+        pipe.exec(&mut self.connection).expect("Redis takes commands");
+    }
+
+    /// Fields of all entries, oldest first, in their order.
+    pub(crate) fn fields(&mut self, stream: &str) -> Vec<Vec<(String, Vec<u8>)>> {
+        let command = redis::cmd("XRANGE").arg(&[stream, "-", "+"]).to_owned();
+        let reply: Vec<(String, Vec<(String, Vec<u8>)>)> =
+            command.query(&mut self.connection).expect("Redis has a stream");
+        reply.into_iter().map(|(_, fields)| fields).collect()
+    }
+
     /// Adds an entry; its id.
     pub(crate) fn add(&mut self, stream: &str, fields: &[(&str, &[u8])]) -> String {
         let mut command = redis::cmd("XADD");

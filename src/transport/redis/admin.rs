@@ -84,6 +84,20 @@ impl RedisAdmin {
         Ok(find(&reply, group.as_bytes()))
     }
 
+    /// Names of the groups of a stream that is there, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As the server has them.
+    pub fn groups(&mut self, stream: &str) -> Result<Vec<String>, Trouble> {
+        let words = [&b"XINFO"[..], b"GROUPS", stream.as_bytes()];
+        let reply = self.dialog.require(&format!("XINFO GROUPS {stream}"), &words)?;
+        let mut names = Vec::new();
+        visit(&reply, |name, _| names.push(String::from_utf8_lossy(name).into_owned()));
+        names.sort();
+        Ok(names)
+    }
+
     /// Entries of a stream that a group has not done: those that it was given and has not
     /// acknowledged, and those that it was not given. Where the server does not know how many the
     /// latter are, as many as the stream has if there are any.
@@ -108,9 +122,20 @@ impl RedisAdmin {
 }
 
 fn find(reply: &[u8], group: &[u8]) -> Option<GroupState> {
+    let mut found = None;
+    visit(reply, |name, state| {
+        if name == group {
+            found = Some(state);
+        }
+    });
+    found
+}
+
+/// Each group of a reply to `XINFO GROUPS`.
+fn visit<'a>(reply: &'a [u8], mut see: impl FnMut(&'a [u8], GroupState)) -> Option<()> {
     let mut items = Items::of(reply);
     for _ in 0..items.array()? {
-        let (mut state, mut is_it) = (GroupState::default(), false);
+        let (mut state, mut group) = (GroupState::default(), &b""[..]);
         for _ in 0..items.array()? / 2 {
             let name = items.bytes()?;
             let mut value = items;
@@ -119,7 +144,7 @@ fn find(reply: &[u8], group: &[u8]) -> Option<GroupState> {
                 _ => None,
             };
             match name {
-                b"name" => is_it = value.bytes() == Some(group),
+                b"name" => group = value.bytes().unwrap_or_default(),
                 b"consumers" => state.consumers = number(value.next()).unwrap_or(0),
                 b"pending" => state.pending = number(value.next()).unwrap_or(0),
                 b"lag" => state.lag = number(value.next()),
@@ -130,11 +155,9 @@ fn find(reply: &[u8], group: &[u8]) -> Option<GroupState> {
             }
             items.pass()?;
         }
-        if is_it {
-            return Some(state);
-        }
+        see(group, state);
     }
-    None
+    Some(())
 }
 
 #[cfg(test)]

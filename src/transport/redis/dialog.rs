@@ -26,7 +26,6 @@ pub(super) struct Dialog {
     peer: &'static str,
     address: Address,
     socket: Socket,
-    out: Vec<u8>,
     input: Vec<u8>,
 }
 
@@ -38,7 +37,7 @@ impl Dialog {
             faults::lost(peer, address, &why)
         })?;
         let address = address.clone();
-        let mut dialog = Dialog { peer, address, socket, out: Vec::new(), input: Vec::new() };
+        let mut dialog = Dialog { peer, address, socket, input: Vec::new() };
         for command in dialog.address.introduction() {
             let what = String::from_utf8_lossy(&command[0]).into_owned();
             let words: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
@@ -72,7 +71,14 @@ impl Dialog {
 
     /// Sends a command and waits for its reply; the inner error is the server's own.
     pub(super) fn ask(&mut self, words: &[&[u8]]) -> Result<Result<Vec<u8>, Vec<u8>>, Trouble> {
-        let reply = self.exchange(words).map_err(|error| {
+        let mut command = Vec::new();
+        resp::command(&mut command, words);
+        self.send(&command)
+    }
+
+    /// The same of a command that is written already.
+    pub(super) fn send(&mut self, command: &[u8]) -> Result<Result<Vec<u8>, Vec<u8>>, Trouble> {
+        let reply = self.exchange(command).map_err(|error| {
             let why = format!("it does not answer: {error}");
             faults::lost(self.peer, &self.address, &why)
         })?;
@@ -92,10 +98,8 @@ impl Dialog {
         Err(faults::trouble(self.peer, &self.address, what, error))
     }
 
-    fn exchange(&mut self, words: &[&[u8]]) -> io::Result<Vec<u8>> {
-        self.out.clear();
-        resp::command(&mut self.out, words);
-        self.socket.write_all(&self.out)?;
+    fn exchange(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
+        self.socket.write_all(command)?;
         self.input.clear();
         let (mut scanner, mut chunk) = (Scanner::default(), [0; 4096]);
         loop {
@@ -106,7 +110,9 @@ impl Dialog {
             self.input.extend_from_slice(&chunk[..len]);
             match scanner.scan(&self.input) {
                 Ok(None) => {}
-                Ok(Some(len)) if len == self.input.len() => return Ok(self.input.clone()),
+                Ok(Some(len)) if len == self.input.len() => {
+                    return Ok(std::mem::take(&mut self.input));
+                }
                 _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no Redis")),
             }
         }
