@@ -16,6 +16,7 @@ use crate::{
 
 /// Listens to a topic or a stream.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a program")]
 pub enum Tail {
     /// All partitions of a topic.
     Topic(TopicTail),

@@ -41,7 +41,6 @@ pub(super) struct Letters {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one")]
 enum Reader {
     /// A topic, and which of its letters have been replayed, once that was read.
     Topic(TopicReader, Replayed),

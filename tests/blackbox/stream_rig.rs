@@ -16,6 +16,9 @@ pub(crate) const OUT: &str = "out";
 pub(crate) const DEAD: &str = "in.dead";
 pub(crate) const GROUP: &str = "workers";
 
+/// Names and values, in their order.
+pub(crate) type Fields = Vec<(String, Vec<u8>)>;
+
 /// An entry: its id, and its fields by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -52,9 +55,9 @@ impl Client {
     }
 
     /// Fields of all entries, oldest first, in their order.
-    pub(crate) fn fields(&mut self, stream: &str) -> Vec<Vec<(String, Vec<u8>)>> {
+    pub(crate) fn fields(&mut self, stream: &str) -> Vec<Fields> {
         let command = redis::cmd("XRANGE").arg(&[stream, "-", "+"]).to_owned();
-        let reply: Vec<(String, Vec<(String, Vec<u8>)>)> =
+        let reply: Vec<(String, Fields)> =
             command.query(&mut self.connection).expect("Redis has a stream");
         reply.into_iter().map(|(_, fields)| fields).collect()
     }
@@ -82,7 +85,6 @@ impl Client {
 
     /// All entries, oldest first.
     pub(crate) fn entries(&mut self, stream: &str) -> Vec<Entry> {
-        type Fields = Vec<(String, Vec<u8>)>;
         let reply: Vec<(String, Fields)> = redis::cmd("XRANGE")
             .arg(&[stream, "-", "+"])
             .query(&mut self.connection)

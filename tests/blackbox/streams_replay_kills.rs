@@ -1,4 +1,4 @@
-//! A replay of streams that is killed, frozen out, or not alone copies each letter once all the same.
+//! A replay of streams that is killed, frozen out, or not alone copies each letter once.
 
 use std::ops::Range;
 

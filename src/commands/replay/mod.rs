@@ -59,13 +59,14 @@ use writer::Writer;
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "What was replayed is recorded in the topic <dead letters>.replayed, in one \
-    transaction with its copy: no letter is copied twice, whatever filters are given, and a replay \
-    that was interrupted goes on where it was. Letters that are passed over stay."
+    after_help = "What was replayed is recorded in the topic <dead letters>.replayed (in a Redis a \
+    hash of that name), as one with its copy: no letter is copied twice, whatever filters are \
+    given, and a replay that was interrupted goes on where it was. Letters that are passed over \
+    stay."
 )]
 pub struct Arguments {
     /// Where to: `source`, the topic each came from; `pipeline`, through the steps here to the
-    /// sink; or a topic
+    /// sink; or a topic or stream
     #[arg(long, value_name = "source|pipeline|TOPIC", default_value = "source")]
     pub to: String,
     /// Only letters of that class; may be given again

@@ -6,6 +6,8 @@
 //! What `measure` and `replay` write beside an entry's own fields is no part of the object, but a
 //! header, as it is in Kafka.
 
+use std::borrow::Cow;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -75,17 +77,24 @@ impl<'de> Visitor<'de> for Members<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-            let spelled = value.get();
-            let Ok(text) = serde_json::from_str::<String>(spelled) else {
-                Headers::push(self.fields, name.as_bytes(), Some(spelled.as_bytes()));
-                continue;
-            };
-            match name.strip_suffix(IN_BASE64).zip(bytes_of(&text)) {
+            let text = text_of(value.get());
+            let encoded = name.strip_suffix(IN_BASE64);
+            match encoded.and_then(|name| Some((name, bytes_of(&text)?))) {
                 Some((name, bytes)) => Headers::push(self.fields, name.as_bytes(), Some(&bytes)),
                 None => Headers::push(self.fields, name.as_bytes(), Some(text.as_bytes())),
             }
         }
         Ok(())
+    }
+}
+
+/// Text without its quotes; anything else as it is spelled.
+fn text_of(spelled: &str) -> Cow<'_, str> {
+    let quoted = spelled.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    match quoted {
+        None => spelled.into(),
+        Some(text) if !text.contains('\\') => text.into(),
+        Some(_) => serde_json::from_str(spelled).unwrap_or_else(|_| spelled.into()),
     }
 }
 

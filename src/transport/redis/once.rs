@@ -19,13 +19,28 @@ use crate::{
     transport::Trouble,
 };
 
-/// Nothing if it was done; else what the hash already held, and nothing was. What fails in the
-/// middle is undone: a script that breaks off is not.
+/// Nothing if it was done; else what the hash already held, and nothing was. What can be known to
+/// fail is looked at before anything is written, and what fails all the same is undone: a script
+/// that breaks off is not.
 const ONCE: &[u8] = b"\
 local held = redis.call('HGET', KEYS[1], ARGV[1])
 local is_marked = held and string.find(held, '\"mark\":\"', 1, true)
 if held and (not is_marked or string.find(held, ARGV[2], 1, true)) then return held end
-local added, at, failed = {}, 4, nil
+local function wrong(command, name, kind)
+  local is = redis.pcall('TYPE', name).ok
+  if is and is ~= kind and is ~= 'none' then
+    return redis.error_reply('WRONGTYPE ' .. name .. ' is no ' .. kind)
+  end
+  if redis.acl_check_cmd and not redis.acl_check_cmd(command, name, 'a', 'b', 'c') then
+    return redis.error_reply('NOPERM no right to ' .. command .. ' ' .. name)
+  end
+end
+local at, added, failed = 4, {}, wrong('HSET', KEYS[1], 'hash')
+while at <= #ARGV and not failed do
+  failed = wrong('XADD', ARGV[at + 1], 'stream')
+  at = at + tonumber(ARGV[at]) + 1
+end
+at = 4
 while at <= #ARGV and not failed do
   local words = tonumber(ARGV[at])
   local id = redis.pcall('XADD', unpack(ARGV, at + 1, at + words))
@@ -98,6 +113,8 @@ pub struct OnceWriter {
     dialog: Option<Dialog>,
     forms: Vec<(EntryShape, EntryForm)>,
     words: Vec<u8>,
+    /// The reply to the last call was lost: it may have been done.
+    is_unsure: bool,
 }
 
 impl OnceWriter {
@@ -109,7 +126,8 @@ impl OnceWriter {
     pub fn connect(peer: &'static str, (url, shown): (&str, &str)) -> Result<OnceWriter, Trouble> {
         let address = Address::of(peer, url, shown)?;
         let dialog = Some(Dialog::open(peer, &address)?);
-        Ok(OnceWriter { peer, address, dialog, forms: Vec::new(), words: Vec::new() })
+        let (forms, words, is_unsure) = (Vec::new(), Vec::new(), false);
+        Ok(OnceWriter { peer, address, dialog, forms, words, is_unsure })
     }
 
     /// The number of a stream that is to be written to.
@@ -158,10 +176,12 @@ impl OnceWriter {
         }
         [key, mark, value].iter().for_each(|it| resp::word(&mut command, it.as_bytes()));
         command.extend_from_slice(&self.words);
-        let held = self.ask(&command)?;
-        Ok(match Items::of(&held).next() {
-            // What this very call left there, whose reply was lost, is none of somebody else.
-            Some(Item::Bytes(held)) => held == value.as_bytes(),
+        let was_unsure = self.is_unsure;
+        let held = self.ask(&command);
+        self.is_unsure = matches!(&held, Err(NotAdded::Trouble(_)));
+        Ok(match Items::of(&held?).next() {
+            // What a call whose reply was lost has left there is none of somebody else.
+            Some(Item::Bytes(held)) => was_unsure && held == value.as_bytes(),
             _ => true,
         })
     }
