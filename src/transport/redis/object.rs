@@ -150,6 +150,8 @@ fn is_number(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::{super::resp, *};
 
     fn object(fields: &[&[u8]], infers: bool) -> String {
@@ -228,6 +230,23 @@ mod tests {
         assert_eq!(read_back(nested), Some(expected));
         for none in [&b"[]"[..], b"{}", b"nonsense", b"{\"a\":1}x", b"\xff"] {
             assert_eq!(read_back(none), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_fields_come_back(
+            pairs in vec(("[a-c\"\\\\ é]{0,3}", prop_oneof![
+                "-?[0-9]{1,4}(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?".prop_map(String::into_bytes),
+                "(true|null|[a-z\"\\\\\n]{0,5})".prop_map(String::into_bytes),
+                vec(any::<u8>(), 0..6),
+            ]), 1..6),
+            infers in any::<bool>(),
+        ) {
+            let words = pairs.iter().flat_map(|(name, value)| [name.as_bytes(), value]);
+            let (object, _) = with_headers(&words.collect::<Vec<_>>(), infers);
+            let expected = pairs.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone()));
+            prop_assert_eq!(read_back(object.as_bytes()), Some(expected.collect()), "{}", object);
         }
     }
 

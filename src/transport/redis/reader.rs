@@ -93,7 +93,8 @@ impl StreamReader {
             last,
             behind: EntryId::ZERO,
             number: 0,
-            page: STREAM_PAGE_ENTRIES,
+            // How large entries are is not known yet.
+            page: STREAM_PAGE_ENTRIES / 16,
             headers: Vec::new(),
         }))
     }
