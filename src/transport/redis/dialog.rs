@@ -27,6 +27,8 @@ pub(super) struct Dialog {
     address: Address,
     socket: Socket,
     input: Vec<u8>,
+    /// A reply that comes late would be taken for that to the next question.
+    is_broken: bool,
 }
 
 impl Dialog {
@@ -37,7 +39,7 @@ impl Dialog {
             faults::lost(peer, address, &why)
         })?;
         let address = address.clone();
-        let mut dialog = Dialog { peer, address, socket, input: Vec::new() };
+        let mut dialog = Dialog { peer, address, socket, input: Vec::new(), is_broken: false };
         for command in dialog.address.introduction() {
             let what = String::from_utf8_lossy(&command[0]).into_owned();
             let words: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
@@ -78,7 +80,11 @@ impl Dialog {
 
     /// The same of a command that is written already.
     pub(super) fn send(&mut self, command: &[u8]) -> Result<Result<Vec<u8>, Vec<u8>>, Trouble> {
+        if self.is_broken {
+            return Err(faults::lost(self.peer, &self.address, "the connection was given up"));
+        }
         let reply = self.exchange(command).map_err(|error| {
+            self.is_broken = true;
             let why = format!("it does not answer: {error}");
             faults::lost(self.peer, &self.address, &why)
         })?;
@@ -122,5 +128,35 @@ impl Dialog {
     pub(super) fn into_socket(self) -> io::Result<Socket> {
         self.socket.set_nonblocking()?;
         Ok(self.socket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn after_a_reply_that_was_none_nothing_is_asked_any_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}/0", listener.local_addr().unwrap());
+        let address = Address::parse(&url, &url).unwrap();
+        let answers = [&b"+one\r\n"[..], b"HTTP\r\n", b"+four\r\n"];
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut socket, mut command) = (listener.accept().unwrap().0, [0; 64]);
+                for answer in answers {
+                    let len = socket.read(&mut command).unwrap_or(0);
+                    // The other side has gone, which is as good.
+                    let _ = (len > 0).then(|| socket.write_all(answer));
+                }
+            });
+            let mut dialog = Dialog::open("source", &address).unwrap();
+            assert_eq!(dialog.ask(&[b"PING"]).unwrap().unwrap(), b"+one\r\n");
+            assert!(dialog.ask(&[b"PING"]).unwrap_err().text.as_str().contains("it is no Redis"));
+            let trouble = dialog.ask(&[b"PING"]).unwrap_err();
+            assert!(trouble.heals && trouble.text.as_str().contains("was given up"), "{trouble:?}");
+        });
     }
 }
