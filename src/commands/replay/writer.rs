@@ -46,6 +46,7 @@ pub(super) enum Written {
 
 /// Writes copies.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one")]
 pub(super) enum Writer {
     /// For a dry run.
     Nothing,
