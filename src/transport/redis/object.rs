@@ -245,8 +245,9 @@ mod tests {
         ) {
             let words = pairs.iter().flat_map(|(name, value)| [name.as_bytes(), value]);
             let (object, _) = with_headers(&words.collect::<Vec<_>>(), infers);
-            let expected = pairs.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone()));
-            prop_assert_eq!(read_back(object.as_bytes()), Some(expected.collect()), "{}", object);
+            let expected: Vec<_> =
+                pairs.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect();
+            prop_assert_eq!(read_back(object.as_bytes()), Some(expected), "{}", object);
         }
     }
 
