@@ -113,6 +113,12 @@ pub const LETTERS_COUNTED_APART_MAX: usize = 1000;
 /// Dead letters that are shown as samples.
 pub const LETTERS_SHOWN_MAX: usize = 1000;
 
+/// Entries of a stream that are read at once by who reads all of it, …
+pub const STREAM_PAGE_ENTRIES: usize = 256;
+
+/// … fewer where those take more than that, bytes.
+pub const STREAM_PAGE_BYTES: usize = 4 << 20;
+
 /// Dead letters in one transaction of a replay.
 pub const REPLAY_BATCH_LETTERS: usize = 500;
 

@@ -11,6 +11,9 @@ use crate::clock::Ticks;
 /// of a record, and whoever reads a result can tell by it which record that was, and how old.
 pub const DUE_HEADER: &[u8] = b"hotspur.due";
 
+/// The header that counts how often a record was sent through again out of the dead letters.
+pub const REPLAYS_HEADER: &[u8] = b"hotspur.replays";
+
 /// Headers of this prefix are Hotspur's own and do not travel on, except `DUE_HEADER`.
 pub const OWN_HEADERS: &[u8] = b"hotspur.";
 

@@ -5,6 +5,8 @@
 mod allocations;
 #[expect(dead_code, reason = "not every test program uses all of it")]
 mod cache_rig;
+#[path = "stream_transport/once.rs"]
+mod once;
 #[path = "cache_rig/server.rs"]
 #[expect(dead_code, reason = "not every test program uses all of it")]
 mod server;

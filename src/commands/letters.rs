@@ -1,4 +1,5 @@
-//! Dead letters as `dead` and `replay` find them: the topic as it is now, and which were replayed.
+//! Dead letters as `dead` and `replay` find them: the topic or stream as it is now, and which were
+//! replayed.
 
 use std::{
     io::{self, IsTerminal},
@@ -9,12 +10,19 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Failure;
 use crate::{
-    config::{Settings, hints, settings::DeadLetters},
-    delivery::dead_letter::replayed::{self, Replayed},
+    config::{
+        Settings, hints,
+        settings::{DeadLetters, RedisSource},
+    },
+    delivery::dead_letter::{
+        opened::OpenedLetter,
+        replayed::{self, Replayed},
+    },
     record::Record,
     transport::{
         Trouble,
         kafka::{Span, TopicReader},
+        redis::{EntryId, StreamPages},
     },
     verdict::RejectClass,
 };
@@ -22,71 +30,130 @@ use crate::{
 /// Who is in trouble when the topic cannot be read.
 pub(super) const PEER: &str = "dead_letters";
 
-/// The topic of the dead letters, to be read once to its end as it is now.
+/// The field of a letter's payload in a stream.
+const PAYLOAD: &[u8] = b"payload";
+
+/// The dead letters, to be read once to their end as it is now.
 #[derive(Debug)]
 pub(super) struct Letters {
-    reader: TopicReader,
+    reader: Reader,
     bar: Option<ProgressBar>,
 }
 
+#[derive(Debug)]
+enum Reader {
+    /// A topic, and which of its letters have been replayed, once that was read.
+    Topic(TopicReader, Replayed),
+    Stream(StreamPages),
+}
+
+/// A letter as it lies there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found<'a> {
+    pub(super) record: &'a Record<'a>,
+    pub(super) opened: OpenedLetter<'a>,
+    /// Tells it from another letter at its place.
+    pub(super) mark: u64,
+    pub(super) was_replayed: bool,
+}
+
 impl Letters {
-    /// Opens it.
+    /// Opens them.
     pub(super) fn open(settings: &Settings, stop: &AtomicBool) -> Result<Letters, Failure> {
-        let DeadLetters { topic, client, .. } = &settings.dead_letters;
-        match open(settings, topic, stop)? {
-            Some(reader) => Ok(Letters { bar: bar(reader.spans()), reader }),
-            None => Err(Failure::unavailable(format!(
-                "dead_letters: there is no topic {topic:?} on {}, so nothing was ever \
-                 dead-lettered there; `hotspur check --connect --create` makes it",
-                client.brokers
-            ))),
+        let reader = match &settings.streams.source {
+            Some(source) => Reader::Stream(open_stream(settings, source, stop)?),
+            None => Reader::Topic(
+                open_topic(settings, stop)?,
+                Replayed::of(&settings.dead_letters.topic),
+            ),
+        };
+        let bar = bar(match &reader {
+            Reader::Topic(reader, _) => {
+                reader.spans().iter().map(|it| (it.high - it.low).max(0) as u64).sum()
+            }
+            Reader::Stream(reader) => reader.entries(),
+        });
+        Ok(Letters { reader, bar })
+    }
+
+    /// Partitions of their topic; of a stream, none.
+    pub(super) fn partitions(&self) -> Option<usize> {
+        match &self.reader {
+            Reader::Topic(reader, _) => Some(reader.spans().len()),
+            Reader::Stream(_) => None,
         }
     }
 
-    /// What its partitions hold.
+    /// What the partitions of their topic hold; of a stream, nothing.
     pub(super) fn spans(&self) -> &[Span] {
-        self.reader.spans()
+        match &self.reader {
+            Reader::Topic(reader, _) => reader.spans(),
+            Reader::Stream(_) => &[],
+        }
+    }
+
+    /// The oldest entry of their stream.
+    pub(super) fn first_entry(&self) -> Option<EntryId> {
+        match &self.reader {
+            Reader::Topic(..) => None,
+            Reader::Stream(reader) => Some(reader.first()),
+        }
     }
 
     /// True once all of it has been read.
     pub(super) fn are_at_end(&self) -> bool {
-        self.reader.is_at_end()
+        match &self.reader {
+            Reader::Topic(reader, _) => reader.is_at_end(),
+            Reader::Stream(reader) => reader.is_at_end(),
+        }
     }
 
     /// Lends what is there.
-    pub(super) fn read(&mut self, visit: impl FnMut(&Record<'_>)) -> Result<(), Failure> {
-        let Letters { reader, bar } = self;
-        let (mut count, mut visit) = (0, visit);
-        let read = reader.read(|record| {
+    pub(super) fn read(&mut self, mut visit: impl FnMut(&Found<'_>)) -> Result<(), Failure> {
+        let mut count = 0;
+        let mut visit = |record: &Record<'_>, was_replayed: &dyn Fn(u64) -> bool| {
             count += 1;
-            visit(record);
-        });
-        if let Some(bar) = bar {
+            let opened = OpenedLetter::open(record.headers);
+            let mark = replayed::mark_of(&opened, record.timestamp_ms);
+            visit(&Found { record, opened, mark, was_replayed: was_replayed(mark) });
+        };
+        let read = match &mut self.reader {
+            Reader::Topic(reader, known) => reader.read(|record| {
+                let Record { partition_number, offset, .. } = *record;
+                visit(record, &|mark| known.contains(partition_number, offset, mark));
+            }),
+            Reader::Stream(reader) => reader.read(|record, recorded| {
+                visit(record, &|mark| recorded.is_some_and(|it| replayed::is_about(it, mark)));
+            }),
+        };
+        if let Some(bar) = &self.bar {
             bar.inc(count);
         }
         read.map_err(failure)
     }
 
-    /// Reads which of these letters have been replayed; of none, if nothing was ever.
-    pub(super) fn replayed(
-        &self,
+    /// Reads which of these letters have been replayed, and how many that are.
+    pub(super) fn learn_replayed(
+        &mut self,
         settings: &Settings,
         stop: &AtomicBool,
-    ) -> Result<Replayed, Failure> {
-        let topic = &settings.dead_letters.topic;
-        let mut known = Replayed::of(topic);
-        let Some(mut reader) = open(settings, &replayed::topic_of(topic), stop)? else {
-            return Ok(known);
+    ) -> Result<u64, Failure> {
+        let topic = replayed::topic_of(&settings.dead_letters.topic);
+        let (letters, known) = match &mut self.reader {
+            Reader::Topic(letters, known) => (letters, known),
+            // It is asked of each page.
+            Reader::Stream(reader) => return reader.held_beside().map_err(failure),
         };
+        let Some(mut reader) = reader_of(settings, &topic, stop)? else { return Ok(0) };
         let low = |partition| {
-            let span = self.spans().iter().find(|it| it.partition == partition);
+            let span = letters.spans().iter().find(|it| it.partition == partition);
             span.map(|it| it.low)
         };
         while !reader.is_at_end() {
             let read = reader.read(|record| known.take(record.key, record.value, low));
             read.map_err(failure)?;
         }
-        Ok(known)
+        Ok(known.len() as u64)
     }
 }
 
@@ -98,7 +165,18 @@ impl Drop for Letters {
     }
 }
 
-fn open(
+fn open_topic(settings: &Settings, stop: &AtomicBool) -> Result<TopicReader, Failure> {
+    let DeadLetters { topic, client, .. } = &settings.dead_letters;
+    reader_of(settings, topic, stop)?.ok_or_else(|| {
+        Failure::unavailable(format!(
+            "dead_letters: there is no topic {topic:?} on {}, so nothing was ever dead-lettered \
+             there; `hotspur check --connect --create` makes it",
+            client.brokers
+        ))
+    })
+}
+
+fn reader_of(
     settings: &Settings,
     topic: &str,
     stop: &AtomicBool,
@@ -107,14 +185,26 @@ fn open(
     TopicReader::open(PEER, &settings.dead_letters.client, topic, wait).map_err(failure)
 }
 
+/// A stream that is not there has no letters: the first one makes it.
+fn open_stream(
+    settings: &Settings,
+    source: &RedisSource,
+    stop: &AtomicBool,
+) -> Result<StreamPages, Failure> {
+    let stream = &settings.dead_letters.topic;
+    let wait = (settings.engine.start_timeout, stop);
+    let names = (stream.as_str(), PAYLOAD, &*replayed::topic_of(stream));
+    let reader = StreamPages::open(PEER, (&source.url, &source.shown), names, wait);
+    reader.map_err(failure)?.ok_or_else(|| Failure::unavailable("told to end"))
+}
+
 /// The sentence and status of trouble with a broker.
 pub(super) fn failure(trouble: Trouble) -> Failure {
     Failure::unavailable(format!("{}: {}", trouble.peer, trouble.text))
 }
 
 /// A bar, if standard error is a terminal. There may be fewer letters than offsets.
-fn bar(spans: &[Span]) -> Option<ProgressBar> {
-    let offsets = spans.iter().map(|it| (it.high - it.low).max(0) as u64).sum();
+fn bar(offsets: u64) -> Option<ProgressBar> {
     io::stderr().is_terminal().then(|| {
         let bar = ProgressBar::new(offsets);
         let template = "{wide_bar} {human_pos} of about {human_len} letters, {per_sec}";

@@ -77,7 +77,9 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
         SignalActions::listen().map_err(|it| Failure::unavailable(format!("signals: {it}")))?;
     let stop = signals.stop_flag();
     let report = if let Some(source) = &settings.streams.source {
-        let feed = StreamFeed::open(settings, source, clock.clone(), stop).map_err(unavailable)?;
+        let wait = (settings.engine.start_timeout, stop.as_ref());
+        let feed = StreamFeed::open(settings, ("source", source), clock.clone(), wait);
+        let feed = feed.map_err(unavailable)?;
         let Some(mut feed) = feed else { return Ok(Exit::Done) };
         loadgen::run(&mut load, &mut feed, &clock, stop)
     } else {

@@ -197,10 +197,10 @@ fn dispatch(line: &CommandLine) -> Outcome {
             logging::set_up(None, line.verbose, line.quiet);
             test::run(line, arguments)
         }
-        Command::Measure(arguments) => measure::run(loaded_of_kafka(line, "measure")?, arguments),
+        Command::Measure(arguments) => measure::run(loaded(line)?, arguments),
         Command::Report(arguments) => report::run(arguments),
-        Command::Dead(arguments) => dead::run(&loaded_of_kafka(line, "dead")?, arguments),
-        Command::Replay(arguments) => replay::run(&loaded_of_kafka(line, "replay")?, arguments),
+        Command::Dead(arguments) => dead::run(&loaded(line)?, arguments),
+        Command::Replay(arguments) => replay::run(&loaded(line)?, arguments),
         Command::Doctor(arguments) => {
             logging::set_up(None, line.verbose, line.quiet);
             doctor::run(arguments, &sources(line))
@@ -251,15 +251,6 @@ fn sources(line: &CommandLine) -> Sources {
 /// The configuration, with logging set up as it says and its warnings logged.
 fn loaded(line: &CommandLine) -> Result<Loaded, Failure> {
     loaded_and(line, std::iter::empty())
-}
-
-/// The same, for a command that does not work on Redis Streams yet.
-fn loaded_of_kafka(line: &CommandLine, command: &str) -> Result<Loaded, Failure> {
-    let loaded = loaded(line)?;
-    match loaded.settings.uses_streams() {
-        true => Err(Failure::not_built(&format!("`hotspur {command}` with Redis Streams"))),
-        false => Ok(loaded),
-    }
 }
 
 /// The same, with what a command's own options set.

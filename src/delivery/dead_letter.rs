@@ -12,13 +12,12 @@ use std::io::Write;
 
 use super::Cut;
 use crate::{
-    record::{Headers, Record},
+    record::{Headers, REPLAYS_HEADER, Record},
     verdict::{RejectClass, Sentence},
 };
 
 /// Headers under this prefix are ours.
 pub const PREFIX: &[u8] = b"hotspur.";
-pub(super) const REPLAYS: &[u8] = b"hotspur.replays";
 
 /// What Kafka Streams calls class, reason, topic, partition and offset.
 pub(super) const STREAMS_NAMES: [&[u8]; 5] = [
@@ -51,7 +50,7 @@ pub fn write_headers(letter: &Letter<'_>, record: &Record<'_>, block: &mut Vec<u
     for (name, value) in record.headers.filter(|(name, _)| !name.starts_with(PREFIX)) {
         Headers::push(block, name, value);
     }
-    let replays = record.headers.value_of(REPLAYS).flatten().unwrap_or(b"0");
+    let replays = record.headers.value_of(REPLAYS_HEADER).flatten().unwrap_or(b"0");
     let mut digits = [itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new()];
     let [partition, offset, timestamp] = &mut digits;
     let partition = partition.format(record.partition_number).as_bytes();
@@ -66,7 +65,7 @@ pub fn write_headers(letter: &Letter<'_>, record: &Record<'_>, block: &mut Vec<u
         (b"hotspur.offset", offset),
         (b"hotspur.timestamp", timestamp),
         (b"hotspur.pipeline", letter.pipeline.as_bytes()),
-        (REPLAYS, replays),
+        (REPLAYS_HEADER, replays),
     ];
     for (name, value) in ours {
         Headers::push(block, name, Some(value));

@@ -41,7 +41,7 @@ fn measure(pipeline: &Pipeline, arguments: &[&str]) -> Ended {
 /// What it printed, which must fit the schema that the program prints. On a busy machine the rate
 /// may be missed, and the status then says so; nothing else may be short.
 #[track_caller]
-fn result(ended: &Ended) -> Value {
+pub(crate) fn result(ended: &Ended) -> Value {
     let read = serde_json::from_str(&ended.output);
     let value: Value = read.unwrap_or_else(|error| panic!("{error}: {}", ended.log));
     let folder = tempfile::tempdir().expect("a folder");
@@ -53,13 +53,13 @@ fn result(ended: &Ended) -> Value {
 }
 
 #[track_caller]
-fn assert_passed(value: &Value) {
+pub(crate) fn assert_passed(value: &Value) {
     let shortfalls = value["shortfalls"].as_array().expect("a list");
     let is_late = |it: &Value| it.as_str().is_some_and(|it| it.starts_with("rate missed"));
     assert!(shortfalls.iter().all(is_late), "{value:#}");
 }
 
-fn number(value: &Value) -> u64 {
+pub(crate) fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 

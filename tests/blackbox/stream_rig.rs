@@ -17,6 +17,9 @@ pub(crate) const DEAD: &str = "in.dead";
 pub(crate) const GROUP: &str = "workers";
 pub(crate) const POSITIONS: &str = "positions.json";
 
+/// Names and values, in their order.
+pub(crate) type Fields = Vec<(String, Vec<u8>)>;
+
 /// An entry: its id, and its fields by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -47,6 +50,19 @@ impl Client {
         redis::Cmd::new().arg(words).query(&mut self.connection)
     }
 
+    /// Runs many commands.
+    pub(crate) fn exec(&mut self, pipe: &redis::Pipeline) {
+        pipe.exec(&mut self.connection).expect("Redis takes commands");
+    }
+
+    /// Fields of all entries, oldest first, in their order.
+    pub(crate) fn fields(&mut self, stream: &str) -> Vec<Fields> {
+        let command = redis::cmd("XRANGE").arg(&[stream, "-", "+"]).to_owned();
+        let reply: Vec<(String, Fields)> =
+            command.query(&mut self.connection).expect("Redis has a stream");
+        reply.into_iter().map(|(_, fields)| fields).collect()
+    }
+
     /// Adds an entry; its id.
     pub(crate) fn add(&mut self, stream: &str, fields: &[(&str, &[u8])]) -> String {
         let mut command = redis::cmd("XADD");
@@ -70,7 +86,6 @@ impl Client {
 
     /// All entries, oldest first.
     pub(crate) fn entries(&mut self, stream: &str) -> Vec<Entry> {
-        type Fields = Vec<(String, Vec<u8>)>;
         let reply: Vec<(String, Fields)> = redis::cmd("XRANGE")
             .arg(&[stream, "-", "+"])
             .query(&mut self.connection)

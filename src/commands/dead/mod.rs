@@ -10,11 +10,7 @@ use super::{
     letters::{Letters, parse_class},
     print,
 };
-use crate::{
-    config::Loaded,
-    delivery::dead_letter::{opened::OpenedLetter, replayed},
-    limits::LETTERS_SHOWN_MAX,
-};
+use crate::{config::Loaded, limits::LETTERS_SHOWN_MAX};
 
 use tally::Tally;
 
@@ -42,17 +38,14 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
     let settings = &loaded.settings;
     let stop = AtomicBool::new(false);
     let mut letters = Letters::open(settings, &stop)?;
-    let replayed = letters.replayed(settings, &stop)?;
-    let partitions = letters.spans().len();
+    letters.learn_replayed(settings, &stop)?;
+    let partitions = letters.partitions();
     let mut tally = Tally::new(&settings.dead_letters.topic, partitions, arguments.show as usize);
     while !letters.are_at_end() {
-        letters.read(|record| {
-            let letter = OpenedLetter::open(record.headers);
-            if arguments.classes.is_empty() || arguments.classes.iter().any(|it| it == letter.class)
-            {
-                let mark = replayed::mark_of(&letter, record.timestamp_ms);
-                let was_replayed = replayed.contains(record.partition_number, record.offset, mark);
-                tally.add(record, &letter, was_replayed);
+        letters.read(|found| {
+            let is_class = |it: &String| it == found.opened.class;
+            if arguments.classes.is_empty() || arguments.classes.iter().any(is_class) {
+                tally.add(found);
             }
         })?;
     }

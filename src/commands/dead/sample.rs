@@ -6,9 +6,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    commands::letters::{readable, show_time},
-    delivery::dead_letter::opened::OpenedLetter,
-    record::Record,
+    commands::letters::{Found, readable, show_time},
+    delivery::dead_letter::opened::Position,
 };
 
 /// Bytes of a key, a payload or a header's value that are kept.
@@ -27,18 +26,28 @@ struct Shortened {
     len: usize,
 }
 
+/// Where something is.
+#[derive(Debug)]
+enum Place {
+    Offset(i64),
+    /// Of a stream.
+    Entry(String),
+}
+
 /// A letter.
 #[derive(Debug)]
 pub(super) struct Sample {
     timestamp_ms: Option<i64>,
     partition: i32,
+    /// Of an entry of a stream, its number among those that were read.
     offset: i64,
+    place: Place,
     replayed: bool,
     class: String,
     reason: String,
     step: String,
     pipeline: String,
-    source: Option<(String, i32, i64)>,
+    source: Option<(String, i32, Place)>,
     source_timestamp_ms: Option<i64>,
     replays: u32,
     truncated: Option<String>,
@@ -49,7 +58,8 @@ pub(super) struct Sample {
 
 impl Sample {
     /// Takes what will be shown.
-    pub(super) fn of(record: &Record<'_>, letter: &OpenedLetter<'_>, replayed: bool) -> Sample {
+    pub(super) fn of(found: &Found<'_>) -> Sample {
+        let Found { record, opened: letter, was_replayed: replayed, .. } = *found;
         let own = record.headers.filter(|(name, _)| !name.starts_with(b"hotspur."));
         let headers = own.take(HEADERS_MAX).map(|(name, value)| {
             (String::from_utf8_lossy(name).into_owned(), value.map(Shortened::of))
@@ -58,12 +68,18 @@ impl Sample {
             timestamp_ms: record.timestamp_ms,
             partition: record.partition_number,
             offset: record.offset,
+            place: match record.entry_id() {
+                Some(id) => Place::Entry(id.to_owned()),
+                None => Place::Offset(record.offset),
+            },
             replayed,
             class: letter.class.to_owned(),
             reason: letter.reason.to_owned(),
             step: letter.step.to_owned(),
             pipeline: letter.pipeline.to_owned(),
-            source: letter.source.map(|(topic, number, at)| (topic.to_owned(), number, at)),
+            source: letter
+                .source
+                .map(|(topic, number, position)| (topic.to_owned(), number, Place::of(position))),
             source_timestamp_ms: letter.timestamp_ms,
             replays: letter.replays,
             truncated: letter.truncated.map(str::to_owned),
@@ -74,14 +90,15 @@ impl Sample {
     }
 
     /// What orders letters: time, partition, offset.
-    pub(super) fn place(&self) -> (Option<i64>, i32, i64) {
+    pub(super) fn order(&self) -> (Option<i64>, i32, i64) {
         (self.timestamp_ms, self.partition, self.offset)
     }
 
     /// For people.
     pub(super) fn to_text(&self, topic: &str) -> String {
         let time = self.timestamp_ms.map_or_else(|| "no time".to_owned(), show_time);
-        let mut text = format!("{topic}[{}] offset {}, {time}", self.partition, self.offset);
+        let place = self.place.to_text(topic, self.partition);
+        let mut text = format!("{place}, {time}");
         if self.replayed {
             text.push_str(", replayed");
         }
@@ -109,20 +126,17 @@ impl Sample {
     }
 
     fn source_text(&self) -> String {
-        let Some((topic, number, offset)) = &self.source else { return String::new() };
+        let Some((topic, number, place)) = &self.source else { return String::new() };
         let at = self.source_timestamp_ms.map(|it| format!(", {}", show_time(it)));
-        format!(
-            "{}[{number}] offset {offset}{}",
-            readable(topic.as_bytes()),
-            at.unwrap_or_default()
-        )
+        let place = place.to_text(&readable(topic.as_bytes()), *number);
+        format!("{place}{}", at.unwrap_or_default())
     }
 
     /// For programs.
     pub(super) fn to_json(&self) -> Value {
-        let source = self.source.as_ref().map(|(topic, partition, offset)| {
+        let source = self.source.as_ref().map(|(topic, partition, place)| {
             let timestamp = self.source_timestamp_ms.map(show_time);
-            json!({ "topic": topic, "partition": partition, "offset": offset,
+            json!({ "topic": topic, "partition": partition, "offset": place.to_json(),
                 "timestamp": timestamp })
         });
         let headers = self.headers.iter().map(|(name, value)| {
@@ -131,7 +145,7 @@ impl Sample {
         let mut object = Map::new();
         let mut put = |name: &str, value: Value| _ = object.insert(name.to_owned(), value);
         put("partition", self.partition.into());
-        put("offset", self.offset.into());
+        put("offset", self.place.to_json());
         put("timestamp", self.timestamp_ms.map(show_time).into());
         put("replayed", self.replayed.into());
         put("class", self.class.as_str().into());
@@ -154,9 +168,32 @@ impl Sample {
     }
 }
 
+impl Place {
+    fn of(position: Position<'_>) -> Place {
+        match position {
+            Position::Offset(offset) => Place::Offset(offset),
+            Position::Entry(id) => Place::Entry(id.to_owned()),
+        }
+    }
+
+    fn to_text(&self, topic: &str, partition: i32) -> String {
+        match self {
+            Place::Offset(offset) => format!("{topic}[{partition}] offset {offset}"),
+            Place::Entry(id) => format!("{topic} entry {id}"),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match self {
+            Place::Offset(offset) => (*offset).into(),
+            Place::Entry(id) => id.as_str().into(),
+        }
+    }
+}
+
 impl PartialEq for Sample {
     fn eq(&self, other: &Sample) -> bool {
-        self.place() == other.place()
+        self.order() == other.order()
     }
 }
 
@@ -170,7 +207,7 @@ impl PartialOrd for Sample {
 
 impl Ord for Sample {
     fn cmp(&self, other: &Sample) -> Ordering {
-        self.place().cmp(&other.place())
+        self.order().cmp(&other.order())
     }
 }
 

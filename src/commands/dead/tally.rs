@@ -10,10 +10,8 @@ use serde_json::{Value, json};
 
 use super::sample::Sample;
 use crate::{
-    commands::letters::{readable, show_time},
-    delivery::dead_letter::opened::OpenedLetter,
+    commands::letters::{Found, readable, show_time},
     limits::LETTERS_COUNTED_APART_MAX,
-    record::Record,
 };
 
 const HOUR_MS: i64 = 3_600_000;
@@ -59,7 +57,8 @@ type Source = Option<(String, i32)>;
 #[derive(Debug)]
 pub(super) struct Tally {
     topic: String,
-    partitions: usize,
+    /// None of a stream.
+    partitions: Option<usize>,
     letters: u64,
     replayed: u64,
     truncated: u64,
@@ -74,7 +73,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Of nothing so far.
-    pub(super) fn new(topic: &str, partitions: usize, shown_max: usize) -> Tally {
+    pub(super) fn new(topic: &str, partitions: Option<usize>, shown_max: usize) -> Tally {
         Tally {
             topic: topic.to_owned(),
             partitions,
@@ -92,9 +91,10 @@ impl Tally {
     }
 
     /// Counts a letter.
-    pub(super) fn add(&mut self, record: &Record<'_>, letter: &OpenedLetter<'_>, replayed: bool) {
+    pub(super) fn add(&mut self, found: &Found<'_>) {
+        let Found { record, opened: letter, was_replayed, .. } = found;
         self.letters += 1;
-        self.replayed += u64::from(replayed);
+        self.replayed += u64::from(*was_replayed);
         self.truncated += u64::from(letter.truncated.is_some());
         let or_unsaid = |text: &str| if text.is_empty() { UNSAID } else { text }.to_owned();
         self.classes.add(or_unsaid(letter.class));
@@ -107,13 +107,13 @@ impl Tally {
         }
         let place = (record.timestamp_ms, record.partition_number, record.offset);
         let is_full = self.newest.len() >= self.shown_max;
-        if is_full && self.newest.peek().is_none_or(|it| place <= it.0.place()) {
+        if is_full && self.newest.peek().is_none_or(|it| place <= it.0.order()) {
             return;
         }
         if is_full {
             self.newest.pop();
         }
-        self.newest.push(Reverse(Sample::of(record, letter, replayed)));
+        self.newest.push(Reverse(Sample::of(found)));
     }
 
     fn samples(&self) -> Vec<&Sample> {
@@ -147,10 +147,11 @@ impl Tally {
             };
         };
         let (first, last) = (show_time(times.0), show_time(times.1));
+        let partitions = self.partitions.map_or(String::new(), |it| format!("partitions {it}, "));
         self.to_text_of(&format!(
             "{letters} dead letters{of} in {topic}, {} of them replayed, {} truncated\n\
-             partitions {}, from {first} to {last}\n",
-            self.replayed, self.truncated, self.partitions
+             {partitions}from {first} to {last}\n",
+            self.replayed, self.truncated
         ))
     }
 
@@ -193,7 +194,7 @@ impl Tally {
         json!({
             "v": 1,
             "topic": self.topic,
-            "partitions": self.partitions,
+            "partitions": self.partitions.unwrap_or(1),
             "letters": self.letters,
             "replayed": self.replayed,
             "truncated": self.truncated,
@@ -219,7 +220,8 @@ mod tests {
     use super::*;
     use crate::{
         clock::Ticks,
-        record::{Headers, PartitionId},
+        delivery::dead_letter::opened::OpenedLetter,
+        record::{Headers, PartitionId, Record},
     };
 
     fn record(offset: i64) -> Record<'static> {
@@ -238,22 +240,23 @@ mod tests {
 
     #[test]
     fn what_is_beyond_the_bound_is_counted_together() {
-        let mut tally = Tally::new("dead", 1, 2);
+        let mut tally = Tally::new("dead", Some(1), 2);
         let count = LETTERS_COUNTED_APART_MAX as i64 + 7;
         for offset in 0..count {
             let step = offset.to_string();
-            let letter = OpenedLetter { step: &step, ..OpenedLetter::default() };
-            tally.add(&record(offset), &letter, false);
+            let opened = OpenedLetter { step: &step, ..OpenedLetter::default() };
+            let record = &record(offset);
+            tally.add(&Found { record, opened, mark: 0, was_replayed: false });
         }
         assert_eq!(tally.steps.rows(String::clone).last(), Some(&("(others)".to_owned(), 7)));
         assert_eq!(tally.classes.rows(String::clone), [(UNSAID.to_owned(), count as u64)]);
-        let newest: Vec<_> = tally.samples().iter().map(|it| it.place().2).collect();
+        let newest: Vec<_> = tally.samples().iter().map(|it| it.order().2).collect();
         assert_eq!(newest, [count - 1, count - 2]);
     }
 
     #[test]
     fn an_empty_topic_is_said_in_words() {
-        let tally = Tally::new("dead", 1, 3);
+        let tally = Tally::new("dead", Some(1), 3);
         assert_eq!(tally.to_text(&[]), "there are no dead letters in dead\n");
         let classes = ["not_json".to_owned()];
         assert_eq!(tally.to_text(&classes), "there are no dead letters of not_json in dead\n");

@@ -35,7 +35,7 @@ pub(super) const RULES: &str = "\
 R is SPAN.(pN|mean|max) (<|<=) DURATION, loss = 0, duplicates = 0, reordered = 0, or rate >= N; \
 [measure] require = [\"…\"] keeps them in the file. SPAN is a stage, transit or end_to_end (by the \
 pipeline's own clock stamps), received (from when a record was due until its result was read from \
-the sink) or hop (the same without a pipeline: until the record was read from the source topic). \
+the sink) or hop (the same without a pipeline: until the record was read from the source). \
 With --external, only the last two; end_to_end is received there.
 
 The hop takes a quarter of --for, 1 s at least and 10 s at most, and comes first, at each rate. In \
@@ -49,7 +49,7 @@ rate; where that is the last, the knee was not reached, which is no failure. \
 Of a ramp, the requirements must hold at each rate up to the knee, and rate >= N at the knee \
 itself; it fails if there is no knee.
 
-Lost is a record that was acknowledged by the source topic, of which no result came, and that the \
+Lost is a record that was acknowledged by the source, of which no result came, and that the \
 pipeline did not skip or dead-letter by its own books: in this process its counters, with \
 --external what /metrics of observe.listen says, if that can be reached.
 

@@ -18,18 +18,18 @@ use super::{
     verdict,
 };
 use crate::{
-    assemble::{self, Running},
+    assemble::{self, Feed, GroupStanding, Running, Tail},
     clock::{Clock, EpochClock, TscClock},
     commands::{letters, remote, run},
     config::{
         Settings,
-        settings::{Guarantee, KafkaClient, Observe},
+        settings::{Guarantee, Observe},
         units,
     },
     loadgen::LoadReport,
     measure::Interval,
     observe::summary::grouped,
-    transport::kafka::{KafkaAdmin, KafkaSink, PartitionLag, TopicTail},
+    transport::Trouble,
 };
 
 /// How often is looked whether the group has caught up, and a process elsewhere is asked.
@@ -167,21 +167,18 @@ impl<'a> Session<'a> {
         let steps = assemble::stateful_steps(settings);
         assemble::await_topics(settings, &steps, stop).map_err(|it| run::failure(it, None))?;
         let ticks = TscClock::new();
-        let source = &settings.source;
         let wait = (settings.engine.start_timeout, stop);
-        let client = source.client.for_writing();
-        let sink =
-            KafkaSink::open_unless("load", &client, &source.topics[..1], ticks.clone(), wait);
-        let sink = sink.map_err(letters::failure)?;
+        let feed = Feed::open(settings, "load", ticks.clone(), wait).map_err(letters::failure)?;
+        let feed = feed.ok_or_else(told_to_end)?;
         let (contents, clock) = (&plan.contents, EpochClock::new());
-        let generator = Generator { sink, contents, clock, ticks, stop };
+        let generator = Generator { feed, contents, clock, ticks, stop };
         Ok(Session { settings, plan, files, generator, notes: Vec::new(), stop })
     }
 
     /// The bare hop at each rate.
     pub(super) fn hops(&mut self) -> Result<Vec<Heard>, Failure> {
         let source = &self.settings.source;
-        let mut tail = self.tail("source", &source.client, &source.topics[0])?;
+        let mut tail = self.tail("source", &source.topics[0], Tail::of_source)?;
         let plan = self.plan;
         let hop = |rate: &u64| {
             let rate = *rate;
@@ -217,7 +214,7 @@ impl<'a> Session<'a> {
     ) -> Result<Vec<Level>, Failure> {
         self.await_caught_up(subject)?;
         let sink = &self.settings.sink;
-        let mut tail = self.tail("sink", &sink.client, &sink.topic)?;
+        let mut tail = self.tail("sink", &sink.topic, Tail::of_sink)?;
         let plan = self.plan;
         let rates = plan.rates.iter().zip(hops);
         rates.map(|(rate, hop)| self.level(subject, &mut tail, *rate, hop)).collect()
@@ -226,7 +223,7 @@ impl<'a> Session<'a> {
     fn level(
         &mut self,
         subject: &Subject<'_>,
-        tail: &mut TopicTail,
+        tail: &mut Tail,
         rate: u64,
         hop: Heard,
     ) -> Result<Level, Failure> {
@@ -268,7 +265,7 @@ impl<'a> Session<'a> {
     fn warm_up(
         &mut self,
         subject: &Subject<'_>,
-        tail: &mut TopicTail,
+        tail: &mut Tail,
         rate: u64,
     ) -> Result<(), Failure> {
         let before = subject.read_at_rest(self.stop);
@@ -299,27 +296,27 @@ impl<'a> Session<'a> {
     /// What was in the source before must not be in the way of what is measured.
     fn await_caught_up(&mut self, subject: &Subject<'_>) -> Result<(), Failure> {
         let source = &self.settings.source;
-        let timeout = self.settings.engine.start_timeout;
-        let admin = KafkaAdmin::connect_for_group(&source.client, &source.group, timeout);
-        let admin = admin.map_err(letters::failure)?;
+        let wait = (self.settings.engine.start_timeout, self.stop);
+        let standing = GroupStanding::open(self.settings, wait).map_err(letters::failure)?;
+        let mut standing = standing.ok_or_else(told_to_end)?;
         let (mut behind, mut moved) = (u64::MAX, Instant::now());
         loop {
             if self.stop.load(Ordering::Acquire) || subject.is_over() {
-                return Err(Failure::unavailable("told to end before anything was measured"));
+                return Err(told_to_end());
             }
             if matches!(subject, Subject::Here(running) if !running.is_assigned()) {
                 thread::park_timeout(LOOK_EVERY);
                 moved = Instant::now();
                 continue;
             }
-            let lags = admin.lag(&source.group, &source.topics).map_err(letters::failure)?;
-            match lags.iter().map(left).sum() {
+            match standing.behind().map_err(letters::failure)? {
                 0 => return Ok(()),
                 now if now < behind => (behind, moved) = (now, Instant::now()),
                 now if moved.elapsed() >= STANDS_STILL => {
                     let (group, now) = (&source.group, grouped(now));
+                    let what = if standing.is_of_streams() { "entries" } else { "offsets" };
                     self.note(format!(
-                        "the group {group} was {now} offsets behind when the load began"
+                        "the group {group} was {now} {what} behind when the load began"
                     ));
                     return Ok(());
                 }
@@ -331,13 +328,16 @@ impl<'a> Session<'a> {
 
     fn tail(
         &self,
-        peer: &'static str,
-        client: &KafkaClient,
-        topic: &str,
-    ) -> Result<TopicTail, Failure> {
+        peer: &str,
+        name: &str,
+        open: impl Fn(&Settings, (Duration, &AtomicBool)) -> Result<Option<Tail>, Trouble>,
+    ) -> Result<Tail, Failure> {
         let wait = (self.settings.engine.start_timeout, self.stop);
-        let tail = TopicTail::open(peer, client, topic, wait).map_err(letters::failure)?;
-        tail.ok_or_else(|| Failure::unavailable(format!("{peer}: there is no topic {topic:?}")))
+        let tail = open(self.settings, wait).map_err(letters::failure)?;
+        tail.ok_or_else(|| match self.stop.load(Ordering::Acquire) {
+            true => told_to_end(),
+            false => Failure::unavailable(format!("{peer}: there is no topic {name:?}")),
+        })
     }
 
     /// What makes a level's figures doubtful.
@@ -425,8 +425,6 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Records of a partition that the group has not done.
-fn left(partition: &PartitionLag) -> u64 {
-    let left = partition.lag().unwrap_or(partition.high - partition.low);
-    u64::try_from(left).unwrap_or_default()
+fn told_to_end() -> Failure {
+    Failure::unavailable("told to end before anything was measured")
 }

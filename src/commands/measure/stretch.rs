@@ -15,6 +15,7 @@ use std::{
 
 use super::{Failure, files::Seconds, plan::records};
 use crate::{
+    assemble::{Feed, Tail},
     clock::{Clock, EpochClock, Ticks, TscClock, WallOffset},
     commands::{
         letters::failure,
@@ -22,10 +23,7 @@ use crate::{
     },
     loadgen::{self, Arrivals, Judge, Load, LoadReport, Pace, SentKeys},
     record::{DUE_HEADER, Headers, Output},
-    transport::{
-        Ack, SendError, Sink, Token, Trouble, WaitSet,
-        kafka::{KafkaSink, TopicTail},
-    },
+    transport::{Ack, SendError, Sink, Token, Trouble, WaitSet},
 };
 
 /// From the decision to begin to the first record: time to start two threads.
@@ -60,7 +58,7 @@ pub(super) struct Heard {
 
 /// The generator's side: one producer for the whole command.
 pub(super) struct Generator<'a> {
-    pub(super) sink: KafkaSink,
+    pub(super) feed: Feed,
     pub(super) contents: &'a Contents,
     pub(super) clock: EpochClock,
     /// The clock that the producer was opened with.
@@ -81,7 +79,7 @@ impl Generator<'_> {
     /// Sends for that long, listens until all has come or nothing comes any more.
     pub(super) fn drive(
         &mut self,
-        tail: &mut TopicTail,
+        tail: &mut Tail,
         (rate, length): (u64, Duration),
         watch: &dyn Watch,
         seconds: Option<Seconds>,
@@ -180,7 +178,7 @@ fn await_results(
 }
 
 fn listen(
-    tail: &mut TopicTail,
+    tail: &mut Tail,
     mut judge: Judge,
     clock: EpochClock,
     shared: &Shared,
@@ -220,24 +218,24 @@ struct Noting<'a, 'b> {
 impl Sink for Noting<'_, '_> {
     fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {
         self.keys.note(token.0, output.key);
-        self.generator.sink.send(output, token)
+        self.generator.feed.send(output, token)
     }
 
     fn poll_acks(&mut self, now: Ticks, visit: &mut impl FnMut(Ack)) -> usize {
         let ticks = self.generator.ticks.now();
-        self.generator.sink.poll_acks(ticks, &mut |ack: Ack| visit(Ack { at: now, ..ack }))
+        self.generator.feed.poll_acks(ticks, &mut |ack: Ack| visit(Ack { at: now, ..ack }))
     }
 
     fn next_trouble(&mut self) -> Option<Trouble> {
-        self.generator.sink.next_trouble()
+        self.generator.feed.next_trouble()
     }
 
     fn in_flight(&self) -> usize {
-        self.generator.sink.in_flight()
+        self.generator.feed.in_flight()
     }
 
     fn wait_on(&mut self, set: &mut WaitSet) {
-        self.generator.sink.wait_on(set);
+        self.generator.feed.wait_on(set);
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::fate::Fate;
 use crate::{
     clock::Ticks,
+    commands::letters::Found,
     limits::{REPLAY_BATCH_BYTES, REPLAY_BATCH_LETTERS},
     record::{Destination, Headers, Output, PartitionId, Record},
 };
@@ -16,7 +17,12 @@ const AGE_MAX: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Letter {
     pub(super) partition: i32,
+    /// Of an entry of a stream, its number among those that were read.
     pub(super) offset: i64,
+    /// Of a stream.
+    pub(super) entry: Option<String>,
+    pub(super) mark: u64,
+    pub(super) was_replayed: bool,
     pub(super) timestamp_ms: Option<i64>,
     pub(super) key: Option<Vec<u8>>,
     pub(super) value: Option<Vec<u8>>,
@@ -25,8 +31,12 @@ pub(super) struct Letter {
 
 impl Letter {
     /// A copy.
-    pub(super) fn of(record: &Record<'_>) -> Letter {
+    pub(super) fn of(found: &Found<'_>) -> Letter {
+        let Found { record, mark, was_replayed, .. } = *found;
         Letter {
+            entry: record.entry_id().map(str::to_owned),
+            mark,
+            was_replayed,
             partition: record.partition_number,
             offset: record.offset,
             timestamp_ms: record.timestamp_ms,
@@ -110,6 +120,15 @@ impl Copy {
     }
 }
 
+/// What is recorded of a letter that is replayed.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    /// Under which it is found again.
+    pub(super) key: String,
+    pub(super) mark: u64,
+    pub(super) value: String,
+}
+
 /// A letter that is replayed: all that is written for it.
 #[derive(Debug)]
 pub(super) struct Chosen {
@@ -117,6 +136,7 @@ pub(super) struct Chosen {
     /// Where it goes, for people.
     pub(super) place: String,
     pub(super) copies: Vec<Copy>,
+    pub(super) recorded: Recorded,
 }
 
 /// A letter that was looked at, in order: chosen, or else whether it is done with.

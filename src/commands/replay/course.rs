@@ -12,29 +12,24 @@ use std::{
 
 use super::{
     Arguments, Failure,
-    batch::{Batch, Chosen, Copy, Letter},
-    failed,
+    batch::{Batch, Chosen, Copy, Letter, Recorded},
     fate::{Fate, Fates},
     filter::Filter,
     target::{Place, Target},
+    writer::{Becomes, Writer, Written},
 };
 use crate::{
-    commands::letters::{Letters, failure, show_time},
+    commands::letters::{Letters, show_time},
     config::Settings,
     delivery::dead_letter::{
         self,
-        opened::{OpenedLetter, write_headers_again},
-        replayed::{self, Replayed},
+        opened::{OpenedLetter, Position, write_headers_again},
+        replayed,
     },
     pipeline::Results,
-    record::{Destination, Record},
-    transport::kafka::{AtomicWriter, NotWritten},
+    record::{Destination, ENTRY_ID, Headers, Record},
     verdict::{Rejection, Verdict},
 };
-
-/// How often a transaction is tried that the brokers did not let come about, and the pause between.
-const TRIES_MAX: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a wait for the next letter's time may be before the stop is looked at.
 const LOOK: Duration = Duration::from_millis(20);
@@ -71,6 +66,9 @@ struct Reached {
     is_final: bool,
 }
 
+/// What became of a letter, where, and what is written for it.
+type Copied = (Fate, String, Vec<Copy>);
+
 /// One replay.
 #[derive(Debug)]
 pub(super) struct Course<'a> {
@@ -78,9 +76,7 @@ pub(super) struct Course<'a> {
     arguments: &'a Arguments,
     filter: Filter,
     target: Target,
-    /// None writes nothing.
-    writer: Option<AtomicWriter>,
-    replayed: Replayed,
+    writer: Writer,
     stop: Arc<AtomicBool>,
     pace: Pace,
     batch: Batch,
@@ -96,8 +92,7 @@ impl<'a> Course<'a> {
         settings: &'a Settings,
         arguments: &'a Arguments,
         target: Target,
-        writer: Option<AtomicWriter>,
-        replayed: Replayed,
+        writer: Writer,
         stop: Arc<AtomicBool>,
     ) -> Course<'a> {
         Course {
@@ -106,7 +101,6 @@ impl<'a> Course<'a> {
             filter: Filter::of(arguments),
             target,
             writer,
-            replayed,
             stop,
             pace: Pace::of(arguments.rate),
             batch: Batch::default(),
@@ -125,7 +119,7 @@ impl<'a> Course<'a> {
         }
         let mut waiting = Vec::new();
         while !letters.are_at_end() && !self.is_over() {
-            letters.read(|record| waiting.push(Letter::of(record)))?;
+            letters.read(|found| waiting.push(Letter::of(found)))?;
             for letter in waiting.drain(..) {
                 if self.is_over() {
                     break;
@@ -148,8 +142,7 @@ impl<'a> Course<'a> {
 
     fn take(&mut self, letter: &Letter) -> Result<(), Failure> {
         let opened = OpenedLetter::open(letter.headers());
-        let mark = replayed::mark_of(&opened, letter.timestamp_ms);
-        if let Some(fate) = self.passes_over(letter, &opened, mark)? {
+        if let Some(fate) = self.passes_over(letter, &opened)? {
             self.fates.add(fate);
             self.batch.pass_over(letter, fate == Fate::Before);
             return Ok(());
@@ -161,8 +154,9 @@ impl<'a> Course<'a> {
             self.flush_if_due()?;
             thread::park_timeout(left.min(LOOK));
         }
-        let Some(mut chosen) = self.choose(letter, &opened)? else { return Ok(()) };
-        chosen.copies.push(self.record_of(letter, mark, &chosen)?);
+        let Some((fate, place, copies)) = self.choose(letter, &opened)? else { return Ok(()) };
+        let recorded = self.record_of(letter, fate, &place);
+        let chosen = Chosen { fate, place, copies, recorded };
         self.pace.count += 1;
         self.chosen += 1;
         self.batch.add(letter, chosen);
@@ -173,9 +167,8 @@ impl<'a> Course<'a> {
         &mut self,
         letter: &Letter,
         opened: &OpenedLetter<'_>,
-        mark: u64,
     ) -> Result<Option<Fate>, Failure> {
-        Ok(if self.replayed.contains(letter.partition, letter.offset, mark) {
+        Ok(if letter.was_replayed {
             Some(Fate::Before)
         } else if !self.filter.allows(opened, letter.timestamp_ms) {
             Some(Fate::Filtered)
@@ -193,7 +186,7 @@ impl<'a> Course<'a> {
         &mut self,
         letter: &Letter,
         opened: &OpenedLetter<'_>,
-    ) -> Result<Option<Chosen>, Failure> {
+    ) -> Result<Option<Copied>, Failure> {
         let mut headers = Vec::new();
         write_headers_again(letter.headers(), opened.replays.saturating_add(1), &mut headers);
         let place = match &self.target.place {
@@ -207,9 +200,9 @@ impl<'a> Course<'a> {
         // With the time of now: a topic that forgets by time would not wait for its readers.
         let copy = Copy {
             partition_number: kept.map(|(_, partition, _)| partition),
-            ..Copy::of_letter(letter, self.destination(&place)?, headers)
+            ..Copy::of_letter(letter, self.destination(&place, Becomes::Record)?, headers)
         };
-        Ok(Some(Chosen { fate: Fate::Copied, place, copies: vec![copy] }))
+        Ok(Some((Fate::Copied, place, vec![copy])))
     }
 
     /// Puts the record that a letter was through the steps.
@@ -218,16 +211,23 @@ impl<'a> Course<'a> {
         letter: &Letter,
         opened: &OpenedLetter<'_>,
         headers: &[u8],
-    ) -> Result<Option<Chosen>, Failure> {
-        let place = opened.source.unwrap_or_default();
-        let record = letter.record(place, opened.timestamp_ms, headers);
+    ) -> Result<Option<Copied>, Failure> {
+        let Some((topic, partition, position)) = opened.source else { return Ok(None) };
+        let (mut all, mut offset) = (Vec::new(), 0);
+        match position {
+            Position::Offset(it) => offset = it,
+            // Where a source puts it.
+            Position::Entry(id) => Headers::push(&mut all, ENTRY_ID, Some(id.as_bytes())),
+        }
+        all.extend_from_slice(headers);
+        let record = letter.record((topic, partition, offset), opened.timestamp_ms, &all);
         self.results.clear();
         let Place::Pipeline(steps) = &mut self.target.place else { return Ok(None) };
         let Some(verdict) = steps.process(&record, &mut self.results, &self.stop) else {
             return Ok(None);
         };
         let dead = &self.settings.dead_letters.topic;
-        let chosen = match verdict {
+        Ok(Some(match verdict {
             Verdict::Emit => {
                 let Place::Pipeline(steps) = &self.target.place else { return Ok(None) };
                 let number = |at: usize| self.results.output(at, &record).destination;
@@ -235,28 +235,26 @@ impl<'a> Course<'a> {
                 let topics: Vec<_> = topics.collect();
                 let mut copies = Vec::with_capacity(topics.len());
                 for (at, topic) in topics.iter().enumerate() {
-                    let destination = self.destination(topic)?;
+                    let destination = self.destination(topic, Becomes::Result)?;
                     copies.push(Copy::of(&self.results.output(at, &record), destination));
                 }
                 // Where they go to several topics, the first stands for all.
                 let place = topics.first().cloned().unwrap_or_default();
-                Chosen { fate: Fate::Emitted, place, copies }
+                (Fate::Emitted, place, copies)
             }
-            Verdict::Skip(_) => {
-                Chosen { fate: Fate::Skipped, place: String::new(), copies: Vec::new() }
-            }
+            Verdict::Skip(_) => (Fate::Skipped, String::new(), Vec::new()),
             Verdict::Reject(rejection) => {
                 let headers = self.letter_again(&rejection, &record);
-                let copy = Copy::of_letter(letter, self.destination(dead)?, headers);
-                Chosen { fate: Fate::Rejected, place: dead.clone(), copies: vec![copy] }
+                let destination = self.destination(dead, Becomes::Letter)?;
+                let copy = Copy::of_letter(letter, destination, headers);
+                (Fate::Rejected, dead.clone(), vec![copy])
             }
             Verdict::Hold(_) | Verdict::Wait(_) | Verdict::Behind { .. } => {
                 return Err(Failure::not_built(
                     "`hotspur replay --to pipeline` of steps with state",
                 ));
             }
-        };
-        Ok(Some(chosen))
+        }))
     }
 
     fn letter_again(&self, rejection: &Rejection, record: &Record<'_>) -> Vec<u8> {
@@ -278,25 +276,16 @@ impl<'a> Course<'a> {
     }
 
     /// What is recorded, so that the letter is not copied again.
-    fn record_of(&mut self, letter: &Letter, mark: u64, chosen: &Chosen) -> Result<Copy, Failure> {
-        let dead = &self.settings.dead_letters.topic;
+    fn record_of(&self, letter: &Letter, fate: Fate, place: &str) -> Recorded {
+        let (dead, mark) = (&self.settings.dead_letters.topic, letter.mark);
         let at = show_time(jiff::Timestamp::now().as_millisecond());
-        let value = replayed::value_of(mark, chosen.fate.name(), &chosen.place, &at);
-        Ok(Copy {
-            destination: self.destination(&replayed::topic_of(dead))?,
-            partition_number: None,
-            timestamp_ms: None,
-            key: Some(replayed::key_of(dead, letter.partition, letter.offset).into_bytes()),
-            value: Some(value.into_bytes()),
-            headers: Vec::new(),
-        })
+        let key = letter.entry.clone();
+        let key = key.unwrap_or_else(|| replayed::key_of(dead, letter.partition, letter.offset));
+        Recorded { key, mark, value: replayed::value_of(mark, fate.name(), place, &at) }
     }
 
-    fn destination(&mut self, topic: &str) -> Result<Destination, Failure> {
-        match &mut self.writer {
-            Some(writer) => writer.destination(topic).map_err(failure),
-            None => Ok(Destination(0)),
-        }
+    fn destination(&mut self, name: &str, becomes: Becomes) -> Result<Destination, Failure> {
+        self.writer.destination(self.settings, name, becomes)
     }
 
     fn flush_if_due(&mut self) -> Result<(), Failure> {
@@ -310,58 +299,21 @@ impl<'a> Course<'a> {
         let positions: Vec<_> =
             reached.iter().map(|(partition, it)| (*partition, it.offset)).collect();
         let chosen: Vec<&Chosen> = batch.chosen().collect();
-        let mut refused = Vec::new();
-        match self.write(&chosen, &positions) {
-            Err(NotWritten::Refused(_)) => refused = self.write_each(&chosen)?,
-            written => written.map_err(failed)?,
-        }
+        let written = self.writer.write(self.settings, &chosen, &positions)?;
+        let is_refused = |number: &usize| written[*number] == Written::Refused;
+        let refused: Vec<usize> = (0..written.len()).filter(is_refused).collect();
         self.reached = match refused.as_slice() {
             [] => reached,
             refused => reach(&self.reached, &batch.outcome(refused)),
         };
-        for (number, chosen) in chosen.iter().enumerate() {
-            match refused.contains(&number) {
-                true => self.fates.add(Fate::Refused),
-                false => self.fates.add_to(chosen.fate, &chosen.place),
+        for (chosen, written) in chosen.iter().zip(written) {
+            match written {
+                Written::Done => self.fates.add_to(chosen.fate, &chosen.place),
+                Written::Before => self.fates.add(Fate::Before),
+                Written::Refused => self.fates.add(Fate::Refused),
             }
         }
         Ok(())
-    }
-
-    /// One transaction, again and again while the brokers are in trouble that heals.
-    fn write(&mut self, chosen: &[&Chosen], positions: &[(i32, i64)]) -> Result<(), NotWritten> {
-        let Some(writer) = self.writer.as_mut().filter(|_| !chosen.is_empty()) else {
-            return Ok(());
-        };
-        let topic = &self.settings.dead_letters.topic;
-        for tried in 1.. {
-            let outputs = chosen.iter().flat_map(|it| it.copies.iter().map(Copy::output));
-            match writer.commit(outputs, topic, positions) {
-                Err(NotWritten::Trouble(trouble)) if trouble.heals && tried < TRIES_MAX => {
-                    tracing::warn!(event = "replay.again", code = trouble.code, "{}", trouble.text);
-                    thread::park_timeout(PAUSE);
-                }
-                written => return written,
-            }
-        }
-        Ok(())
-    }
-
-    /// Each letter in a transaction of its own, after the broker refused one of them: the numbers
-    /// of those that it refuses. The group's offsets move with a later transaction.
-    fn write_each(&mut self, chosen: &[&Chosen]) -> Result<Vec<usize>, Failure> {
-        let mut refused = Vec::new();
-        for (number, one) in chosen.iter().enumerate() {
-            match self.write(&[*one], &[]) {
-                Err(NotWritten::Refused(refusal)) => {
-                    let (code, place) = (refusal.code, &one.place);
-                    tracing::warn!(event = "replay.refused", code, to = place, "a letter stays");
-                    refused.push(number);
-                }
-                written => written.map_err(failed)?,
-            }
-        }
-        Ok(refused)
     }
 
     /// True if letters that were meant and whole could not be replayed.

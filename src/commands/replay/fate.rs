@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 /// What became of one letter in a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fate {
-    /// It was copied into a topic.
+    /// It was copied into a topic or stream.
     Copied,
     /// The steps emitted results.
     Emitted,
@@ -23,11 +23,11 @@ pub(super) enum Fate {
     Truncated,
     /// It does not say where it came from.
     Foreign,
-    /// It came from a topic that this pipeline does not read.
+    /// It came from a topic or stream that this pipeline does not read.
     OfOthers,
-    /// The topic that it came from is not there.
+    /// The topic or stream that it came from is not there.
     NoTopic,
-    /// The broker would not take its copy.
+    /// Its copy was not taken.
     Refused,
 }
 
@@ -67,7 +67,7 @@ impl Fate {
 
     fn says(self) -> &'static str {
         match self {
-            Fate::Copied => "copied into the topic",
+            Fate::Copied => "copied into the topic or stream",
             Fate::Emitted => "went through the steps, their results to the sink",
             Fate::Skipped => "a step passed them over",
             Fate::Rejected => "rejected again: new letters, with one more replay counted",
@@ -76,9 +76,9 @@ impl Fate {
             Fate::AtLimit => "replayed --max-replays times, passed over",
             Fate::Truncated => "their payload was cut (hotspur.truncated), passed over",
             Fate::Foreign => "they do not say where they came from, passed over",
-            Fate::OfOthers => "they came from topics that this pipeline does not read",
-            Fate::NoTopic => "the topic they came from is not there, they stay",
-            Fate::Refused => "the broker refused their copy, they stay",
+            Fate::OfOthers => "they came from what this pipeline does not read",
+            Fate::NoTopic => "the topic or stream they came from is not there, they stay",
+            Fate::Refused => "their copy was refused, they stay",
         }
     }
 

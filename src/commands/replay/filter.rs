@@ -43,6 +43,7 @@ impl Filter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::dead_letter::opened::Position;
 
     #[test]
     fn a_letter_has_to_fit_every_option() {
@@ -56,7 +57,7 @@ mod tests {
         let letter = OpenedLetter {
             class: "not_json",
             step: "parse",
-            source: Some(("orders", 3, 9)),
+            source: Some(("orders", 3, Position::Offset(9))),
             ..OpenedLetter::default()
         };
         assert!(all.allows(&letter, Some(5)) && all.allows(&OpenedLetter::default(), None));

@@ -13,18 +13,24 @@
 //! that the tools that everybody has show how far replays have come: in each partition it stands
 //! before the first letter that has not been replayed.
 //!
+//! In a Redis there is a hash of that name, the letter's entry id under which it is recorded, and
+//! one script a letter instead of the transaction; a group of its own there is none.
+//!
 //! # What can go wrong
 //!
 //! A kill at any moment leaves a transaction that is there as a whole or not at all. The id under
 //! which transactions are written belongs to the dead letters' topic and never changes: a replay
 //! that begins ends what an earlier one left open, shuts out one that still runs, and only then
 //! reads what is recorded. So of two at the same time the older one stops, and nothing is doubled.
+//! The script looks for itself whether a letter is recorded: of two at the same time each letter is
+//! of whoever comes first.
 
 mod batch;
 mod course;
 mod fate;
 mod filter;
 mod target;
+mod writer;
 
 use std::sync::{
     Arc,
@@ -39,23 +45,28 @@ use super::{
 };
 use crate::{
     config::{Loaded, Settings, units},
-    delivery::dead_letter::replayed::{self, Replayed},
-    transport::kafka::{AtomicWriter, KafkaAdmin, NewTopic, NotWritten},
+    delivery::dead_letter::replayed,
+    transport::{
+        kafka::{AtomicWriter, KafkaAdmin, NewTopic, NotWritten},
+        redis::{OnceWriter, RedisAdmin},
+    },
 };
 
 use course::Course;
-use target::Target;
+use target::{Admin, Target};
+use writer::Writer;
 
 /// Arguments of `replay`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "What was replayed is recorded in the topic <dead letters>.replayed, in one \
-    transaction with its copy: no letter is copied twice, whatever filters are given, and a replay \
-    that was interrupted goes on where it was. Letters that are passed over stay."
+    after_help = "What was replayed is recorded in the topic <dead letters>.replayed (in a Redis a \
+    hash of that name), as one with its copy: no letter is copied twice, whatever filters are \
+    given, and a replay that was interrupted goes on where it was. Letters that are passed over \
+    stay."
 )]
 pub struct Arguments {
     /// Where to: `source`, the topic each came from; `pipeline`, through the steps here to the
-    /// sink; or a topic
+    /// sink; or a topic or stream
     #[arg(long, value_name = "source|pipeline|TOPIC", default_value = "source")]
     pub to: String,
     /// Only letters of that class; may be given again
@@ -99,8 +110,8 @@ pub fn run(loaded: &Loaded, arguments: &Arguments) -> Outcome {
         return Ok(Exit::Done);
     }
     let (target, writer, letters, replayed) = prepared?;
-    announce(settings, arguments, replayed.len());
-    let mut course = Course::new(settings, arguments, target, writer, replayed, stop);
+    announce(settings, arguments, replayed);
+    let mut course = Course::new(settings, arguments, target, writer, stop);
     let ended = course.follow(letters);
     print(&course.to_text())?;
     ended?;
@@ -112,23 +123,29 @@ fn prepare(
     loaded: &Loaded,
     arguments: &Arguments,
     stop: &AtomicBool,
-) -> Result<(Target, Option<AtomicWriter>, Letters, Replayed), Failure> {
+) -> Result<(Target, Writer, Letters, u64), Failure> {
     let settings = &loaded.settings;
     // First, so that a topic that is not there is told before anything is made or shut out.
     drop(Letters::open(settings, stop)?);
     let target = Target::open(loaded, arguments, connect(settings, stop)?, stop)?;
-    let writer = match arguments.dry_run {
-        true => None,
-        false => Some(begin_writing(settings, target.admin(), stop)?),
+    let mut writer = match (arguments.dry_run, target.admin()) {
+        (true, _) => Writer::Nothing,
+        (false, Admin::Topics(admin)) => begin_transactions(settings, admin, stop)?,
+        (false, Admin::Streams(_)) => Writer::Streams(begin_scripts(settings)?),
     };
     // In this order: what is recorded is complete once nobody else can write, and letters that
     // come from now on are of a later replay.
-    let letters = Letters::open(settings, stop)?;
-    let replayed = letters.replayed(settings, stop)?;
+    let mut letters = Letters::open(settings, stop)?;
+    if let (Writer::Streams(writer), Some(first)) = (&mut writer, letters.first_entry()) {
+        // What is recorded of letters that were trimmed is of no more use.
+        let hash = replayed::topic_of(&settings.dead_letters.topic);
+        writer.forget_before(&hash, first).map_err(failure)?;
+    }
+    let replayed = letters.learn_replayed(settings, stop)?;
     Ok((target, writer, letters, replayed))
 }
 
-fn announce(settings: &Settings, arguments: &Arguments, replayed: usize) {
+fn announce(settings: &Settings, arguments: &Arguments, replayed: u64) {
     tracing::info!(
         event = "replay.starting",
         dead_letters = settings.dead_letters.topic,
@@ -138,20 +155,33 @@ fn announce(settings: &Settings, arguments: &Arguments, replayed: usize) {
     );
 }
 
-fn connect(settings: &Settings, stop: &AtomicBool) -> Result<KafkaAdmin, Failure> {
+fn connect(settings: &Settings, stop: &AtomicBool) -> Result<Admin, Failure> {
+    let wait = (settings.engine.start_timeout, stop);
+    if let Some(source) = &settings.streams.source {
+        let admin = RedisAdmin::connect_unless(PEER, (&source.url, &source.shown), wait);
+        let admin = admin.map_err(failure)?;
+        return admin.map(Admin::Streams).ok_or_else(|| Failure::unavailable("told to end"));
+    }
     let client = &settings.dead_letters.client;
-    KafkaAdmin::connect_unless(PEER, client, settings.engine.start_timeout, stop).map_err(failure)
+    KafkaAdmin::connect_unless(PEER, client, wait.0, stop).map(Admin::Topics).map_err(failure)
+}
+
+fn begin_scripts(settings: &Settings) -> Result<OnceWriter, Failure> {
+    let source = settings.streams.source.as_ref();
+    let place = source.map(|it| (it.url.as_str(), it.shown.as_str())).unwrap_or_default();
+    OnceWriter::connect(PEER, place).map_err(failure)
 }
 
 /// Makes the topic of what is recorded, if it is not there, and becomes the one that writes.
-fn begin_writing(
+fn begin_transactions(
     settings: &Settings,
     admin: &KafkaAdmin,
     stop: &AtomicBool,
-) -> Result<AtomicWriter, Failure> {
+) -> Result<Writer, Failure> {
     let dead = &settings.dead_letters;
     let name = replayed::topic_of(&dead.topic);
     if admin.partitions(&name).map_err(failure)?.is_none() {
+        let name = name.clone();
         let topic = NewTopic { name, partitions: 1, replication: None, is_compacted: true };
         admin.create_topic(&topic).map_err(failure)?;
         admin.await_topic(&topic.name).map_err(failure)?;
@@ -164,7 +194,9 @@ fn begin_writing(
     let id = format!("{}.replay", dead.topic);
     let group = format!("{}.replay", settings.source.group);
     let wait = (settings.engine.start_timeout, stop);
-    AtomicWriter::open(PEER, &dead.client, (&id, &group), wait).map_err(failed)
+    let mut writer = AtomicWriter::open(PEER, &dead.client, (&id, &group), wait).map_err(failed)?;
+    let records = writer.destination(&name).map_err(failure)?;
+    Ok(Writer::Topics(writer, records))
 }
 
 /// The sentence and status of a transaction that did not come about.

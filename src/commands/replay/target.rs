@@ -8,10 +8,14 @@ use crate::{
     commands::run,
     config::{
         Loaded, Settings,
-        settings::{DeadLetters, KafkaClient},
+        settings::{DeadLetters, KafkaClient, RedisSink},
     },
     delivery::dead_letter::{opened::OpenedLetter, replayed},
-    transport::kafka::KafkaAdmin,
+    transport::{
+        Trouble,
+        kafka::KafkaAdmin,
+        redis::{Address, RedisAdmin},
+    },
 };
 
 use super::fate::Fate;
@@ -27,11 +31,50 @@ pub(super) enum Place {
     Pipeline(Box<StepsAlone>),
 }
 
+/// Who answers questions about topics, or streams.
+#[derive(Debug)]
+pub(super) enum Admin {
+    Topics(KafkaAdmin),
+    Streams(RedisAdmin),
+}
+
+impl Admin {
+    /// How many partitions the topic has, if it is there; a stream has one.
+    fn partitions(&mut self, name: &str) -> Result<Option<i32>, Trouble> {
+        let is_no_name =
+            |code: &str| matches!(code, "_INVALID_ARG" | "TOPIC_EXCEPTION" | "WRONGTYPE");
+        let found = match self {
+            Admin::Topics(admin) => admin.partitions(name).map(|it| it.map(|it| it as i32)),
+            Admin::Streams(admin) => admin.entries(name).map(|it| it.map(|_| 1)),
+        };
+        match found {
+            // A letter may say anything: there is no topic of such a name.
+            Err(trouble) if is_no_name(trouble.code) => Ok(None),
+            found => found,
+        }
+    }
+
+    /// What it knows.
+    fn what(&self) -> &'static str {
+        match self {
+            Admin::Topics(_) => "topic",
+            Admin::Streams(_) => "stream",
+        }
+    }
+
+    fn groups_reading(&mut self, name: &str) -> Result<Vec<String>, Trouble> {
+        match self {
+            Admin::Topics(admin) => admin.groups_reading(name),
+            Admin::Streams(admin) => admin.groups(name),
+        }
+    }
+}
+
 /// Where letters go, and what is known of the topics there.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) place: Place,
-    admin: KafkaAdmin,
+    admin: Admin,
     /// Partitions of each topic that was asked for; `None` where there is no such topic.
     topics: BTreeMap<String, Option<i32>>,
 }
@@ -42,18 +85,20 @@ impl Target {
     pub(super) fn open(
         loaded: &Loaded,
         arguments: &Arguments,
-        admin: KafkaAdmin,
+        admin: Admin,
         stop: &AtomicBool,
     ) -> Result<Target, Failure> {
         let settings = &loaded.settings;
-        let (source, sink) = (&settings.source.client, &settings.sink.client);
         let place = match arguments.to.as_str() {
             "source" => {
-                require_one_cluster(settings, &admin, ("source", source), stop)?;
+                if let Admin::Topics(admin) = &admin {
+                    let source = ("source", &settings.source.client);
+                    require_one_cluster(settings, admin, source, stop)?;
+                }
                 Place::Source
             }
             "pipeline" => {
-                require_one_cluster(settings, &admin, ("sink", sink), stop)?;
+                require_one_place(settings, &admin, stop)?;
                 let steps = StepsAlone::open(settings, stop);
                 Place::Pipeline(Box::new(steps.map_err(|it| run::failure(it, Some(loaded)))?))
             }
@@ -63,6 +108,8 @@ impl Target {
         let must_be_there: Vec<String> = match &target.place {
             Place::Source => Vec::new(),
             Place::Topic(topic) => vec![topic.clone()],
+            // Streams of results are made where they are missing, as by a run.
+            Place::Pipeline(_) if matches!(target.admin, Admin::Streams(_)) => Vec::new(),
             Place::Pipeline(_) => {
                 settings.result_topics().into_iter().map(|(_, topic)| topic).collect()
             }
@@ -70,16 +117,17 @@ impl Target {
         for topic in must_be_there {
             if target.partitions(settings, &topic)?.is_none() {
                 let brokers = &settings.dead_letters.client.brokers;
+                let what = target.admin.what();
                 return Err(Failure::unavailable(format!(
-                    "{PEER}: there is no topic {topic:?} on {brokers} to replay into"
+                    "{PEER}: there is no {what} {topic:?} on {brokers} to replay into"
                 )));
             }
         }
         Ok(target)
     }
 
-    /// Who answers questions about topics.
-    pub(super) fn admin(&self) -> &KafkaAdmin {
+    /// Who answers questions about them.
+    pub(super) fn admin(&self) -> &Admin {
         &self.admin
     }
 
@@ -93,12 +141,7 @@ impl Target {
         if let Some(known) = self.topics.get(topic) {
             return Ok(*known);
         }
-        let partitions = match self.admin.partitions(topic) {
-            Ok(partitions) => partitions.map(|it| it as i32),
-            // A letter may say anything: there is no topic of such a name.
-            Err(trouble) if matches!(trouble.code, "_INVALID_ARG" | "TOPIC_EXCEPTION") => None,
-            Err(trouble) => return Err(failure(trouble)),
-        };
+        let partitions = self.admin.partitions(topic).map_err(failure)?;
         self.topics.insert(topic.to_owned(), partitions);
         match (&self.place, partitions) {
             (Place::Source, Some(_)) => self.name_other_groups(settings, topic),
@@ -110,7 +153,7 @@ impl Target {
         Ok(partitions)
     }
 
-    fn name_other_groups(&self, settings: &Settings, topic: &str) {
+    fn name_other_groups(&mut self, settings: &Settings, topic: &str) {
         let own = &settings.source.group;
         let others = self.admin.groups_reading(topic).map(|mut groups| {
             groups.retain(|it| it != own);
@@ -169,6 +212,34 @@ fn other_topic(settings: &Settings, topic: &str) -> Result<String, Failure> {
         ))),
         false => Ok(topic.to_owned()),
     }
+}
+
+/// One transaction, or one script, can write to one place.
+fn require_one_place(settings: &Settings, admin: &Admin, stop: &AtomicBool) -> Result<(), Failure> {
+    let (admin, sink) = match (admin, &settings.streams.sink) {
+        (Admin::Topics(admin), None) => (admin, ("sink", &settings.sink.client)),
+        (Admin::Streams(_), Some(sink)) if is_of_source(settings, sink) => return Ok(()),
+        (admin, _) => {
+            let DeadLetters { client: dead, topic, .. } = &settings.dead_letters;
+            let (what, to) = (admin.what(), admin.what().to_uppercase());
+            return Err(Failure::usage(format!(
+                "the sink is elsewhere ({}) than the dead letters of {topic} ({}): results and \
+                 what is recorded of them could not be written as one. `--to source` or `--to \
+                 {to}` copies them to a {what} where they are",
+                settings.sink.client.brokers, dead.brokers
+            )));
+        }
+    };
+    require_one_cluster(settings, admin, sink, stop)
+}
+
+/// Whether a sink is in the database that the source is in.
+fn is_of_source(settings: &Settings, sink: &RedisSink) -> bool {
+    let address = |url: &str, shown: &str| Address::parse(url, shown).ok();
+    let source = settings.streams.source.as_ref();
+    let source = source.and_then(|it| address(&it.url, &it.shown));
+    let sink = address(&sink.url, &sink.shown);
+    source.zip(sink).is_some_and(|(source, sink)| source.is_same_server(&sink))
 }
 
 /// One transaction can write to one cluster.

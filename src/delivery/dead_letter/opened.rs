@@ -3,8 +3,39 @@
 //! The other side of writing them. Whatever lies in the topic is looked at, so each of its parts
 //! may be missing; headers of later versions are passed over.
 
-use super::{PREFIX, REPLAYS, STREAMS_NAMES};
-use crate::record::Headers;
+use std::fmt;
+
+use super::{PREFIX, STREAMS_NAMES};
+use crate::record::{Headers, REPLAYS_HEADER};
+
+/// Where in its partition, or its stream, a record was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position<'a> {
+    /// An offset.
+    Offset(i64),
+    /// The id of an entry.
+    Entry(&'a str),
+}
+
+impl<'a> Position<'a> {
+    fn read(text: &'a str) -> Option<Position<'a>> {
+        let offset = text.parse().ok().map(Position::Offset);
+        offset.or_else(|| {
+            let (ms, number) = text.split_once('-')?;
+            let are_numbers = ms.parse::<u64>().is_ok() && number.parse::<u64>().is_ok();
+            are_numbers.then_some(Position::Entry(text))
+        })
+    }
+}
+
+impl fmt::Display for Position<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Position::Offset(offset) => offset.fmt(f),
+            Position::Entry(id) => id.fmt(f),
+        }
+    }
+}
 
 /// What a dead letter says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,8 +48,8 @@ pub struct OpenedLetter<'a> {
     pub step: &'a str,
     /// Whose record it was.
     pub pipeline: &'a str,
-    /// Where the record came from: topic, partition, offset.
-    pub source: Option<(&'a str, i32, i64)>,
+    /// Where the record came from: topic or stream, partition, offset or entry.
+    pub source: Option<(&'a str, i32, Position<'a>)>,
     /// The record's own time, milliseconds since the epoch.
     pub timestamp_ms: Option<i64>,
     /// How often it has been replayed.
@@ -36,7 +67,8 @@ impl<'a> OpenedLetter<'a> {
         };
         let source = || {
             let partition = text("hotspur.partition")?.parse().ok()?;
-            Some((text("hotspur.topic")?, partition, text("hotspur.offset")?.parse().ok()?))
+            let position = Position::read(text("hotspur.offset")?)?;
+            Some((text("hotspur.topic")?, partition, position))
         };
         let timestamp_ms = text("hotspur.timestamp").and_then(|it| it.parse().ok());
         OpenedLetter {
@@ -59,7 +91,7 @@ pub fn write_headers_again(headers: Headers<'_>, replays: u32, block: &mut Vec<u
     for (name, value) in headers.take(kept).filter(|(name, _)| !name.starts_with(PREFIX)) {
         Headers::push(block, name, value);
     }
-    Headers::push(block, REPLAYS, Some(itoa::Buffer::new().format(replays).as_bytes()));
+    Headers::push(block, REPLAYS_HEADER, Some(itoa::Buffer::new().format(replays).as_bytes()));
 }
 
 /// The names of Kafka Streams that `dead_letter` added stand at the end, all of them and in order.
@@ -117,7 +149,7 @@ mod tests {
             reason: "this is no JSON",
             step: "parse",
             pipeline: "shop",
-            source: Some(("orders", 7, 42)),
+            source: Some(("orders", 7, Position::Offset(42))),
             timestamp_ms: Some(1_700_000_000_000),
             replays: 2,
             truncated: Some("length=9, xxh3=00000000000000ab"),
@@ -139,6 +171,21 @@ mod tests {
             let mut expected: Pairs<'_> = Headers::from_bytes(&original).collect();
             expected.push((b"hotspur.replays", Some(b"1")));
             assert_eq!(Headers::from_bytes(&again).collect::<Pairs<'_>>(), expected);
+        }
+    }
+
+    #[test]
+    fn a_position_is_an_offset_or_an_entry() {
+        for (text, position) in [
+            ("42", Some(Position::Offset(42))),
+            ("-7", Some(Position::Offset(-7))),
+            ("1732160220000-3", Some(Position::Entry("1732160220000-3"))),
+            ("1-2-3", None),
+            ("x-1", None),
+            ("", None),
+        ] {
+            assert_eq!(Position::read(text), position, "{text}");
+            assert!(position.is_none_or(|it| it.to_string() == text));
         }
     }
 

@@ -5,6 +5,9 @@
 //! copy, so a letter is recorded if and only if its copy is there. What a replay passed over, for
 //! its filters or for anything else, is not recorded, and stays for a later one.
 //!
+//! Of letters in a Redis Stream it is a hash of that name, a letter's entry id its key, written by
+//! one script with the copy.
+//!
 //! A topic that was deleted and made again counts its offsets anew. So the value also carries a
 //! mark of the letter itself, and a record whose mark is another's is about another letter.
 
@@ -13,9 +16,9 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::opened::OpenedLetter;
+use super::opened::{OpenedLetter, Position};
 
-/// The topic that holds the records of letters in that one.
+/// The topic, or the hash, that holds the records of letters in that one.
 pub fn topic_of(dead_letters: &str) -> String {
     format!("{dead_letters}.replayed")
 }
@@ -27,8 +30,17 @@ pub fn key_of(topic: &str, partition: i32, offset: i64) -> String {
 
 /// What is recorded about a letter.
 pub fn value_of(mark: u64, became: &str, place: &str, at: &str) -> String {
-    let mark = format!("{mark:016x}");
-    json!({ "v": 1, "at": at, "became": became, "to": place, "mark": mark }).to_string()
+    json!({ "v": 1, "at": at, "became": became, "to": place, "mark": show(mark) }).to_string()
+}
+
+/// A mark as text.
+pub fn show(mark: u64) -> String {
+    format!("{mark:016x}")
+}
+
+/// Whether what is recorded is about the letter with that mark. What has none fits any letter.
+pub fn is_about(recorded: &[u8], mark: u64) -> bool {
+    mark_in(recorded).is_none_or(|it| it == mark)
 }
 
 /// Tells letters apart that have the same place in different lives of a topic: by their time, and
@@ -36,9 +48,12 @@ pub fn value_of(mark: u64, became: &str, place: &str, at: &str) -> String {
 pub fn mark_of(letter: &OpenedLetter<'_>, timestamp_ms: Option<i64>) -> u64 {
     let mut hash = Xxh3::new();
     hash.update(&timestamp_ms.unwrap_or(-1).to_le_bytes());
-    if let Some((topic, partition, offset)) = letter.source {
+    if let Some((topic, partition, position)) = letter.source {
         hash.update(&partition.to_le_bytes());
-        hash.update(&offset.to_le_bytes());
+        match position {
+            Position::Offset(offset) => hash.update(&offset.to_le_bytes()),
+            Position::Entry(id) => hash.update(id.as_bytes()),
+        }
         hash.update(topic.as_bytes());
     }
     hash.digest()
@@ -110,7 +125,10 @@ mod tests {
 
     #[test]
     fn what_is_recorded_is_known_again_by_place_and_mark() {
-        let letter = OpenedLetter { source: Some(("orders", 1, 2)), ..OpenedLetter::default() };
+        let letter = OpenedLetter {
+            source: Some(("orders", 1, Position::Offset(2))),
+            ..OpenedLetter::default()
+        };
         let (mark, other) = (mark_of(&letter, Some(5)), mark_of(&letter, Some(6)));
         assert_ne!(mark, other);
         let mut replayed = Replayed::of("orders:dead");

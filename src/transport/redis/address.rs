@@ -13,6 +13,8 @@ use std::{
 
 use ::redis::{ConnectionAddr, IntoConnectionInfo};
 
+use crate::transport::Trouble;
+
 /// To connect, and to wait for an answer where a thread may wait.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -61,6 +63,16 @@ impl Address {
             password: login.password().map(str::to_owned),
             database: login.db(),
             shown: shown.to_owned(),
+        })
+    }
+
+    /// The same for whom a fault of it is trouble.
+    pub(super) fn of(peer: &'static str, url: &str, shown: &str) -> Result<Address, Trouble> {
+        Address::parse(url, shown).map_err(|text| Trouble {
+            peer,
+            code: "ERR",
+            text: text.as_str().into(),
+            heals: false,
         })
     }
 

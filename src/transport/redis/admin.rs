@@ -1,9 +1,12 @@
 //! What streams and groups there are, for who asks before a run. May wait, so never on the hot
 //! thread.
 
+use std::{sync::atomic::AtomicBool, time::Duration};
+
 use super::{
     address::Address,
     dialog::Dialog,
+    entry_id::EntryId,
     resp::{Item, Items},
 };
 use crate::transport::Trouble;
@@ -26,6 +29,8 @@ pub struct GroupState {
     pub pending: u64,
     /// Entries that nobody had yet, where the server knows how many those are.
     pub lag: Option<u64>,
+    /// The last entry that was delivered.
+    pub delivered: EntryId,
 }
 
 impl RedisAdmin {
@@ -35,13 +40,23 @@ impl RedisAdmin {
     ///
     /// If the server cannot be reached, or does not let us in.
     pub fn connect(peer: &'static str, url: &str, shown: &str) -> Result<RedisAdmin, Trouble> {
-        let address = Address::parse(url, shown).map_err(|text| Trouble {
-            peer,
-            code: "ERR",
-            text: text.as_str().into(),
-            heals: false,
-        })?;
+        let address = Address::of(peer, url, shown)?;
         Ok(RedisAdmin { dialog: Dialog::open(peer, &address)? })
+    }
+
+    /// The same, again and again while the trouble heals: no longer than that time, and until the
+    /// flag is true, then `None`.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn connect_unless(
+        peer: &'static str,
+        (url, shown): (&str, &str),
+        wait: (Duration, &AtomicBool),
+    ) -> Result<Option<RedisAdmin>, Trouble> {
+        let address = Address::of(peer, url, shown)?;
+        Ok(Dialog::open_unless(peer, &address, wait)?.map(|dialog| RedisAdmin { dialog }))
     }
 
     /// Entries in a stream; `None` if there is no such key.
@@ -95,6 +110,42 @@ impl RedisAdmin {
         let reply = self.dialog.require(&format!("XINFO GROUPS {stream}"), &words)?;
         Ok(find(&reply, group.as_bytes()))
     }
+
+    /// Names of the groups of a stream that is there, in their order.
+    ///
+    /// # Errors
+    ///
+    /// As the server has them.
+    pub fn groups(&mut self, stream: &str) -> Result<Vec<String>, Trouble> {
+        let words = [&b"XINFO"[..], b"GROUPS", stream.as_bytes()];
+        let reply = self.dialog.require(&format!("XINFO GROUPS {stream}"), &words)?;
+        let mut names = Vec::new();
+        visit(&reply, |name, _| names.push(String::from_utf8_lossy(name).into_owned()));
+        names.sort();
+        Ok(names)
+    }
+
+    /// Entries of a stream that a group has not done: those that it was given and has not
+    /// acknowledged, and those that it was not given. Where the server does not know how many the
+    /// latter are, as many as the stream has if there are any.
+    ///
+    /// # Errors
+    ///
+    /// As the server has them.
+    pub fn behind(&mut self, stream: &str, group: &str) -> Result<u64, Trouble> {
+        let Some(entries) = self.entries(stream)? else { return Ok(0) };
+        let Some(GroupState { pending, lag, delivered, .. }) = self.group(stream, group)? else {
+            return Ok(entries);
+        };
+        if let Some(lag) = lag {
+            return Ok(pending + lag);
+        }
+        let after = format!("({delivered}");
+        let words = [&b"XRANGE"[..], stream.as_bytes(), after.as_bytes(), b"+", b"COUNT", b"1"];
+        let reply = self.dialog.require(&format!("XRANGE {stream}"), &words)?;
+        let is_at_end = Items::of(&reply).array() == Some(0);
+        Ok(if is_at_end { pending } else { pending + entries })
+    }
 }
 
 /// What begins so, as the server matches names.
@@ -120,9 +171,20 @@ fn take_page(reply: &[u8], names: &mut Vec<String>) -> Option<String> {
 }
 
 fn find(reply: &[u8], group: &[u8]) -> Option<GroupState> {
+    let mut found = None;
+    visit(reply, |name, state| {
+        if name == group {
+            found = Some(state);
+        }
+    });
+    found
+}
+
+/// Each group of a reply to `XINFO GROUPS`.
+fn visit<'a>(reply: &'a [u8], mut see: impl FnMut(&'a [u8], GroupState)) -> Option<()> {
     let mut items = Items::of(reply);
     for _ in 0..items.array()? {
-        let (mut state, mut is_it) = (GroupState::default(), false);
+        let (mut state, mut group) = (GroupState::default(), &b""[..]);
         for _ in 0..items.array()? / 2 {
             let name = items.bytes()?;
             let mut value = items;
@@ -131,19 +193,20 @@ fn find(reply: &[u8], group: &[u8]) -> Option<GroupState> {
                 _ => None,
             };
             match name {
-                b"name" => is_it = value.bytes() == Some(group),
+                b"name" => group = value.bytes().unwrap_or_default(),
                 b"consumers" => state.consumers = number(value.next()).unwrap_or(0),
                 b"pending" => state.pending = number(value.next()).unwrap_or(0),
                 b"lag" => state.lag = number(value.next()),
+                b"last-delivered-id" => {
+                    state.delivered = value.bytes().and_then(EntryId::parse).unwrap_or_default();
+                }
                 _ => {}
             }
             items.pass()?;
         }
-        if is_it {
-            return Some(state);
-        }
+        see(group, state);
     }
-    None
+    Some(())
 }
 
 #[cfg(test)]
@@ -151,8 +214,8 @@ mod tests {
     use super::*;
 
     const GROUPS: &[u8] = b"*2\r\n*4\r\n$4\r\nname\r\n$1\r\na\r\n$7\r\npending\r\n:3\r\n\
-        *8\r\n$4\r\nname\r\n$1\r\nb\r\n$9\r\nconsumers\r\n:2\r\n$7\r\npending\r\n:5\r\n\
-        $3\r\nlag\r\n*-1\r\n";
+        *10\r\n$4\r\nname\r\n$1\r\nb\r\n$9\r\nconsumers\r\n:2\r\n$7\r\npending\r\n:5\r\n\
+        $17\r\nlast-delivered-id\r\n$3\r\n7-1\r\n$3\r\nlag\r\n*-1\r\n";
 
     #[test]
     fn names_of_a_page_are_taken_and_a_prefix_is_no_pattern() {
@@ -166,7 +229,12 @@ mod tests {
 
     #[test]
     fn a_group_is_found_among_others() {
-        let expected = GroupState { consumers: 2, pending: 5, lag: None };
+        let expected = GroupState {
+            consumers: 2,
+            pending: 5,
+            lag: None,
+            delivered: EntryId { ms: 7, number: 1 },
+        };
         assert_eq!(find(GROUPS, b"b"), Some(expected));
         assert_eq!(find(GROUPS, b"a").unwrap().pending, 3);
         assert_eq!(find(GROUPS, b"c"), None);

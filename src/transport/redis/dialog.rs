@@ -3,7 +3,12 @@
 //! For what is done before a connection is handed to the hot thread, and for commands of the
 //! program that only ask. After an error the connection is of no more use.
 
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{
     address::{Address, Socket},
@@ -12,14 +17,18 @@ use super::{
 };
 use crate::transport::Trouble;
 
+/// Between two tries to reach a server.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// A connection that is asked one thing at a time.
 #[derive(Debug)]
 pub(super) struct Dialog {
     peer: &'static str,
     address: Address,
     socket: Socket,
-    out: Vec<u8>,
     input: Vec<u8>,
+    /// A reply that comes late would be taken for that to the next question.
+    is_broken: bool,
 }
 
 impl Dialog {
@@ -30,7 +39,7 @@ impl Dialog {
             faults::lost(peer, address, &why)
         })?;
         let address = address.clone();
-        let mut dialog = Dialog { peer, address, socket, out: Vec::new(), input: Vec::new() };
+        let mut dialog = Dialog { peer, address, socket, input: Vec::new(), is_broken: false };
         for command in dialog.address.introduction() {
             let what = String::from_utf8_lossy(&command[0]).into_owned();
             let words: Vec<&[u8]> = command.iter().map(Vec::as_slice).collect();
@@ -39,9 +48,43 @@ impl Dialog {
         Ok(dialog)
     }
 
+    /// The same, again and again while the trouble heals: no longer than `patience`, and until the
+    /// flag is true, then `None`.
+    pub(super) fn open_unless(
+        peer: &'static str,
+        address: &Address,
+        (patience, stop): (Duration, &AtomicBool),
+    ) -> Result<Option<Dialog>, Trouble> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let opened = Dialog::open(peer, address).and_then(|mut dialog| {
+                // A server that is still loading says so.
+                dialog.require("PING", &[b"PING"]).map(|_| dialog)
+            });
+            match opened {
+                _ if stop.load(Ordering::Acquire) => return Ok(None),
+                Err(trouble) if trouble.heals && Instant::now() < deadline => {
+                    thread::park_timeout(PAUSE);
+                }
+                opened => return opened.map(Some),
+            }
+        }
+    }
+
     /// Sends a command and waits for its reply; the inner error is the server's own.
     pub(super) fn ask(&mut self, words: &[&[u8]]) -> Result<Result<Vec<u8>, Vec<u8>>, Trouble> {
-        let reply = self.exchange(words).map_err(|error| {
+        let mut command = Vec::new();
+        resp::command(&mut command, words);
+        self.send(&command)
+    }
+
+    /// The same of a command that is written already.
+    pub(super) fn send(&mut self, command: &[u8]) -> Result<Result<Vec<u8>, Vec<u8>>, Trouble> {
+        if self.is_broken {
+            return Err(faults::lost(self.peer, &self.address, "the connection was given up"));
+        }
+        let reply = self.exchange(command).map_err(|error| {
+            self.is_broken = true;
             let why = format!("it does not answer: {error}");
             faults::lost(self.peer, &self.address, &why)
         })?;
@@ -61,10 +104,8 @@ impl Dialog {
         Err(faults::trouble(self.peer, &self.address, what, error))
     }
 
-    fn exchange(&mut self, words: &[&[u8]]) -> io::Result<Vec<u8>> {
-        self.out.clear();
-        resp::command(&mut self.out, words);
-        self.socket.write_all(&self.out)?;
+    fn exchange(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
+        self.socket.write_all(command)?;
         self.input.clear();
         let (mut scanner, mut chunk) = (Scanner::default(), [0; 4096]);
         loop {
@@ -75,7 +116,9 @@ impl Dialog {
             self.input.extend_from_slice(&chunk[..len]);
             match scanner.scan(&self.input) {
                 Ok(None) => {}
-                Ok(Some(len)) if len == self.input.len() => return Ok(self.input.clone()),
+                Ok(Some(len)) if len == self.input.len() => {
+                    return Ok(std::mem::take(&mut self.input));
+                }
                 _ => return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no Redis")),
             }
         }
@@ -85,5 +128,35 @@ impl Dialog {
     pub(super) fn into_socket(self) -> io::Result<Socket> {
         self.socket.set_nonblocking()?;
         Ok(self.socket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn after_a_reply_that_was_none_nothing_is_asked_any_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}/0", listener.local_addr().unwrap());
+        let address = Address::parse(&url, &url).unwrap();
+        let answers = [&b"+one\r\n"[..], b"HTTP\r\n", b"+four\r\n"];
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut socket, mut command) = (listener.accept().unwrap().0, [0; 64]);
+                for answer in answers {
+                    let len = socket.read(&mut command).unwrap_or(0);
+                    // The other side has gone, which is as good.
+                    let _ = (len > 0).then(|| socket.write_all(answer));
+                }
+            });
+            let mut dialog = Dialog::open("source", &address).unwrap();
+            assert_eq!(dialog.ask(&[b"PING"]).unwrap().unwrap(), b"+one\r\n");
+            assert!(dialog.ask(&[b"PING"]).unwrap_err().text.as_str().contains("it is no Redis"));
+            let trouble = dialog.ask(&[b"PING"]).unwrap_err();
+            assert!(trouble.heals && trouble.text.as_str().contains("was given up"), "{trouble:?}");
+        });
     }
 }

@@ -75,7 +75,7 @@ impl Shaper {
         write_headers(headers, id, exhausted);
         let (key, value) = match form {
             Form::Object(infers) => {
-                object::write(items, fields, *infers, value);
+                object::write(items, fields, *infers, (value, headers));
                 (None, Some(value.as_slice()))
             }
             Form::Field(name) => split(items, fields, name.as_bytes(), headers),
@@ -95,7 +95,7 @@ fn write_headers(headers: &mut Vec<u8>, id: EntryId, exhausted: Option<u64>) {
 }
 
 /// Key and value of an entry of which one field is the value. What else it has goes to `headers`.
-fn split<'a>(
+pub(super) fn split<'a>(
     mut items: Items<'a>,
     fields: usize,
     value_field: &[u8],

@@ -1,27 +1,48 @@
-//! The fields of an entry as a JSON object, in their order, doubles kept.
+//! The fields of an entry as a JSON object, in their order, doubles kept, and back.
 //!
 //! A value is text unless it is to be inferred: then one that is spelled like a number, `true`,
 //! `false` or `null` in JSON is that. Bytes that are not UTF-8 cannot stand in JSON: such a value
 //! stands in base64 under its name and `_base64`, and of such a name the bad bytes are replaced.
+//! What `measure` and `replay` write beside an entry's own fields is no part of the object, but a
+//! header, as it is in Kafka.
+
+use std::borrow::Cow;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::resp::Items;
+use crate::record::{DUE_HEADER, Headers, OWN_HEADERS, REPLAYS_HEADER};
 
-/// Writes the object into `out`; `fields` are names and values in turn.
-pub(super) fn write(mut fields: Items<'_>, count: usize, infers: bool, out: &mut Vec<u8>) {
+/// Ends the name of a value in base64.
+const IN_BASE64: &str = "_base64";
+
+/// Writes the object into `out`, and appends what are headers to `headers`; `fields` are names and
+/// values in turn.
+pub(super) fn write(
+    mut fields: Items<'_>,
+    count: usize,
+    infers: bool,
+    (out, headers): (&mut Vec<u8>, &mut Vec<u8>),
+) {
     out.clear();
     out.push(b'{');
-    for index in 0..count / 2 {
+    for _ in 0..count / 2 {
         let (Some(name), Some(value)) = (fields.bytes(), fields.bytes()) else { break };
-        if index > 0 {
+        if name.starts_with(OWN_HEADERS) && (name == DUE_HEADER || name == REPLAYS_HEADER) {
+            Headers::push(headers, name, Some(value));
+            continue;
+        }
+        if out.len() > 1 {
             out.push(b',');
         }
         let text = std::str::from_utf8(value);
         write_text(&String::from_utf8_lossy(name), out);
         if text.is_err() {
             out.pop();
-            out.extend_from_slice(b"_base64\"");
+            out.extend_from_slice(IN_BASE64.as_bytes());
+            out.push(b'"');
         }
         out.push(b':');
         match text {
@@ -31,6 +52,56 @@ pub(super) fn write(mut fields: Items<'_>, count: usize, infers: bool, out: &mut
         }
     }
     out.push(b'}');
+}
+
+/// Appends the fields that an object was to `fields`, as headers are: text as it is, and all else
+/// as it is spelled. `None` if it is no object, or has no fields.
+pub fn fields_of(object: &[u8], fields: &mut Vec<u8>) -> Option<()> {
+    let before = fields.len();
+    let mut reader = serde_json::Deserializer::from_slice(object);
+    let read = reader.deserialize_map(Members { fields }).and_then(|()| reader.end());
+    (read.is_ok() && fields.len() > before).then_some(())
+}
+
+/// Members of an object, in their order, doubles kept.
+struct Members<'a> {
+    fields: &'a mut Vec<u8>,
+}
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+            let text = text_of(value.get());
+            let encoded = name.strip_suffix(IN_BASE64);
+            match encoded.and_then(|name| Some((name, bytes_of(&text)?))) {
+                Some((name, bytes)) => Headers::push(self.fields, name.as_bytes(), Some(&bytes)),
+                None => Headers::push(self.fields, name.as_bytes(), Some(text.as_bytes())),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Text without its quotes; anything else as it is spelled.
+fn text_of(spelled: &str) -> Cow<'_, str> {
+    let quoted = spelled.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    match quoted {
+        None => spelled.into(),
+        Some(text) if !text.contains('\\') => text.into(),
+        Some(_) => serde_json::from_str(spelled).unwrap_or_else(|_| spelled.into()),
+    }
+}
+
+/// What was written in base64 because it is no text.
+fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    let bytes = STANDARD.decode(text).ok()?;
+    std::str::from_utf8(&bytes).is_err().then_some(bytes)
 }
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
@@ -79,13 +150,27 @@ fn is_number(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::{super::resp, *};
 
     fn object(fields: &[&[u8]], infers: bool) -> String {
-        let (mut reply, mut out) = (Vec::new(), b"of the last one".to_vec());
+        with_headers(fields, infers).0
+    }
+
+    fn with_headers(fields: &[&[u8]], infers: bool) -> (String, Vec<u8>) {
+        let (mut reply, mut headers) = (Vec::new(), Vec::new());
+        let mut out = b"of the last one".to_vec();
         fields.iter().for_each(|it| resp::word(&mut reply, it));
-        write(Items::of(&reply), fields.len(), infers, &mut out);
-        String::from_utf8(out).unwrap()
+        write(Items::of(&reply), fields.len(), infers, (&mut out, &mut headers));
+        (String::from_utf8(out).unwrap(), headers)
+    }
+
+    fn read_back(object: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut fields = Vec::new();
+        fields_of(object, &mut fields)?;
+        let pair = |(name, value): (&[u8], Option<&[u8]>)| (name.to_vec(), value.unwrap().to_vec());
+        Some(Headers::from_bytes(&fields).map(pair).collect())
     }
 
     #[test]
@@ -113,5 +198,68 @@ mod tests {
     fn bytes_that_are_no_text_are_in_base64() {
         let fields: [&[u8]; 4] = [b"a", &[0, 159, 255], b"\xff", b"1"];
         assert_eq!(object(&fields, false), "{\"a_base64\":\"AJ//\",\"\u{fffd}\":\"1\"}");
+    }
+
+    #[test]
+    fn an_object_is_the_fields_that_it_was() {
+        let fields: [&[u8]; 12] = [
+            b"b",
+            b"12.50",
+            b"a",
+            b"say \"x\"\n",
+            b"b",
+            b"",
+            b"c",
+            &[0, 159, 255],
+            b"d_base64",
+            b"aGk=",
+            b"e_base64",
+            b"no",
+        ];
+        for infers in [false, true] {
+            let (object, headers) = with_headers(&fields, infers);
+            let expected: Vec<_> =
+                fields.chunks(2).map(|it| (it[0].to_vec(), it[1].to_vec())).collect();
+            assert_eq!(read_back(object.as_bytes()), Some(expected), "{object}");
+            assert!(headers.is_empty());
+        }
+        let nested = br#" {"d" : {"e": [1]}, "f":null}"#;
+        let expected = [("d", r#"{"e": [1]}"#), ("f", "null")];
+        let bytes = |it: &str| it.as_bytes().to_vec();
+        let expected = expected.map(|(name, value)| (bytes(name), bytes(value))).to_vec();
+        assert_eq!(read_back(nested), Some(expected));
+        for none in [&b"[]"[..], b"{}", b"nonsense", b"{\"a\":1}x", b"\xff"] {
+            assert_eq!(read_back(none), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_fields_come_back(
+            pairs in vec(("[a-c\"\\\\ é]{0,3}", prop_oneof![
+                "-?[0-9]{1,4}(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?".prop_map(String::into_bytes),
+                "(true|null|[a-z\"\\\\\n]{0,5})".prop_map(String::into_bytes),
+                vec(any::<u8>(), 0..6),
+            ]), 1..6),
+            infers in any::<bool>(),
+        ) {
+            let words = pairs.iter().flat_map(|(name, value)| [name.as_bytes(), value]);
+            let (object, _) = with_headers(&words.collect::<Vec<_>>(), infers);
+            let expected: Vec<_> =
+                pairs.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect();
+            prop_assert_eq!(read_back(object.as_bytes()), Some(expected), "{}", object);
+        }
+    }
+
+    #[test]
+    fn what_stands_beside_the_fields_is_a_header() {
+        let fields: [&[u8]; 8] =
+            [b"hotspur.due", b"17", b"a", b"1", b"hotspur.replays", b"2", b"hotspur.class", b"x"];
+        let (object, headers) = with_headers(&fields, true);
+        assert_eq!(object, r#"{"a":1,"hotspur.class":"x"}"#);
+        let headers: Vec<_> = Headers::from_bytes(&headers).collect();
+        let expected = [(DUE_HEADER, Some(&b"17"[..])), (REPLAYS_HEADER, Some(&b"2"[..]))];
+        assert_eq!(headers, expected);
+        assert_eq!(with_headers(&fields[..2], true).0, "{}");
     }
 }
