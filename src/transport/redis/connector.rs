@@ -43,6 +43,8 @@ pub(super) struct Connector {
     shared: Arc<Shared>,
     wakeup: Wakeup,
     thread: Option<JoinHandle<()>>,
+    /// The thread's side where there is no thread.
+    side: Option<Side>,
 }
 
 struct Shared {
@@ -72,19 +74,19 @@ impl Connector {
             troubles: ArrayQueue::new(TROUBLES_MAX),
             waker,
         });
-        let (theirs, address) = (Arc::clone(&shared), address.clone());
+        let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new().name(THREAD_NAME.to_owned());
-        let run = {
-            let address = address.clone();
-            move || Side { peer, address, prepare, shared: theirs }.run()
-        };
-        let thread = thread.spawn(run).map_err(|it| fault("a side thread", it))?;
-        Ok(Connector { shared, wakeup, thread: Some(thread) })
+        let side = Side { peer, address: address.clone(), prepare, shared: theirs };
+        if address.is_in_process() {
+            return Ok(Connector { shared, wakeup, thread: None, side: Some(side) });
+        }
+        let thread = thread.spawn(|| side.run()).map_err(|it| fault("a side thread", it))?;
+        Ok(Connector { shared, wakeup, thread: Some(thread), side: None })
     }
 
     /// Waits for the first connection, no longer than `patience` and until the flag is true.
     pub(super) fn first(
-        &self,
+        &mut self,
         patience: Duration,
         stop: &AtomicBool,
     ) -> Result<Option<Socket>, Trouble> {
@@ -118,7 +120,10 @@ impl Connector {
     }
 
     /// The connection that was asked for, once it is there.
-    pub(super) fn take(&self) -> Option<Socket> {
+    pub(super) fn take(&mut self) -> Option<Socket> {
+        if let Some(side) = &mut self.side {
+            side.step();
+        }
         self.shared.made.pop()
     }
 
@@ -173,25 +178,34 @@ impl Side {
     fn run(mut self) {
         let mut pause = BACKOFF;
         while !self.is_ending() {
-            if !self.shared.is_wanted.load(Ordering::Acquire) {
-                thread::park();
-                continue;
-            }
-            match self.connect() {
-                Ok(socket) => {
-                    pause = BACKOFF;
-                    // Before the connection is there: who takes it may ask for another.
-                    self.shared.is_wanted.store(false, Ordering::Release);
-                    let _ = self.shared.made.push(socket);
-                }
-                Err(trouble) => {
-                    let _ = self.shared.troubles.push(trouble);
+            match self.step() {
+                None => thread::park(),
+                Some(true) => pause = BACKOFF,
+                Some(false) => {
                     self.rest(pause);
                     pause = (2 * pause).min(BACKOFF_MAX);
                 }
             }
-            self.shared.waker.wake();
         }
+    }
+
+    /// Tries once to make what is wanted; whether there is a connection. `None` if none is wanted.
+    fn step(&mut self) -> Option<bool> {
+        if !self.shared.is_wanted.load(Ordering::Acquire) {
+            return None;
+        }
+        let made = self.connect();
+        let is_made = made.is_ok();
+        match made {
+            Ok(socket) => {
+                // Before the connection is there: who takes it may ask for another.
+                self.shared.is_wanted.store(false, Ordering::Release);
+                let _ = self.shared.made.push(socket);
+            }
+            Err(trouble) => _ = self.shared.troubles.push(trouble),
+        }
+        self.shared.waker.wake();
+        Some(is_made)
     }
 
     fn connect(&mut self) -> Result<Socket, Trouble> {

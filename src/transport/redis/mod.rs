@@ -22,10 +22,10 @@ mod staged;
 mod unacked;
 mod watch;
 
-pub use address::Address;
+pub use address::{Address, InProcess, Wire};
 pub use admin::{GroupState, RedisAdmin};
 pub use entry_id::EntryId;
 pub use sink::{RedisSink, RedisSinkPlan};
-pub use source::{RedisSource, RedisSourcePlan, Way};
+pub use source::{Bounds, RedisSource, RedisSourcePlan, Way};
 pub use staged::{StagedSink, Staging};
 pub use watch::{StreamFigures, StreamWatch};

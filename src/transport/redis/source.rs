@@ -25,7 +25,7 @@ use super::{
     unacked::Unacked,
 };
 use crate::{
-    clock::Ticks,
+    clock::{Clock, Ticks, TscClock},
     record::{ENTRY_ID, EXHAUSTED, Headers, PartitionId, Record},
     transport::{Source, SourceEvent, SourceGap, Trouble, WaitSet},
     verdict::Sentence,
@@ -36,7 +36,7 @@ mod claiming;
 mod opening;
 mod together;
 
-pub use opening::{RedisSourcePlan, Way};
+pub use opening::{Bounds, RedisSourcePlan, Way};
 
 /// What trouble of a source names.
 const PEER: &str = "source";
@@ -64,13 +64,13 @@ enum Form {
 
 /// A source that reads streams as a consumer of a group.
 #[derive(Debug)]
-pub struct RedisSource {
+pub struct RedisSource<C = TscClock> {
     streams: Vec<String>,
     partitions: Vec<PartitionId>,
     group: Arc<Group>,
     form: Form,
     batch: u64,
-    reading: Channel,
+    reading: Channel<C>,
     replies: Replies,
     /// What is still to be written over `reading`, and how much of it was.
     requests: Vec<u8>,
@@ -78,7 +78,7 @@ pub struct RedisSource {
     /// Entries of before come first: of that stream, behind that id.
     own: Option<(usize, EntryId)>,
     claiming: Claiming,
-    acking: Acking,
+    acking: Acking<C>,
     /// Exactly once: the results that wait for the commit.
     staging: Option<Arc<Staging>>,
     unacked: Unacked,
@@ -115,7 +115,7 @@ enum Lent {
     Refused,
 }
 
-impl RedisSource {
+impl<C: Clock> RedisSource<C> {
     /// Takes entries that have arrived, and asks for more.
     fn lend_all(
         &mut self,
@@ -403,7 +403,7 @@ fn split<'a>(
     (key, value)
 }
 
-impl Source for RedisSource {
+impl<C: Clock> Source for RedisSource<C> {
     fn serve(&mut self, now: Ticks) -> usize {
         if self.is_closed {
             return 0;

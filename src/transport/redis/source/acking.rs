@@ -9,9 +9,8 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{Group, Told, Way, opening::REMOVE_CONSUMERS, together};
 use crate::{
-    clock::Ticks,
+    clock::{Clock, Ticks},
     config::settings,
-    limits::ENTRIES_UNACKED_MAX,
     record::PartitionId,
     transport::{
         Trouble, WaitSet,
@@ -53,8 +52,8 @@ enum Owed {
 
 /// The connection that acknowledges.
 #[derive(Debug)]
-pub(super) struct Acking {
-    channel: Channel,
+pub(super) struct Acking<C> {
+    channel: Channel<C>,
     deletes: bool,
     out: Vec<u8>,
     written: usize,
@@ -77,8 +76,13 @@ pub(super) struct Acking {
     is_ahead: bool,
 }
 
-impl Acking {
-    pub(super) fn new(channel: Channel, settings: &settings::RedisSource, way: Way) -> Acking {
+impl<C: Clock> Acking<C> {
+    pub(super) fn new(
+        channel: Channel<C>,
+        settings: &settings::RedisSource,
+        way: Way,
+        entries_max: usize,
+    ) -> Acking<C> {
         let (is_ahead, staging) = match way {
             Way::Together(staging) => (false, Some(staging)),
             Way::Ahead => (true, None),
@@ -88,9 +92,9 @@ impl Acking {
         Acking {
             channel,
             deletes: settings.delete_acked,
-            out: Vec::with_capacity(ENTRIES_UNACKED_MAX * ENTRY_BYTES + staged),
+            out: Vec::with_capacity(entries_max * ENTRY_BYTES + staged),
             written: 0,
-            owed: VecDeque::with_capacity(4 * ENTRIES_UNACKED_MAX / ENTRIES_PER_COMMAND),
+            owed: VecDeque::with_capacity(4 * entries_max.div_ceil(ENTRIES_PER_COMMAND)),
             scanner: Scanner::default(),
             ticket: None,
             positions: Vec::with_capacity(crate::limits::STREAMS_MAX),

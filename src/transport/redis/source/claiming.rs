@@ -7,7 +7,7 @@
 
 use super::{ENTRIES_AT_ONCE, Group, Told};
 use crate::{
-    clock::{Clock, Ticks, TscClock},
+    clock::{Clock, Ticks},
     config::settings,
     transport::redis::{
         entry_id::{EntryId, ID_BYTES},
@@ -32,7 +32,7 @@ pub(super) struct Claiming {
 }
 
 impl Claiming {
-    pub(super) fn new(settings: &settings::RedisSource, clock: &TscClock) -> Claiming {
+    pub(super) fn new(settings: &settings::RedisSource, clock: &impl Clock) -> Claiming {
         let interval_ticks = clock.ticks(settings.claim_interval.as_nanos() as u64);
         Claiming {
             interval_ticks,

@@ -11,7 +11,7 @@ use std::{
 
 use super::{Acking, Claiming, EVENTS_MAX, Form, PEER, RedisSource, Told};
 use crate::{
-    clock::TscClock,
+    clock::{Clock, TscClock},
     config::settings::{self, StreamStart},
     limits::{ENTRIES_UNACKED_MAX, STREAMS_MAX},
     record::PartitionId,
@@ -134,6 +134,20 @@ pub struct RedisSourcePlan<'a> {
     pub way: Way,
 }
 
+/// What a source takes at the start and never exceeds.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Entries that are lent and not acknowledged.
+    pub entries: usize,
+    /// Bytes of replies that each connection keeps, where entries are not larger.
+    pub input_bytes: usize,
+}
+
+impl Bounds {
+    /// Those of a run.
+    pub const OF_A_RUN: Bounds = Bounds { entries: ENTRIES_UNACKED_MAX, input_bytes: INPUT_BYTES };
+}
+
 /// When entries are acknowledged.
 #[derive(Clone, Debug)]
 pub enum Way {
@@ -158,8 +172,7 @@ impl RedisSource {
         clock: TscClock,
         wait: (Duration, &AtomicBool),
     ) -> Result<Option<RedisSource>, Trouble> {
-        let RedisSourcePlan { settings, streams, group, batch, .. } = *plan;
-        assert!(streams.len() <= STREAMS_MAX, "the configuration was checked");
+        let settings = plan.settings;
         let fault = |text: String| Trouble {
             peer: PEER,
             code: "ERR",
@@ -167,6 +180,24 @@ impl RedisSource {
             heals: false,
         };
         let address = Address::parse(&settings.url, &settings.shown).map_err(fault)?;
+        RedisSource::open_at(plan, (address, Bounds::OF_A_RUN), clock, wait)
+    }
+}
+
+impl<C: Clock + Clone> RedisSource<C> {
+    /// The same with a clock of any kind and other bounds, at an address other than the plan's.
+    ///
+    /// # Errors
+    ///
+    /// As `open`.
+    pub fn open_at(
+        plan: &RedisSourcePlan<'_>,
+        (address, bounds): (Address, Bounds),
+        clock: C,
+        wait: (Duration, &AtomicBool),
+    ) -> Result<Option<RedisSource<C>>, Trouble> {
+        let RedisSourcePlan { settings, streams, group, batch, .. } = *plan;
+        assert!(streams.len() <= STREAMS_MAX, "the configuration was checked");
         let group = Arc::new(Group {
             name: group.to_owned(),
             consumer: settings.consumer.clone(),
@@ -180,7 +211,7 @@ impl RedisSource {
             address: address.clone(),
             prepare,
             clock: clock.clone(),
-            input_bytes: INPUT_BYTES,
+            input_bytes: bounds.input_bytes,
         };
         let Some(reading) = Channel::open(channel(prepare), wait)? else { return Ok(None) };
         let Some(acking) = Channel::open(channel(ping()), wait)? else { return Ok(None) };
@@ -195,7 +226,7 @@ impl RedisSource {
             },
             batch: batch as u64,
             claiming: Claiming::new(settings, &clock),
-            acking: Acking::new(acking, settings, plan.way.clone()),
+            acking: Acking::new(acking, settings, plan.way.clone(), bounds.entries),
             staging: match &plan.way {
                 Way::Together(staging) => Some(Arc::clone(staging)),
                 Way::Ahead | Way::Behind => None,
@@ -205,7 +236,7 @@ impl RedisSource {
             requests: Vec::with_capacity(VALUE_BYTES),
             written: 0,
             own: Some((0, EntryId::ZERO)),
-            unacked: Unacked::new(streams.len(), ENTRIES_UNACKED_MAX),
+            unacked: Unacked::new(streams.len(), bounds.entries),
             has_snapshot: false,
             gone: 0,
             value: Vec::with_capacity(VALUE_BYTES),
