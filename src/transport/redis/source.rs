@@ -432,7 +432,11 @@ impl<C: Clock> Source for RedisSource<C> {
             Told::Assigned => SourceEvent::Assigned(&self.partitions),
             Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
             Told::Aborted => SourceEvent::Aborted(Ok(())),
-            Told::Gap(gap) => SourceEvent::Gap(gap),
+            Told::Gap(gap) => {
+                // More may have been lent since it was found: nothing of that is passed over.
+                let resume_at = self.unacked.next_number(usize::from(gap.partition.0));
+                SourceEvent::Gap(SourceGap { resume_at, ..gap })
+            }
             Told::Trouble(trouble) => SourceEvent::Trouble(trouble),
             Told::Notice { event, text, alarming } => SourceEvent::Told { event, text, alarming },
         })

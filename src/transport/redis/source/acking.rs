@@ -17,7 +17,7 @@ use crate::{
         redis::{
             channel::Channel,
             entry_id::{EntryId, ID_BYTES},
-            faults,
+            faults::{self, Fault},
             resp::{self, Item, Items, Scanner},
             staged::Staging,
             unacked::Unacked,
@@ -62,8 +62,11 @@ pub(super) struct Acking<C> {
     /// The commit under way.
     ticket: Option<u64>,
     positions: Vec<(PartitionId, i64)>,
-    /// Its replies that are still to come.
+    /// Its replies that are still to come; it ends with the last of them, or those would be taken
+    /// for the next one's.
     left: usize,
+    /// The first of them that was an error.
+    refused: Option<Trouble>,
     sent: u64,
     acked: u64,
     is_repeated: bool,
@@ -99,6 +102,7 @@ impl<C: Clock> Acking<C> {
             ticket: None,
             positions: Vec::with_capacity(crate::limits::STREAMS_MAX),
             left: 0,
+            refused: None,
             sent: 0,
             acked: 0,
             is_repeated: false,
@@ -136,7 +140,7 @@ impl<C: Clock> Acking<C> {
 
     /// Sends the commit under way. Without a connection it waits for one.
     pub(super) fn send_commit(&mut self, group: &Group, streams: &[String], unacked: &Unacked) {
-        (self.left, self.sent, self.acked) = (0, 0, 0);
+        (self.left, self.sent, self.acked, self.refused) = (0, 0, 0, None);
         if !self.channel.is_open() {
             return;
         }
@@ -250,10 +254,11 @@ impl<C: Clock> Acking<C> {
         while self.channel.fill(now) {}
         while let Some(len) = self.next_reply() {
             work += 1;
-            self.hear(len, streams);
+            self.hear(len, group, streams);
             self.channel.consume(len);
             if self.ticket.is_some() && self.left == 0 && self.ended.is_none() {
-                self.end(Ok(()));
+                let result = self.refused.take().map_or(Ok(()), Err);
+                self.end(result);
             }
         }
         if let Some((_, Ok(()))) = self.ended {
@@ -286,13 +291,13 @@ impl<C: Clock> Acking<C> {
         len
     }
 
-    fn hear(&mut self, len: usize, streams: &[String]) {
+    fn hear(&mut self, len: usize, group: &Group, streams: &[String]) {
         let Some(owed) = self.owed.pop_front() else { return };
         let mut items = Items::of(&self.channel.input()[..len]);
         let is_of_commit = owed != Owed::Removed;
         self.left -= usize::from(is_of_commit);
         match items.next() {
-            Some(Item::Error(_)) => self.hear_error(len, owed),
+            Some(Item::Error(_)) => self.hear_error(len, owed, group),
             Some(Item::Integer(count)) if owed == Owed::Count => self.acked += count as u64,
             Some(Item::Integer(count)) if owed == Owed::Removed && count > 0 => {
                 let text = Sentence::format(format_args!(
@@ -313,14 +318,18 @@ impl<C: Clock> Acking<C> {
     }
 
     #[cold]
-    fn hear_error(&mut self, len: usize, owed: Owed) {
+    fn hear_error(&mut self, len: usize, owed: Owed, group: &Group) {
         let what = match owed {
             Owed::Removed => "removing consumers by EVAL",
             Owed::Together => "acknowledging and writing by EVAL",
             _ => "XACK",
         };
         let error = &self.channel.input()[1..len - 2];
+        let (_, fault) = faults::fault(error);
         let trouble = faults::trouble(self.channel.peer(), self.channel.address(), what, error);
+        // With the next connection that reads.
+        let is_made_anew = fault == Fault::NoGroup && group.is_made_anew();
+        let trouble = Trouble { heals: trouble.heals || is_made_anew, ..trouble };
         if owed == Owed::Removed {
             // They stay, which costs little; a group or stream that is gone has none.
             self.removes = false;
@@ -328,9 +337,7 @@ impl<C: Clock> Acking<C> {
             self.told = Some(Told::Notice { event: "consumers.kept", text, alarming: false });
             return;
         }
-        if self.ticket.is_some() {
-            self.end(Err(trouble));
-        }
+        self.refused.get_or_insert(trouble);
     }
 
     /// Entries of the commit are others' now.
@@ -342,7 +349,7 @@ impl<C: Clock> Acking<C> {
             self.channel.address().shown()
         ));
         let (peer, code) = (self.channel.peer(), "ENTRIES_CLAIMED");
-        self.end(Err(Trouble { peer, code, text, heals: true }));
+        self.refused = Some(Trouble { peer, code, text, heals: true });
     }
 
     fn end(&mut self, result: Result<(), Trouble>) {
