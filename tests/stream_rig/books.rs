@@ -139,6 +139,14 @@ impl Books {
         }
     }
 
+    /// Nothing was given up for too many deliveries.
+    pub(crate) fn check_nothing_exhausted(&self) {
+        for number in 0..self.next_number() {
+            let is_right = self.fates[number as usize].exhausted == 0;
+            assert!(is_right, "{}", self.words("was given up without need", number));
+        }
+    }
+
     /// Entries that were pending when they were trimmed, and came to nothing.
     pub(crate) fn gone_pending(&self) -> u64 {
         let is_missed = |it: &u32| self.added[*it as usize].was_pending && !self.is_complete(*it);

@@ -144,8 +144,9 @@ impl Write for End {
         }
         it.inbox.extend_from_slice(bytes);
         if it.is_waited_for {
+            // Others may go, and with them its place.
+            while state.index(self.number).is_some_and(|it| state.execute(it)) {}
             let index = state.index(self.number).expect("it is there");
-            while state.execute(index) {}
             state.let_through(index, usize::MAX);
         }
         Ok(bytes.len())
@@ -223,6 +224,22 @@ impl State {
                     run(data, *health, &words)
                 };
                 Reply::Array(commands.iter().map(run).collect())
+            }
+            (b"CLIENT", _) if words[1] == b"INFO" => {
+                let (number, name) = (it.number, "name= db=0");
+                Reply::Bulk(format!("id={number} addr=here:{number} {name}\n").into_bytes())
+            }
+            (b"CLIENT", _) => {
+                let (id, address) = (number(words[3]), words[5].to_vec());
+                assert_eq!(address, format!("here:{id}").into_bytes());
+                it.inbox.drain(..len);
+                let own = it.number;
+                let before = connections.len();
+                connections.retain(|it| it.number != id);
+                let killed = (before - connections.len()) as i64;
+                let it = self.connection(own).expect("it asks");
+                Reply::Integer(killed).write(&mut it.outbox);
+                return true;
             }
             (_, Some(queued)) => {
                 queued.push(words.iter().map(|it| it.to_vec()).collect());

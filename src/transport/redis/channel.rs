@@ -127,6 +127,13 @@ impl<C: Clock> Channel<C> {
         self.connector.ask();
     }
 
+    /// The same, of a server that refuses what is asked for now: the next one comes after a pause.
+    #[cold]
+    pub(super) fn lose_for_now(&mut self, why: &str) {
+        self.connector.rest();
+        self.lose(why);
+    }
+
     /// Another connection is wanted, though nothing is wrong with this one.
     #[cold]
     pub(super) fn renew(&mut self) {

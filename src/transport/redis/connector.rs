@@ -49,6 +49,8 @@ pub(super) struct Connector {
 
 struct Shared {
     is_wanted: AtomicBool,
+    /// The last connection was of no use: a pause comes before the next one.
+    rests: AtomicBool,
     is_ending: AtomicBool,
     made: ArrayQueue<Socket>,
     troubles: ArrayQueue<Trouble>,
@@ -69,6 +71,7 @@ impl Connector {
         let (waker, wakeup) = wait::waker().map_err(|it| fault("a wake-up pipe", it))?;
         let shared = Arc::new(Shared {
             is_wanted: AtomicBool::new(true),
+            rests: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
             made: ArrayQueue::new(1),
             troubles: ArrayQueue::new(TROUBLES_MAX),
@@ -108,6 +111,11 @@ impl Connector {
                 _ => thread::park_timeout(LOOK_EVERY),
             }
         }
+    }
+
+    /// The next connection is made after a pause, as after a failure.
+    pub(super) fn rest(&self) {
+        self.shared.rests.store(true, Ordering::Release);
     }
 
     /// Another connection is wanted. What was made before is dropped.
@@ -177,14 +185,18 @@ struct Side {
 impl Side {
     fn run(mut self) {
         let mut pause = BACKOFF;
+        let mut is_useful = true;
         while !self.is_ending() {
+            if self.shared.rests.swap(false, Ordering::AcqRel) {
+                is_useful = false;
+                self.rest(pause);
+                pause = (2 * pause).min(BACKOFF_MAX);
+            }
             match self.step() {
                 None => thread::park(),
-                Some(true) => pause = BACKOFF,
-                Some(false) => {
-                    self.rest(pause);
-                    pause = (2 * pause).min(BACKOFF_MAX);
-                }
+                Some(true) if std::mem::replace(&mut is_useful, true) => pause = BACKOFF,
+                Some(true) => {}
+                Some(false) => self.shared.rests.store(true, Ordering::Release),
             }
         }
     }

@@ -19,6 +19,8 @@ pub(super) enum Asked {
     Forgotten,
     /// `XPENDING`: how often the entries of the next reply were delivered.
     Counts,
+    /// `XCLAIM … JUSTID` of entries that are in flight here.
+    Kept,
     /// `XAUTOCLAIM`: entries of others that were idle for too long, of one stream.
     Claim(usize),
 }
@@ -166,10 +168,10 @@ impl Replies {
                 self.asked.pop_front();
                 Ok(Step::Passed(len(&items)))
             }
-            _ if asked == Asked::Counts => {
+            _ if matches!(asked, Asked::Counts | Asked::Kept) => {
                 let Some(len) = self.scanner.scan(input)? else { return Ok(Step::Wait) };
                 self.asked.pop_front();
-                Ok(Step::Counts(len))
+                Ok(if asked == Asked::Counts { Step::Counts(len) } else { Step::Passed(len) })
             }
             Some(Item::Nil) => Ok(Step::Ended(self.end(asked, len(&items)))),
             Some(Item::Array(count)) => {

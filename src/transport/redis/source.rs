@@ -98,6 +98,7 @@ pub struct RedisSource<C = TscClock> {
 #[derive(Clone, Copy, Debug)]
 enum Told {
     Assigned,
+    Lost,
     Committed(u64, Result<(), Trouble>),
     Aborted,
     Gap(SourceGap),
@@ -234,7 +235,7 @@ impl<C: Clock> RedisSource<C> {
         let gone = std::mem::take(&mut self.gone);
         self.has_snapshot = false;
         match ended.asked {
-            Asked::New | Asked::Counts | Asked::Forgotten => {}
+            Asked::New | Asked::Counts | Asked::Kept | Asked::Forgotten => {}
             Asked::Own(stream) => {
                 self.miss(stream, gone);
                 if ended.entries == 0 {
@@ -275,7 +276,7 @@ impl<C: Clock> RedisSource<C> {
     }
 
     fn write_requests(&mut self, now: Ticks) {
-        let RedisSource { requests, group, streams, replies, .. } = self;
+        let RedisSource { requests, group, streams, replies, unacked, .. } = self;
         let is_free = replies.owed() == 0;
         if let Some((stream, behind)) = self.own {
             if is_free {
@@ -290,8 +291,17 @@ impl<C: Clock> RedisSource<C> {
             if !is_free {
                 return;
             }
+            if !self.claiming.is_counted() {
+                claiming::ask_counts(requests, group, &streams[stream], cursor);
+                return replies.ask(Asked::Counts);
+            }
+            unacked.take_snapshot(stream);
+            let kept = self.claiming.counted().filter(|it| unacked.was_lent(*it));
+            if kept.clone().next().is_some() {
+                claiming::keep(requests, group, &streams[stream], kept);
+                replies.ask(Asked::Kept);
+            }
             claiming::ask_claim(requests, group, &streams[stream], cursor);
-            replies.ask(Asked::Counts);
             replies.ask(Asked::Claim(stream));
         }
         resp::begin(requests, 6 + 2 * usize::from(claim.is_none()) + 1 + 2 * streams.len());
@@ -325,7 +335,7 @@ impl<C: Clock> RedisSource<C> {
             return;
         }
         self.tell(Told::Trouble(trouble));
-        self.reading.lose("a request was refused");
+        self.reading.lose_for_now("a request was refused");
         self.is_failed |= !trouble.heals;
     }
 
@@ -352,6 +362,17 @@ impl<C: Clock> RedisSource<C> {
         if self.events.len() < EVENTS_MAX || is_needed {
             self.events.push_back(told);
         }
+    }
+
+    /// At most once: what is in flight is not to be processed, and what of it is still pending here
+    /// comes again.
+    #[cold]
+    fn lend_anew(&mut self) {
+        for stream in 0..self.streams.len() {
+            self.unacked.go_back(stream, self.unacked.first_number(stream));
+        }
+        self.reading.renew();
+        self.events.extend([Told::Lost, Told::Assigned]);
     }
 
     /// All begins anew over another connection.
@@ -417,6 +438,9 @@ impl<C: Clock> Source for RedisSource<C> {
         if let Some((ticket, result)) = self.acking.take_end() {
             self.events.push_back(Told::Committed(ticket, result));
         }
+        if self.acking.takes_loss() {
+            self.lend_anew();
+        }
         while let Some(told) = self.acking.next_told() {
             self.tell(told);
         }
@@ -430,6 +454,7 @@ impl<C: Clock> Source for RedisSource<C> {
     fn next_event(&mut self) -> Option<SourceEvent<'_>> {
         Some(match self.events.pop_front()? {
             Told::Assigned => SourceEvent::Assigned(&self.partitions),
+            Told::Lost => SourceEvent::Lost(&self.partitions),
             Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
             Told::Aborted => SourceEvent::Aborted(Ok(())),
             Told::Gap(gap) => {

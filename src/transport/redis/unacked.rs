@@ -63,6 +63,11 @@ impl Unacked {
         self.chains[stream].next
     }
 
+    /// The number of the first that is not acknowledged, or of the next one.
+    pub(super) fn first_number(&self, stream: usize) -> i64 {
+        self.chains[stream].first
+    }
+
     /// An entry was lent.
     ///
     /// # Panics

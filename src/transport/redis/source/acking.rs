@@ -77,6 +77,10 @@ pub(super) struct Acking<C> {
     staging: Option<Arc<Staging>>,
     /// At most once: what others had acknowledged must not be processed here.
     is_ahead: bool,
+    /// They had, and so nothing of what was lent may be.
+    has_lost: bool,
+    /// The server does not write any more: another connection may lead to one that does.
+    is_elsewhere: bool,
 }
 
 impl<C: Clock> Acking<C> {
@@ -111,6 +115,8 @@ impl<C: Clock> Acking<C> {
             removes: true,
             staging,
             is_ahead,
+            has_lost: false,
+            is_elsewhere: false,
         }
     }
 
@@ -131,6 +137,11 @@ impl<C: Clock> Acking<C> {
         self.ended.take()
     }
 
+    /// At most once: true if what was lent and is not processed yet must not be.
+    pub(super) fn takes_loss(&mut self) -> bool {
+        std::mem::take(&mut self.has_lost)
+    }
+
     pub(super) fn begin_commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
         assert!(self.ticket.is_none(), "one commit at a time: the last one has no answer yet");
         (self.ticket, self.is_repeated) = (Some(ticket), false);
@@ -141,6 +152,7 @@ impl<C: Clock> Acking<C> {
     /// Sends the commit under way. Without a connection it waits for one.
     pub(super) fn send_commit(&mut self, group: &Group, streams: &[String], unacked: &Unacked) {
         (self.left, self.sent, self.acked, self.refused) = (0, 0, 0, None);
+        self.is_elsewhere = false;
         if !self.channel.is_open() {
             return;
         }
@@ -259,6 +271,10 @@ impl<C: Clock> Acking<C> {
             if self.ticket.is_some() && self.left == 0 && self.ended.is_none() {
                 let result = self.refused.take().map_or(Ok(()), Err);
                 self.end(result);
+                if std::mem::take(&mut self.is_elsewhere) {
+                    self.channel.lose("it does not write any more");
+                    break;
+                }
             }
         }
         if let Some((_, Ok(()))) = self.ended {
@@ -337,6 +353,7 @@ impl<C: Clock> Acking<C> {
             self.told = Some(Told::Notice { event: "consumers.kept", text, alarming: false });
             return;
         }
+        self.is_elsewhere |= fault == Fault::Elsewhere;
         self.refused.get_or_insert(trouble);
     }
 
@@ -358,15 +375,17 @@ impl<C: Clock> Acking<C> {
         if let (Some(staging), Ok(())) = (&self.staging, result) {
             staging.clear();
         }
-        if result.is_ok() && self.is_ahead && self.acked < self.sent && !self.is_repeated {
+        if result.is_ok() && self.is_ahead && self.acked < self.sent {
+            // Over a connection that broke they may have been acknowledged from here: nobody knows.
             let text = Sentence::format(format_args!(
-                "{} of {} entries had been acknowledged by others, who claimed them; at most once \
-                 they must not be processed here",
+                "{} of {} entries had been acknowledged before, by others who claimed them or over \
+                 a connection that broke: at most once none of these is processed here",
                 self.sent - self.acked,
                 self.sent
             ));
             let (peer, code) = (self.channel.peer(), "ENTRIES_CLAIMED");
-            self.ended = Some((ticket, Err(Trouble { peer, code, text, heals: false })));
+            self.ended = Some((ticket, Err(Trouble { peer, code, text, heals: true })));
+            self.has_lost = true;
             return;
         }
         if result.is_ok() && self.acked < self.sent && !self.is_repeated {

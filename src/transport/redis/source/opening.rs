@@ -253,9 +253,13 @@ impl<C: Clock + Clone> RedisSource<C> {
 /// What is done with each new connection that reads.
 fn prepare(group: &Arc<Group>, streams: &[String], start: StreamStart) -> Prepare {
     let (group, streams) = (Arc::clone(group), streams.to_vec());
-    let mut is_first = true;
+    let (mut is_first, mut last) = (true, None);
     Box::new(move |dialog| {
         dialog.require("PING", &[b"PING"])?;
+        if let Some(last) = &last {
+            end_last(dialog, last)?;
+        }
+        last = dialog.ask(&[b"CLIENT", b"INFO"])?.ok().and_then(|it| identity(&it));
         if !is_first && !group.is_made_anew {
             // A group that is gone is found out by the first read.
             return Ok(());
@@ -270,6 +274,23 @@ fn prepare(group: &Arc<Group>, streams: &[String], start: StreamStart) -> Prepar
         is_first = false;
         Ok(())
     })
+}
+
+/// Number and address of this client as the server has them. Nothing is known if it is an old one,
+/// or does not let us ask.
+fn identity(info: &[u8]) -> Option<[String; 2]> {
+    let text = std::str::from_utf8(Items::of(info).bytes()?).ok()?;
+    let field = |name| text.split_whitespace().find_map(|it| it.strip_prefix(name));
+    Some([field("id=")?.to_owned(), field("addr=")?.to_owned()])
+}
+
+/// Ends the last connection at the server, which may not know yet that it is lost: entries that it
+/// gave to that one later would lie with nobody until they are idle for long enough. Only one of
+/// that number and from that address is meant: a server that was restarted counts anew.
+fn end_last(dialog: &mut Dialog, [number, address]: &[String; 2]) -> Result<(), Trouble> {
+    let words = ["CLIENT", "KILL", "ID", number, "ADDR", address].map(str::as_bytes);
+    // One that does not let us has the entries claimed.
+    dialog.ask(&words).map(|_| ())
 }
 
 /// A server that is still loading says so.
