@@ -46,6 +46,11 @@ impl Client {
         redis::Cmd::new().arg(words).query(&mut self.connection)
     }
 
+    /// What a command answers that answers in text.
+    pub(crate) fn text(&mut self, words: &[&str]) -> String {
+        from_redis_value(self.run(words).expect("an answer")).expect("text")
+    }
+
     /// Adds an entry; its id.
     pub(crate) fn add(&mut self, stream: &str, fields: &[(&str, &[u8])]) -> String {
         let mut command = redis::cmd("XADD");

@@ -31,6 +31,8 @@ pub(crate) struct Books {
     added: Vec<Added>,
     numbers: HashMap<(Vec<u8>, Id), u32>,
     fates: Vec<Fate>,
+    /// How often each was acknowledged by a command of its own.
+    acknowledged: Vec<u32>,
     /// Up to where outputs were read.
     read: [Id; 2],
     /// Numbers of results in their order, each where it stood first.
@@ -47,6 +49,7 @@ impl Books {
         self.numbers.insert((key.as_bytes().to_vec(), id), self.next_number());
         self.added.push(Added { stream, is_gone: false, was_pending: false });
         self.fates.push(Fate::default());
+        self.acknowledged.push(0);
     }
 
     /// An entry was trimmed.
@@ -90,10 +93,12 @@ impl Books {
         }
     }
 
-    /// An entry was acknowledged by itself: all that it leads to must have been written.
-    pub(crate) fn check_acknowledged(&self, key: &[u8], id: Id) {
+    /// An entry was acknowledged by itself: where it is not ahead of its results, all that it leads
+    /// to must have been written.
+    pub(crate) fn acknowledged(&mut self, key: &[u8], id: Id, is_ahead: bool) {
         let Some(&number) = self.numbers.get(&(key.to_vec(), id)) else { return };
-        if !self.added[number as usize].is_gone {
+        self.acknowledged[number as usize] += 1;
+        if !is_ahead && !self.added[number as usize].is_gone {
             assert!(self.is_complete(number), "{}", self.words("was acknowledged early", number));
         }
     }
@@ -136,6 +141,14 @@ impl Books {
             let last = &mut last[self.added[number as usize].stream];
             assert!(number >= *last, "{}", self.words(&format!("stands behind {last}"), number));
             *last = number;
+        }
+    }
+
+    /// No entry was acknowledged again.
+    pub(crate) fn check_acknowledged_once(&self) {
+        for number in 0..self.next_number() {
+            let is_right = self.acknowledged[number as usize] <= 1;
+            assert!(is_right, "{}", self.words("was acknowledged again", number));
         }
     }
 

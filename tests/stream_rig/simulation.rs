@@ -326,9 +326,7 @@ impl Simulation {
         }
         books.read(&state.data);
         for (key, id) in state.data.acknowledged.drain(..) {
-            if *order != Order::CommitThenProcess {
-                books.check_acknowledged(&key, id);
-            }
+            books.acknowledged(&key, id, *order == Order::CommitThenProcess);
         }
     }
 
@@ -487,6 +485,7 @@ impl Simulation {
         let is_calm = !ills && !cuts && !restarts && !self.was_silent && self.ends == 0;
         if is_calm && is_alone {
             self.books.check_nothing_exhausted();
+            self.books.check_acknowledged_once();
         }
         if is_calm && self.order == Order::ProcessThenCommit {
             let gone = self.books.gone_pending();

@@ -25,6 +25,19 @@ pub(super) enum Asked {
     Claim(usize),
 }
 
+impl Asked {
+    /// The command that asks for it.
+    pub(super) fn command(self) -> &'static str {
+        match self {
+            Asked::New | Asked::Own(_) => "XREADGROUP",
+            Asked::Forgotten => "XACK",
+            Asked::Counts => "XPENDING",
+            Asked::Kept => "XCLAIM",
+            Asked::Claim(_) => "XAUTOCLAIM",
+        }
+    }
+}
+
 /// What comes next; each is as long as it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {

@@ -26,13 +26,14 @@ use super::{
 };
 use crate::{
     clock::{Clock, Ticks, TscClock},
-    record::{ENTRY_ID, EXHAUSTED, Headers, PartitionId, Record},
+    record::{Headers, PartitionId, Record},
     transport::{Source, SourceEvent, SourceGap, Trouble, WaitSet},
     verdict::Sentence,
 };
 
 mod acking;
 mod claiming;
+mod fields;
 mod opening;
 mod together;
 
@@ -49,9 +50,6 @@ const BLOCK_MS: u64 = 500;
 
 /// Events that wait for `next_event`; trouble past it is not told again.
 const EVENTS_MAX: usize = 64;
-
-/// The name of the field that is a record's key, beside the one that is its value.
-const KEY_FIELD: &[u8] = b"key";
 
 /// How an entry becomes a record's value.
 #[derive(Clone, Debug)]
@@ -152,8 +150,8 @@ impl<C: Clock> RedisSource<C> {
                     self.miss(stream, count as u64);
                     len
                 }
-                Step::Error(_, len) => {
-                    self.hear_error(len);
+                Step::Error(asked, len) => {
+                    self.hear_error(asked, len);
                     break;
                 }
                 Step::Ended(ended) => {
@@ -187,7 +185,7 @@ impl<C: Clock> RedisSource<C> {
         if let (Some(Asked::Own(_)), Some((_, behind))) = (asked, &mut self.own) {
             *behind = id;
         }
-        let Some(Item::Array(fields)) = items.next() else {
+        let Some(Item::Array(count)) = items.next() else {
             self.gone += 1;
             let (stream, mut text) = (self.streams[stream].as_bytes(), [0; ID_BYTES]);
             let words = [b"XACK", stream, self.group.name(), id.write(&mut text)];
@@ -205,13 +203,13 @@ impl<C: Clock> RedisSource<C> {
             }
             exhausted = self.claiming.exhausted(id, matches!(asked, Some(Asked::Claim(_))));
         }
-        write_headers(headers, id, exhausted);
+        fields::write_headers(headers, id, exhausted);
         let (key, value) = match &self.form {
             Form::Object(infers) => {
-                object::write(items, fields, *infers, value);
+                object::write(items, count, *infers, value);
                 (None, Some(value.as_slice()))
             }
-            Form::Field(name) => split(items, fields, name.as_bytes(), headers),
+            Form::Field(name) => fields::split(items, count, name.as_bytes(), headers),
         };
         let record = Record {
             partition: self.partitions[stream],
@@ -321,14 +319,14 @@ impl<C: Clock> RedisSource<C> {
 
     /// The server refused a request.
     #[cold]
-    fn hear_error(&mut self, len: usize) {
+    fn hear_error(&mut self, asked: Asked, len: usize) {
         let mut error = [0; 200];
         let line = &self.reading.input()[1..len.saturating_sub(2).max(1)];
         let error_len = line.len().min(error.len());
         error[..error_len].copy_from_slice(&line[..error_len]);
         let error = &error[..error_len];
         let (_, fault) = faults::fault(error);
-        let trouble = faults::trouble(PEER, self.reading.address(), "XREADGROUP", error);
+        let trouble = faults::trouble(PEER, self.reading.address(), asked.command(), error);
         if fault == Fault::NoGroup && self.group.is_made_anew() {
             // With the next connection.
             self.reading.lose("the consumer group is gone");
@@ -391,37 +389,6 @@ impl<C: Clock> RedisSource<C> {
             self.tell(Told::Notice { event: "group.made_anew", text, alarming: true });
         }
     }
-}
-
-/// The record's own headers come first: those that only this program gives.
-fn write_headers(headers: &mut Vec<u8>, id: EntryId, exhausted: Option<u64>) {
-    headers.clear();
-    Headers::push(headers, ENTRY_ID, Some(id.write(&mut [0; ID_BYTES])));
-    if let Some(deliveries) = exhausted {
-        let mut digits = itoa::Buffer::new();
-        Headers::push(headers, EXHAUSTED, Some(digits.format(deliveries).as_bytes()));
-    }
-}
-
-/// Key and value of an entry of which one field is the value. What else it has goes to `headers`.
-fn split<'a>(
-    mut items: Items<'a>,
-    fields: usize,
-    value_field: &[u8],
-    headers: &mut Vec<u8>,
-) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
-    let (mut key, mut value) = (None, None);
-    for _ in 0..fields / 2 {
-        let (Some(name), Some(bytes)) = (items.bytes(), items.bytes()) else { break };
-        if name == value_field && value.is_none() {
-            value = Some(bytes);
-        } else if name == KEY_FIELD && key.is_none() {
-            key = Some(bytes);
-        } else {
-            Headers::push(headers, name, Some(bytes));
-        }
-    }
-    (key, value)
 }
 
 impl<C: Clock> Source for RedisSource<C> {
