@@ -50,6 +50,11 @@ impl Client {
         redis::Cmd::new().arg(words).query(&mut self.connection)
     }
 
+    /// What a command answers that answers in text.
+    pub(crate) fn text(&mut self, words: &[&str]) -> String {
+        from_redis_value(self.run(words).expect("an answer")).expect("text")
+    }
+
     /// Runs many commands.
     pub(crate) fn exec(&mut self, pipe: &redis::Pipeline) {
         pipe.exec(&mut self.connection).expect("Redis takes commands");

@@ -30,7 +30,7 @@ fn kill_in_turn(redis: &Redis, pipeline: &StreamPipeline) -> Vec<u64> {
     let mut client = Client::of(redis);
     let mut workers: Vec<Hotspur> = ["0", "1"].iter().map(|it| pipeline.run_as(it)).collect();
     workers.iter().for_each(|it| _ = it.await_event(RUN_STARTED));
-    let kills = 8;
+    let kills = 30;
     for kill in 0..kills {
         client.add_numbers(IN, kill * TOTAL / kills..(kill + 1) * TOTAL / kills);
         let instance = (kill % 2).to_string();

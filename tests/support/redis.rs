@@ -31,6 +31,11 @@ impl Redis {
         self.url_of(0)
     }
 
+    /// Where it listens on this machine.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The address of one of its databases.
     pub(crate) fn url_of(&self, database: u8) -> String {
         format!("redis://127.0.0.1:{}/{database}", self.port)

@@ -1,6 +1,7 @@
 //! Where a Redis is and who we are there, and a connection to it that has introduced itself.
 
 use std::{
+    fmt,
     io::{self, Read, Write},
     net::{TcpStream, ToSocketAddrs},
     os::{
@@ -8,6 +9,7 @@ use std::{
         unix::net::UnixStream,
     },
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +19,24 @@ use crate::transport::Trouble;
 
 /// To connect, and to wait for an answer where a thread may wait.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A server in this process that simulations step: what it is asked it may execute and answer when
+/// and as far as the schedule says.
+pub trait InProcess: fmt::Debug + Send + Sync {
+    /// Another connection. Until nothing may wait any more, it answers each command at once.
+    ///
+    /// # Errors
+    ///
+    /// If there is nobody to connect to.
+    fn connect(&self) -> io::Result<Box<dyn Wire>>;
+}
+
+/// The client's end of a connection to a server in this process.
+pub trait Wire: Read + Write + fmt::Debug + Send {
+    /// From now on what is written may be executed later, and a read that finds nothing would
+    /// block.
+    fn set_nonblocking(&self);
+}
 
 /// A server and a login.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,11 +48,25 @@ pub struct Address {
     shown: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Place {
     Tcp(String, u16),
     Unix(PathBuf),
+    InProcess(Arc<dyn InProcess>),
 }
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Place) -> bool {
+        match (self, other) {
+            (Place::Tcp(host, port), Place::Tcp(other, at)) => (host, port) == (other, at),
+            (Place::Unix(path), Place::Unix(other)) => path == other,
+            (Place::InProcess(server), Place::InProcess(other)) => Arc::ptr_eq(server, other),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Place {}
 
 impl Address {
     /// Checks a URL; `shown` is the same without secrets.
@@ -76,6 +110,22 @@ impl Address {
         })
     }
 
+    /// A server in this process.
+    pub fn in_process(server: Arc<dyn InProcess>) -> Address {
+        Address {
+            place: Place::InProcess(server),
+            username: None,
+            password: None,
+            database: 0,
+            shown: "a server in this process".to_owned(),
+        }
+    }
+
+    /// True if connections are made by whoever asks for one, and no thread is needed.
+    pub(super) fn is_in_process(&self) -> bool {
+        matches!(self.place, Place::InProcess(_))
+    }
+
     /// The URL as it may be printed.
     pub fn shown(&self) -> &str {
         &self.shown
@@ -104,6 +154,7 @@ impl Address {
     /// Connects; reads and writes of what it returns wait for `TIMEOUT` at most.
     pub(super) fn connect(&self) -> io::Result<Socket> {
         let socket = match &self.place {
+            Place::InProcess(server) => Socket::InProcess(server.connect()?),
             Place::Unix(path) => Socket::Unix(UnixStream::connect(path)?),
             Place::Tcp(host, port) => {
                 let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -124,8 +175,8 @@ impl Address {
     }
 }
 
-impl std::fmt::Debug for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Address").field(&self.shown).finish()
     }
 }
@@ -135,6 +186,7 @@ impl std::fmt::Debug for Address {
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    InProcess(Box<dyn Wire>),
 }
 
 impl Socket {
@@ -146,6 +198,7 @@ impl Socket {
             Socket::Unix(it) => {
                 it.set_read_timeout(timeout).and_then(|()| it.set_write_timeout(timeout))
             }
+            Socket::InProcess(_) => Ok(()),
         }
     }
 
@@ -154,13 +207,19 @@ impl Socket {
         match self {
             Socket::Tcp(it) => it.set_nonblocking(true),
             Socket::Unix(it) => it.set_nonblocking(true),
+            Socket::InProcess(it) => {
+                it.set_nonblocking();
+                Ok(())
+            }
         }
     }
 
+    /// None, as a negative number, where no thread ever waits.
     pub(super) fn descriptor(&self) -> RawFd {
         match self {
             Socket::Tcp(it) => it.as_raw_fd(),
             Socket::Unix(it) => it.as_raw_fd(),
+            Socket::InProcess(_) => -1,
         }
     }
 }
@@ -170,6 +229,7 @@ impl Read for Socket {
         match self {
             Socket::Tcp(it) => it.read(bytes),
             Socket::Unix(it) => it.read(bytes),
+            Socket::InProcess(it) => it.read(bytes),
         }
     }
 }
@@ -179,6 +239,7 @@ impl Write for Socket {
         match self {
             Socket::Tcp(it) => it.write(bytes),
             Socket::Unix(it) => it.write(bytes),
+            Socket::InProcess(it) => it.write(bytes),
         }
     }
 

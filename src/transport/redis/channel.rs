@@ -21,22 +21,22 @@ use crate::{
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 /// What a channel is made of.
-pub(super) struct Plan {
+pub(super) struct Plan<C = TscClock> {
     pub(super) peer: &'static str,
     pub(super) address: Address,
     pub(super) prepare: Prepare,
-    pub(super) clock: TscClock,
+    pub(super) clock: C,
     /// Bytes of replies that are kept at most, unless one part of a reply is larger.
     pub(super) input_bytes: usize,
 }
 
 /// A connection, while there is one.
 #[derive(Debug)]
-pub(super) struct Channel {
+pub(super) struct Channel<C = TscClock> {
     peer: &'static str,
     address: Address,
     connector: Connector,
-    clock: TscClock,
+    clock: C,
     socket: Option<Socket>,
     input: Vec<u8>,
     start: usize,
@@ -53,14 +53,14 @@ pub(super) struct Channel {
     has_recovered: bool,
 }
 
-impl Channel {
+impl<C: Clock> Channel<C> {
     /// Connects; `None` if the flag became true first.
     pub(super) fn open(
-        plan: Plan,
+        plan: Plan<C>,
         (patience, stop): (Duration, &AtomicBool),
-    ) -> Result<Option<Channel>, Trouble> {
+    ) -> Result<Option<Channel<C>>, Trouble> {
         let Plan { peer, address, prepare, clock, input_bytes } = plan;
-        let connector = Connector::start(peer, &address, prepare)?;
+        let mut connector = Connector::start(peer, &address, prepare)?;
         let Some(socket) = connector.first(patience, stop)? else { return Ok(None) };
         let patience_ticks = clock.ticks(SILENCE.as_nanos() as u64);
         Ok(Some(Channel {
@@ -125,6 +125,13 @@ impl Channel {
         (self.start, self.end) = (0, 0);
         self.trouble = Some(faults::lost(self.peer, &self.address, why));
         self.connector.ask();
+    }
+
+    /// The same, of a server that refuses what is asked for now: the next one comes after a pause.
+    #[cold]
+    pub(super) fn lose_for_now(&mut self, why: &str) {
+        self.connector.rest();
+        self.lose(why);
     }
 
     /// Another connection is wanted, though nothing is wrong with this one.

@@ -43,10 +43,14 @@ pub(super) struct Connector {
     shared: Arc<Shared>,
     wakeup: Wakeup,
     thread: Option<JoinHandle<()>>,
+    /// The thread's side where there is no thread.
+    side: Option<Side>,
 }
 
 struct Shared {
     is_wanted: AtomicBool,
+    /// The last connection was of no use: a pause comes before the next one.
+    rests: AtomicBool,
     is_ending: AtomicBool,
     made: ArrayQueue<Socket>,
     troubles: ArrayQueue<Trouble>,
@@ -67,24 +71,25 @@ impl Connector {
         let (waker, wakeup) = wait::waker().map_err(|it| fault("a wake-up pipe", it))?;
         let shared = Arc::new(Shared {
             is_wanted: AtomicBool::new(true),
+            rests: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
             made: ArrayQueue::new(1),
             troubles: ArrayQueue::new(TROUBLES_MAX),
             waker,
         });
-        let (theirs, address) = (Arc::clone(&shared), address.clone());
+        let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new().name(THREAD_NAME.to_owned());
-        let run = {
-            let address = address.clone();
-            move || Side { peer, address, prepare, shared: theirs }.run()
-        };
-        let thread = thread.spawn(run).map_err(|it| fault("a side thread", it))?;
-        Ok(Connector { shared, wakeup, thread: Some(thread) })
+        let side = Side { peer, address: address.clone(), prepare, shared: theirs };
+        if address.is_in_process() {
+            return Ok(Connector { shared, wakeup, thread: None, side: Some(side) });
+        }
+        let thread = thread.spawn(|| side.run()).map_err(|it| fault("a side thread", it))?;
+        Ok(Connector { shared, wakeup, thread: Some(thread), side: None })
     }
 
     /// Waits for the first connection, no longer than `patience` and until the flag is true.
     pub(super) fn first(
-        &self,
+        &mut self,
         patience: Duration,
         stop: &AtomicBool,
     ) -> Result<Option<Socket>, Trouble> {
@@ -108,6 +113,11 @@ impl Connector {
         }
     }
 
+    /// The next connection is made after a pause, as after a failure.
+    pub(super) fn rest(&self) {
+        self.shared.rests.store(true, Ordering::Release);
+    }
+
     /// Another connection is wanted. What was made before is dropped.
     pub(super) fn ask(&self) {
         self.shared.made.pop();
@@ -118,7 +128,10 @@ impl Connector {
     }
 
     /// The connection that was asked for, once it is there.
-    pub(super) fn take(&self) -> Option<Socket> {
+    pub(super) fn take(&mut self) -> Option<Socket> {
+        if let Some(side) = &mut self.side {
+            side.step();
+        }
         self.shared.made.pop()
     }
 
@@ -172,26 +185,39 @@ struct Side {
 impl Side {
     fn run(mut self) {
         let mut pause = BACKOFF;
+        let mut is_useful = true;
         while !self.is_ending() {
-            if !self.shared.is_wanted.load(Ordering::Acquire) {
-                thread::park();
-                continue;
+            if self.shared.rests.swap(false, Ordering::AcqRel) {
+                is_useful = false;
+                self.rest(pause);
+                pause = (2 * pause).min(BACKOFF_MAX);
             }
-            match self.connect() {
-                Ok(socket) => {
-                    pause = BACKOFF;
-                    // Before the connection is there: who takes it may ask for another.
-                    self.shared.is_wanted.store(false, Ordering::Release);
-                    let _ = self.shared.made.push(socket);
-                }
-                Err(trouble) => {
-                    let _ = self.shared.troubles.push(trouble);
-                    self.rest(pause);
-                    pause = (2 * pause).min(BACKOFF_MAX);
-                }
+            match self.step() {
+                None => thread::park(),
+                Some(true) if std::mem::replace(&mut is_useful, true) => pause = BACKOFF,
+                Some(true) => {}
+                Some(false) => self.shared.rests.store(true, Ordering::Release),
             }
-            self.shared.waker.wake();
         }
+    }
+
+    /// Tries once to make what is wanted; whether there is a connection. `None` if none is wanted.
+    fn step(&mut self) -> Option<bool> {
+        if !self.shared.is_wanted.load(Ordering::Acquire) {
+            return None;
+        }
+        let made = self.connect();
+        let is_made = made.is_ok();
+        match made {
+            Ok(socket) => {
+                // Before the connection is there: who takes it may ask for another.
+                self.shared.is_wanted.store(false, Ordering::Release);
+                let _ = self.shared.made.push(socket);
+            }
+            Err(trouble) => _ = self.shared.troubles.push(trouble),
+        }
+        self.shared.waker.wake();
+        Some(is_made)
     }
 
     fn connect(&mut self) -> Result<Socket, Trouble> {

@@ -31,7 +31,7 @@ mod tail;
 mod unacked;
 mod watch;
 
-pub use address::Address;
+pub use address::{Address, InProcess, Wire};
 pub use admin::{GroupState, RedisAdmin};
 pub use entry_id::EntryId;
 pub use keeper::KeptPositions;
@@ -41,7 +41,7 @@ pub use pages::StreamPages;
 pub use positions::{Position, PositionFile};
 pub use reader::{Extent, StreamReader, StreamReaderPlan};
 pub use sink::{RedisSink, RedisSinkPlan};
-pub use source::{RedisSource, RedisSourcePlan, Way};
+pub use source::{Bounds, RedisSource, RedisSourcePlan, Way};
 pub use staged::{StagedSink, Staging};
 pub use tail::StreamTail;
 pub use watch::{StreamFigures, StreamWatch, Watched};

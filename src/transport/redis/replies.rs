@@ -19,12 +19,29 @@ pub(super) enum Asked {
     Forgotten,
     /// `XPENDING`: how often the entries of the next reply were delivered.
     Counts,
+    /// `XCLAIM … JUSTID` of entries that are in flight here.
+    Kept,
     /// `XAUTOCLAIM`: entries of others that were idle for too long, of one stream.
     Claim(usize),
     /// `XRANGE`: entries of one stream.
     Range(usize),
     /// `XINFO STREAM`: how one stream stands.
     Facts(usize),
+}
+
+impl Asked {
+    /// The command that asks for it.
+    pub(super) fn command(self) -> &'static str {
+        match self {
+            Asked::New | Asked::Own(_) => "XREADGROUP",
+            Asked::Forgotten => "XACK",
+            Asked::Counts => "XPENDING",
+            Asked::Kept => "XCLAIM",
+            Asked::Claim(_) => "XAUTOCLAIM",
+            Asked::Range(_) => "XRANGE",
+            Asked::Facts(_) => "XINFO",
+        }
+    }
 }
 
 /// What comes next; each is as long as it says.
@@ -175,12 +192,13 @@ impl Replies {
                 self.asked.pop_front();
                 Ok(Step::Passed(len(&items)))
             }
-            _ if matches!(asked, Asked::Counts | Asked::Facts(_)) => {
+            _ if matches!(asked, Asked::Counts | Asked::Kept | Asked::Facts(_)) => {
                 let Some(len) = self.scanner.scan(input)? else { return Ok(Step::Wait) };
                 self.asked.pop_front();
                 Ok(match asked {
                     Asked::Facts(stream) => Step::Facts(stream, len),
-                    _ => Step::Counts(len),
+                    Asked::Counts => Step::Counts(len),
+                    _ => Step::Passed(len),
                 })
             }
             Some(Item::Nil) => Ok(Step::Ended(self.end(asked, len(&items)))),

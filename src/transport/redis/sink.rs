@@ -83,10 +83,10 @@ enum Fate {
 
 /// A sink that adds entries to streams.
 #[derive(Debug)]
-pub struct RedisSink {
+pub struct RedisSink<C = TscClock> {
     peer: &'static str,
-    channel: Channel,
-    clock: TscClock,
+    channel: Channel<C>,
+    clock: C,
     form: EntryForm,
     is_repeated: bool,
     /// Commands: acknowledged up to `start`, written up to `written`.
@@ -118,10 +118,27 @@ impl RedisSink {
         clock: TscClock,
         wait: (Duration, &AtomicBool),
     ) -> Result<Option<RedisSink>, Trouble> {
-        let RedisSinkPlan { peer, settings, streams, bytes, is_repeated, .. } = *plan;
+        let RedisSinkPlan { peer, settings, .. } = *plan;
         let fault =
             |text: String| Trouble { peer, code: "ERR", text: text.as_str().into(), heals: false };
         let address = Address::parse(&settings.url, &settings.shown).map_err(fault)?;
+        RedisSink::open_at(plan, address, clock, wait)
+    }
+}
+
+impl<C: Clock + Clone> RedisSink<C> {
+    /// The same with a clock of any kind, at an address other than the plan's.
+    ///
+    /// # Errors
+    ///
+    /// As `open`.
+    pub fn open_at(
+        plan: &RedisSinkPlan<'_>,
+        address: Address,
+        clock: C,
+        wait: (Duration, &AtomicBool),
+    ) -> Result<Option<RedisSink<C>>, Trouble> {
+        let RedisSinkPlan { peer, streams, bytes, is_repeated, .. } = *plan;
         let names = streams.to_vec();
         let channel = Plan {
             peer,
@@ -156,7 +173,9 @@ impl RedisSink {
             trouble: None,
         }))
     }
+}
 
+impl<C: Clock> RedisSink<C> {
     /// Room for that many bytes more, without taking memory.
     fn has_room_for(&mut self, len: usize) -> bool {
         if self.start == self.bytes.len() {
@@ -294,7 +313,7 @@ impl RedisSink {
     }
 }
 
-impl Sink for RedisSink {
+impl<C: Clock> Sink for RedisSink<C> {
     #[inline]
     fn send(&mut self, output: &Output<'_>, token: Token) -> Result<(), SendError> {
         if self.results.len() == STREAM_RESULTS_MAX || self.again.is_some() {

@@ -25,7 +25,7 @@ use super::{
     unacked::Unacked,
 };
 use crate::{
-    clock::Ticks,
+    clock::{Clock, Ticks, TscClock},
     record::{PartitionId, Record},
     transport::{Source, SourceClaim, SourceEvent, SourceGap, Trouble, WaitSet},
     verdict::Sentence,
@@ -36,8 +36,8 @@ mod claiming;
 mod opening;
 mod together;
 
+pub use opening::{Bounds, RedisSourcePlan, Way};
 pub(super) use opening::{INPUT_BYTES, REQUEST_BYTES, ping, server_ms};
-pub use opening::{RedisSourcePlan, Way};
 
 /// What trouble of a source names.
 pub(super) const PEER: &str = "source";
@@ -57,7 +57,7 @@ pub(super) const EVENTS_MAX: usize = 64;
 
 /// A source that reads streams as a consumer of a group.
 #[derive(Debug)]
-pub struct RedisSource {
+pub struct RedisSource<C = TscClock> {
     streams: Vec<String>,
     partitions: Vec<PartitionId>,
     group: Arc<Group>,
@@ -67,7 +67,7 @@ pub struct RedisSource {
     is_behind: bool,
     /// Requests for new entries that are on their way while it is so, at most.
     reads_max: usize,
-    reading: Channel,
+    reading: Channel<C>,
     replies: Replies,
     /// What is still to be written over `reading`, and how much of it was.
     requests: Vec<u8>,
@@ -75,7 +75,7 @@ pub struct RedisSource {
     /// Entries of before come first: of that stream, behind that id.
     own: Option<(usize, EntryId)>,
     claiming: Claiming,
-    acking: Acking,
+    acking: Acking<C>,
     /// Exactly once: the results that wait for the commit.
     staging: Option<Arc<Staging>>,
     unacked: Unacked,
@@ -94,6 +94,7 @@ pub struct RedisSource {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Told {
     Assigned,
+    Lost,
     Committed(u64, Result<(), Trouble>),
     Aborted,
     Gap(SourceGap),
@@ -120,6 +121,7 @@ impl Told {
     ) -> SourceEvent<'a> {
         match self {
             Told::Assigned => SourceEvent::Assigned(partitions),
+            Told::Lost => SourceEvent::Lost(partitions),
             Told::Committed(ticket, result) => SourceEvent::Committed { ticket, result },
             Told::Aborted => SourceEvent::Aborted(Ok(())),
             Told::Gap(gap) => {
@@ -133,7 +135,7 @@ impl Told {
     }
 }
 
-impl RedisSource {
+impl<C: Clock> RedisSource<C> {
     /// Takes entries that have arrived, and asks for more.
     fn lend_all(
         &mut self,
@@ -169,8 +171,8 @@ impl RedisSource {
                     self.miss(stream, count as u64);
                     len
                 }
-                Step::Error(_, len) => {
-                    self.hear_error(len);
+                Step::Error(asked, len) => {
+                    self.hear_error(asked, len);
                     break;
                 }
                 Step::Ended(ended) => {
@@ -204,7 +206,7 @@ impl RedisSource {
         if let (Some(Asked::Own(_)), Some((_, behind))) = (asked, &mut self.own) {
             *behind = id;
         }
-        let Some(Item::Array(fields)) = items.next() else {
+        let Some(Item::Array(count)) = items.next() else {
             self.gone += 1;
             let (stream, mut text) = (self.streams[stream].as_bytes(), [0; ID_BYTES]);
             let words = [b"XACK", stream, self.group.name(), id.write(&mut text)];
@@ -222,7 +224,7 @@ impl RedisSource {
             }
             exhausted = claiming.exhausted(id, matches!(asked, Some(Asked::Claim(_))));
         }
-        let Shape { key, value, headers } = shaper.shape(items, fields, id, exhausted);
+        let Shape { key, value, headers } = shaper.shape(items, count, id, exhausted);
         let record = Record {
             partition: self.partitions[stream],
             topic: &self.streams[stream],
@@ -247,7 +249,7 @@ impl RedisSource {
         self.has_snapshot = false;
         match ended.asked {
             Asked::New => self.is_behind = ended.entries as u64 >= self.batch,
-            Asked::Counts | Asked::Forgotten => {}
+            Asked::Counts | Asked::Kept | Asked::Forgotten => {}
             Asked::Range(_) | Asked::Facts(_) => {}
             Asked::Own(stream) => {
                 self.miss(stream, gone);
@@ -300,7 +302,7 @@ impl RedisSource {
 
     fn write_requests(&mut self, now: Ticks) {
         let reads = self.reads_wanted().saturating_sub(self.replies.unbegun());
-        let RedisSource { requests, group, streams, replies, .. } = self;
+        let RedisSource { requests, group, streams, replies, unacked, .. } = self;
         let is_free = replies.owed() == 0;
         if let Some((stream, behind)) = self.own {
             if is_free {
@@ -315,8 +317,17 @@ impl RedisSource {
             if !is_free {
                 return;
             }
+            if !self.claiming.is_counted() {
+                claiming::ask_counts(requests, group, &streams[stream], cursor);
+                return replies.ask(Asked::Counts);
+            }
+            unacked.take_snapshot(stream);
+            let kept = self.claiming.counted().filter(|it| unacked.was_lent(*it));
+            if kept.clone().next().is_some() {
+                claiming::keep(requests, group, &streams[stream], kept);
+                replies.ask(Asked::Kept);
+            }
             claiming::ask_claim(requests, group, &streams[stream], cursor);
-            replies.ask(Asked::Counts);
             replies.ask(Asked::Claim(stream));
         }
         let block_ms = (claim.is_none() && !self.is_behind).then_some(BLOCK_MS);
@@ -328,21 +339,21 @@ impl RedisSource {
 
     /// The server refused a request.
     #[cold]
-    fn hear_error(&mut self, len: usize) {
+    fn hear_error(&mut self, asked: Asked, len: usize) {
         let mut error = [0; 200];
         let line = &self.reading.input()[1..len.saturating_sub(2).max(1)];
         let error_len = line.len().min(error.len());
         error[..error_len].copy_from_slice(&line[..error_len]);
         let error = &error[..error_len];
         let (_, fault) = faults::fault(error);
-        let trouble = faults::trouble(PEER, self.reading.address(), "XREADGROUP", error);
+        let trouble = faults::trouble(PEER, self.reading.address(), asked.command(), error);
         if fault == Fault::NoGroup && self.group.is_made_anew() {
             // With the next connection.
             self.reading.lose("the consumer group is gone");
             return;
         }
         self.tell(Told::Trouble(trouble));
-        self.reading.lose("a request was refused");
+        self.reading.lose_for_now("a request was refused");
         self.is_failed |= !trouble.heals;
     }
 
@@ -366,6 +377,17 @@ impl RedisSource {
         }
     }
 
+    /// At most once: what is in flight is not to be processed, and what of it is still pending here
+    /// comes again.
+    #[cold]
+    fn lend_anew(&mut self) {
+        for stream in 0..self.streams.len() {
+            self.unacked.go_back(stream, self.unacked.first_number(stream));
+        }
+        self.reading.renew();
+        self.events.extend([Told::Lost, Told::Assigned]);
+    }
+
     /// All begins anew over another connection.
     fn begin_again(&mut self) {
         self.replies.clear();
@@ -384,7 +406,7 @@ impl RedisSource {
     }
 }
 
-impl Source for RedisSource {
+impl<C: Clock> Source for RedisSource<C> {
     fn serve(&mut self, now: Ticks) -> usize {
         if self.is_closed {
             return 0;
@@ -397,6 +419,9 @@ impl Source for RedisSource {
         work += self.acking.serve(now, &self.group, &self.streams, &mut self.unacked);
         if let Some((ticket, result)) = self.acking.take_end() {
             self.events.push_back(Told::Committed(ticket, result));
+        }
+        if self.acking.takes_loss() {
+            self.lend_anew();
         }
         while let Some(told) = self.acking.next_told() {
             self.tell(told);

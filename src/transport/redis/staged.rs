@@ -16,8 +16,12 @@ use crate::{
     clock::Ticks,
     limits::STREAM_RESULTS_MAX,
     record::Output,
-    transport::{Ack, SendError, Sink, Token, Trouble, WaitSet},
+    transport::{Ack, Refusal, SendError, Sink, Token, Trouble, WaitSet},
 };
+
+/// Words of one result that the script can hand over: it has room for 8,000 on its stack, and would
+/// break off after it has acknowledged.
+const WORDS_MAX: usize = 7_900;
 
 /// Results of the transaction that is open, each as a number of words and those.
 #[derive(Debug, Default)]
@@ -100,10 +104,26 @@ impl Sink for StagedSink {
             return Err(SendError::Full);
         }
         let form = &self.form;
-        self.staging.with(|stage| {
+        let is_taken = self.staging.with(|stage| {
             let count = |out: &mut Vec<u8>, words: usize| resp::number(out, words as u64);
-            stage.words += 1 + form.write(output, &mut stage.bytes, count);
+            let before = stage.bytes.len();
+            let words = form.write(output, &mut stage.bytes, count);
+            if words > WORDS_MAX {
+                stage.bytes.truncate(before);
+                return false;
+            }
+            stage.words += 1 + words;
+            true
         });
+        if !is_taken {
+            return Err(SendError::Refused(Refusal {
+                code: "TOO_MANY_FIELDS",
+                too_large: false,
+                fatal: false,
+                aborts: false,
+                is_about_content: true,
+            }));
+        }
         self.taken.push(token);
         Ok(())
     }

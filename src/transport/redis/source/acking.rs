@@ -9,16 +9,15 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{Group, Told, Way, opening::REMOVE_CONSUMERS, together};
 use crate::{
-    clock::Ticks,
+    clock::{Clock, Ticks},
     config::settings,
-    limits::ENTRIES_UNACKED_MAX,
     record::PartitionId,
     transport::{
         Trouble, WaitSet,
         redis::{
             channel::Channel,
             entry_id::{EntryId, ID_BYTES},
-            faults,
+            faults::{self, Fault},
             resp::{self, Item, Items, Scanner},
             staged::Staging,
             unacked::Unacked,
@@ -53,8 +52,8 @@ enum Owed {
 
 /// The connection that acknowledges.
 #[derive(Debug)]
-pub(super) struct Acking {
-    channel: Channel,
+pub(super) struct Acking<C> {
+    channel: Channel<C>,
     deletes: bool,
     out: Vec<u8>,
     written: usize,
@@ -63,8 +62,11 @@ pub(super) struct Acking {
     /// The commit under way.
     ticket: Option<u64>,
     positions: Vec<(PartitionId, i64)>,
-    /// Its replies that are still to come.
+    /// Its replies that are still to come; it ends with the last of them, or those would be taken
+    /// for the next one's.
     left: usize,
+    /// The first of them that was an error.
+    refused: Option<Trouble>,
     sent: u64,
     acked: u64,
     is_repeated: bool,
@@ -75,10 +77,19 @@ pub(super) struct Acking {
     staging: Option<Arc<Staging>>,
     /// At most once: what others had acknowledged must not be processed here.
     is_ahead: bool,
+    /// They had, and so nothing of what was lent may be.
+    has_lost: bool,
+    /// The server does not write any more: another connection may lead to one that does.
+    is_elsewhere: bool,
 }
 
-impl Acking {
-    pub(super) fn new(channel: Channel, settings: &settings::RedisSource, way: Way) -> Acking {
+impl<C: Clock> Acking<C> {
+    pub(super) fn new(
+        channel: Channel<C>,
+        settings: &settings::RedisSource,
+        way: Way,
+        entries_max: usize,
+    ) -> Acking<C> {
         let (is_ahead, staging) = match way {
             Way::Together(staging) => (false, Some(staging)),
             Way::Ahead => (true, None),
@@ -88,13 +99,14 @@ impl Acking {
         Acking {
             channel,
             deletes: settings.delete_acked,
-            out: Vec::with_capacity(ENTRIES_UNACKED_MAX * ENTRY_BYTES + staged),
+            out: Vec::with_capacity(entries_max * ENTRY_BYTES + staged),
             written: 0,
-            owed: VecDeque::with_capacity(4 * ENTRIES_UNACKED_MAX / ENTRIES_PER_COMMAND),
+            owed: VecDeque::with_capacity(4 * entries_max.div_ceil(ENTRIES_PER_COMMAND)),
             scanner: Scanner::default(),
             ticket: None,
             positions: Vec::with_capacity(crate::limits::STREAMS_MAX),
             left: 0,
+            refused: None,
             sent: 0,
             acked: 0,
             is_repeated: false,
@@ -103,6 +115,8 @@ impl Acking {
             removes: true,
             staging,
             is_ahead,
+            has_lost: false,
+            is_elsewhere: false,
         }
     }
 
@@ -123,6 +137,11 @@ impl Acking {
         self.ended.take()
     }
 
+    /// At most once: true if what was lent and is not processed yet must not be.
+    pub(super) fn takes_loss(&mut self) -> bool {
+        std::mem::take(&mut self.has_lost)
+    }
+
     pub(super) fn begin_commit(&mut self, ticket: u64, positions: &[(PartitionId, i64)]) {
         assert!(self.ticket.is_none(), "one commit at a time: the last one has no answer yet");
         (self.ticket, self.is_repeated) = (Some(ticket), false);
@@ -132,7 +151,8 @@ impl Acking {
 
     /// Sends the commit under way. Without a connection it waits for one.
     pub(super) fn send_commit(&mut self, group: &Group, streams: &[String], unacked: &Unacked) {
-        (self.left, self.sent, self.acked) = (0, 0, 0);
+        (self.left, self.sent, self.acked, self.refused) = (0, 0, 0, None);
+        self.is_elsewhere = false;
         if !self.channel.is_open() {
             return;
         }
@@ -246,10 +266,15 @@ impl Acking {
         while self.channel.fill(now) {}
         while let Some(len) = self.next_reply() {
             work += 1;
-            self.hear(len, streams);
+            self.hear(len, group, streams);
             self.channel.consume(len);
             if self.ticket.is_some() && self.left == 0 && self.ended.is_none() {
-                self.end(Ok(()));
+                let result = self.refused.take().map_or(Ok(()), Err);
+                self.end(result);
+                if std::mem::take(&mut self.is_elsewhere) {
+                    self.channel.lose("it does not write any more");
+                    break;
+                }
             }
         }
         if let Some((_, Ok(()))) = self.ended {
@@ -282,13 +307,13 @@ impl Acking {
         len
     }
 
-    fn hear(&mut self, len: usize, streams: &[String]) {
+    fn hear(&mut self, len: usize, group: &Group, streams: &[String]) {
         let Some(owed) = self.owed.pop_front() else { return };
         let mut items = Items::of(&self.channel.input()[..len]);
         let is_of_commit = owed != Owed::Removed;
         self.left -= usize::from(is_of_commit);
         match items.next() {
-            Some(Item::Error(_)) => self.hear_error(len, owed),
+            Some(Item::Error(_)) => self.hear_error(len, owed, group),
             Some(Item::Integer(count)) if owed == Owed::Count => self.acked += count as u64,
             Some(Item::Integer(count)) if owed == Owed::Removed && count > 0 => {
                 let text = Sentence::format(format_args!(
@@ -309,14 +334,18 @@ impl Acking {
     }
 
     #[cold]
-    fn hear_error(&mut self, len: usize, owed: Owed) {
+    fn hear_error(&mut self, len: usize, owed: Owed, group: &Group) {
         let what = match owed {
             Owed::Removed => "removing consumers by EVAL",
             Owed::Together => "acknowledging and writing by EVAL",
             _ => "XACK",
         };
         let error = &self.channel.input()[1..len - 2];
+        let (_, fault) = faults::fault(error);
         let trouble = faults::trouble(self.channel.peer(), self.channel.address(), what, error);
+        // With the next connection that reads.
+        let is_made_anew = fault == Fault::NoGroup && group.is_made_anew();
+        let trouble = Trouble { heals: trouble.heals || is_made_anew, ..trouble };
         if owed == Owed::Removed {
             // They stay, which costs little; a group or stream that is gone has none.
             self.removes = false;
@@ -324,9 +353,8 @@ impl Acking {
             self.told = Some(Told::Notice { event: "consumers.kept", text, alarming: false });
             return;
         }
-        if self.ticket.is_some() {
-            self.end(Err(trouble));
-        }
+        self.is_elsewhere |= fault == Fault::Elsewhere;
+        self.refused.get_or_insert(trouble);
     }
 
     /// Entries of the commit are others' now.
@@ -338,7 +366,7 @@ impl Acking {
             self.channel.address().shown()
         ));
         let (peer, code) = (self.channel.peer(), "ENTRIES_CLAIMED");
-        self.end(Err(Trouble { peer, code, text, heals: true }));
+        self.refused = Some(Trouble { peer, code, text, heals: true });
     }
 
     fn end(&mut self, result: Result<(), Trouble>) {
@@ -347,15 +375,17 @@ impl Acking {
         if let (Some(staging), Ok(())) = (&self.staging, result) {
             staging.clear();
         }
-        if result.is_ok() && self.is_ahead && self.acked < self.sent && !self.is_repeated {
+        if result.is_ok() && self.is_ahead && self.acked < self.sent {
+            // Over a connection that broke they may have been acknowledged from here: nobody knows.
             let text = Sentence::format(format_args!(
-                "{} of {} entries had been acknowledged by others, who claimed them; at most once \
-                 they must not be processed here",
+                "{} of {} entries had been acknowledged before, by others who claimed them or over \
+                 a connection that broke: at most once none of these is processed here",
                 self.sent - self.acked,
                 self.sent
             ));
             let (peer, code) = (self.channel.peer(), "ENTRIES_CLAIMED");
-            self.ended = Some((ticket, Err(Trouble { peer, code, text, heals: false })));
+            self.ended = Some((ticket, Err(Trouble { peer, code, text, heals: true })));
+            self.has_lost = true;
             return;
         }
         if result.is_ok() && self.acked < self.sent && !self.is_repeated {

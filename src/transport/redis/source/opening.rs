@@ -11,7 +11,7 @@ use std::{
 
 use super::{Acking, Claiming, ENTRIES_AHEAD, EVENTS_MAX, PEER, RedisSource, Told};
 use crate::{
-    clock::TscClock,
+    clock::{Clock, TscClock},
     config::settings::{self, StreamStart},
     limits::{ENTRIES_UNACKED_MAX, STREAMS_MAX},
     record::PartitionId,
@@ -135,6 +135,20 @@ pub struct RedisSourcePlan<'a> {
     pub way: Way,
 }
 
+/// What a source takes at the start and never exceeds.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Entries that are lent and not acknowledged.
+    pub entries: usize,
+    /// Bytes of replies that each connection keeps, where entries are not larger.
+    pub input_bytes: usize,
+}
+
+impl Bounds {
+    /// Those of a run.
+    pub const OF_A_RUN: Bounds = Bounds { entries: ENTRIES_UNACKED_MAX, input_bytes: INPUT_BYTES };
+}
+
 /// When entries are acknowledged.
 #[derive(Clone, Debug)]
 pub enum Way {
@@ -159,8 +173,7 @@ impl RedisSource {
         clock: TscClock,
         wait: (Duration, &AtomicBool),
     ) -> Result<Option<RedisSource>, Trouble> {
-        let RedisSourcePlan { settings, streams, group, batch, .. } = *plan;
-        assert!(streams.len() <= STREAMS_MAX, "the configuration was checked");
+        let settings = plan.settings;
         let fault = |text: String| Trouble {
             peer: PEER,
             code: "ERR",
@@ -168,6 +181,24 @@ impl RedisSource {
             heals: false,
         };
         let address = Address::parse(&settings.url, &settings.shown).map_err(fault)?;
+        RedisSource::open_at(plan, (address, Bounds::OF_A_RUN), clock, wait)
+    }
+}
+
+impl<C: Clock + Clone> RedisSource<C> {
+    /// The same with a clock of any kind and other bounds, at an address other than the plan's.
+    ///
+    /// # Errors
+    ///
+    /// As `open`.
+    pub fn open_at(
+        plan: &RedisSourcePlan<'_>,
+        (address, bounds): (Address, Bounds),
+        clock: C,
+        wait: (Duration, &AtomicBool),
+    ) -> Result<Option<RedisSource<C>>, Trouble> {
+        let RedisSourcePlan { settings, streams, group, batch, .. } = *plan;
+        assert!(streams.len() <= STREAMS_MAX, "the configuration was checked");
         let group = Arc::new(Group {
             name: group.to_owned(),
             consumer: settings.consumer.clone(),
@@ -181,7 +212,7 @@ impl RedisSource {
             address: address.clone(),
             prepare,
             clock: clock.clone(),
-            input_bytes: INPUT_BYTES,
+            input_bytes: bounds.input_bytes,
         };
         let Some(reading) = Channel::open(channel(prepare), wait)? else { return Ok(None) };
         let Some(acking) = Channel::open(channel(ping()), wait)? else { return Ok(None) };
@@ -195,7 +226,7 @@ impl RedisSource {
             is_behind: false,
             reads_max: ENTRIES_AHEAD.div_ceil(batch * streams.len()).min(READS_MAX),
             claiming: Claiming::new(settings, &clock),
-            acking: Acking::new(acking, settings, plan.way.clone()),
+            acking: Acking::new(acking, settings, plan.way.clone(), bounds.entries),
             staging: match &plan.way {
                 Way::Together(staging) => Some(Arc::clone(staging)),
                 Way::Ahead | Way::Behind => None,
@@ -205,7 +236,7 @@ impl RedisSource {
             requests: Vec::with_capacity(REQUEST_BYTES),
             written: 0,
             own: Some((0, EntryId::ZERO)),
-            unacked: Unacked::new(streams.len(), ENTRIES_UNACKED_MAX),
+            unacked: Unacked::new(streams.len(), bounds.entries),
             has_snapshot: false,
             gone: 0,
             group,
@@ -243,9 +274,13 @@ pub(super) fn ask_new(
 /// What is done with each new connection that reads.
 fn prepare(group: &Arc<Group>, streams: &[String], start: StreamStart) -> Prepare {
     let (group, streams) = (Arc::clone(group), streams.to_vec());
-    let mut is_first = true;
+    let (mut is_first, mut last) = (true, None);
     Box::new(move |dialog| {
         dialog.require("PING", &[b"PING"])?;
+        if let Some(last) = &last {
+            end_last(dialog, last)?;
+        }
+        last = dialog.ask(&[b"CLIENT", b"INFO"])?.ok().and_then(|it| identity(&it));
         if !is_first && !group.is_made_anew {
             // A group that is gone is found out by the first read.
             return Ok(());
@@ -260,6 +295,23 @@ fn prepare(group: &Arc<Group>, streams: &[String], start: StreamStart) -> Prepar
         is_first = false;
         Ok(())
     })
+}
+
+/// Number and address of this client as the server has them. Nothing is known if it is an old one,
+/// or does not let us ask.
+fn identity(info: &[u8]) -> Option<[String; 2]> {
+    let text = std::str::from_utf8(Items::of(info).bytes()?).ok()?;
+    let field = |name| text.split_whitespace().find_map(|it| it.strip_prefix(name));
+    Some([field("id=")?.to_owned(), field("addr=")?.to_owned()])
+}
+
+/// Ends the last connection at the server, which may not know yet that it is lost: entries that it
+/// gave to that one later would lie with nobody until they are idle for long enough. Only one of
+/// that number and from that address is meant: a server that was restarted counts anew.
+fn end_last(dialog: &mut Dialog, [number, address]: &[String; 2]) -> Result<(), Trouble> {
+    let words = ["CLIENT", "KILL", "ID", number, "ADDR", address].map(str::as_bytes);
+    // One that does not let us has the entries claimed.
+    dialog.ask(&words).map(|_| ())
 }
 
 /// A server that is still loading says so.

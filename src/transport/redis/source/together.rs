@@ -20,6 +20,9 @@ use crate::{
 
 /// Zero if all was done; else that many entries are not this consumer's, and nothing was.
 pub(super) const TOGETHER: &[u8] = b"\
+local function may(...)
+  return not redis.acl_check_cmd or redis.acl_check_cmd(...)
+end
 local group, consumer, deletes = ARGV[1], ARGV[2], ARGV[3] == '1'
 local at = 5
 for _ = 1, tonumber(ARGV[4]) do
@@ -28,7 +31,7 @@ for _ = 1, tonumber(ARGV[4]) do
   if kind ~= 'stream' and kind ~= 'none' then
     return redis.error_reply('WRONGTYPE ' .. name .. ' is no stream')
   end
-  if redis.acl_check_cmd and not redis.acl_check_cmd('XADD', name, '*', 'a', 'b') then
+  if not may('XADD', name, '*', 'a', 'b') then
     return redis.error_reply('NOPERM no right to XADD ' .. name)
   end
   at = at + 1
@@ -39,6 +42,15 @@ at = at + 1
 for _ = 1, count do
   local name, ids, low, high = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
   local first, last, mine = at + 4, at + 3 + ids, {}
+  if not may('XPENDING', name, group) then
+    return redis.error_reply('NOPERM no right to XPENDING ' .. name)
+  end
+  if not may('XACK', name, group, low) then
+    return redis.error_reply('NOPERM no right to XACK ' .. name)
+  end
+  if deletes and not may('XDEL', name, low) then
+    return redis.error_reply('NOPERM no right to XDEL ' .. name)
+  end
   local pending = redis.call('XPENDING', name, group, low, high, 10000000, consumer)
   for _, it in ipairs(pending) do mine[it[1]] = true end
   for i = first, last do if not mine[ARGV[i]] then missing = missing + 1 end end
