@@ -95,7 +95,7 @@ fn write_headers(headers: &mut Vec<u8>, id: EntryId, exhausted: Option<u64>) {
 }
 
 /// Key and value of an entry of which one field is the value. What else it has goes to `headers`.
-fn split<'a>(
+pub(super) fn split<'a>(
     mut items: Items<'a>,
     fields: usize,
     value_field: &[u8],
