@@ -27,8 +27,8 @@ use hotspur::{
     transport::{
         Sink, Source, SourceEvent, Token,
         redis::{
-            Extent, PositionFile, RedisSink, RedisSinkPlan, RedisSource, RedisSourcePlan,
-            StagedSink, Staging, StreamReader, StreamReaderPlan, Way,
+            Extent, PlainSource, PlainSourcePlan, PositionFile, RedisSink, RedisSinkPlan,
+            RedisSource, RedisSourcePlan, StagedSink, Staging, Way,
         },
     },
 };
@@ -77,10 +77,10 @@ fn source_of(settings: &settings::RedisSource, batch: usize, way: Way) -> RedisS
 }
 
 /// One without a group.
-fn reader(server: &Server, extent: Extent<'_>) -> StreamReader {
+fn reader(server: &Server, extent: Extent<'_>) -> PlainSource {
     let (settings, streams) = (settings(server), [IN.to_owned()]);
-    let plan = StreamReaderPlan { settings: &settings, streams: &streams, batch: 256, extent };
-    let opened = StreamReader::open(plan, TscClock::new(), wait());
+    let plan = PlainSourcePlan { settings: &settings, streams: &streams, batch: 256, extent };
+    let opened = PlainSource::open(plan, TscClock::new(), wait());
     opened.expect("it answers").expect("nobody stops")
 }
 

@@ -30,8 +30,8 @@ use crate::{
         Sink, Source, Trouble,
         kafka::{KafkaSink, KafkaSource, LagBoard, TransactionalProducer},
         redis::{
-            Extent, PositionFile, RedisSink, RedisSinkPlan, RedisSource, RedisSourcePlan,
-            StagedSink, Staging, StreamReader, StreamReaderPlan, StreamWatch, Watched, Way,
+            Extent, PlainSource, PlainSourcePlan, PositionFile, RedisSink, RedisSinkPlan,
+            RedisSource, RedisSourcePlan, StagedSink, Staging, StreamWatch, Watched, Way,
         },
         restore::Restoration,
         split::Split,
@@ -52,8 +52,8 @@ pub(super) enum Peers {
     /// Exactly once.
     RedisTogether(RedisSource, StagedSink),
     /// Without a group.
-    ReaderToKafka(StreamReader, Split<KafkaSink, RedisSink>),
-    Reader(StreamReader, Split<RedisSink>),
+    PlainToKafka(PlainSource, Split<KafkaSink, RedisSink>),
+    Plain(PlainSource, Split<RedisSink>),
 }
 
 /// What else an engine is made of.
@@ -93,7 +93,7 @@ impl Peers {
                 let letters = opening.stream_letters(source)?;
                 let sinks = Split::two(first, opening.first_letter(), letters);
                 match settings.read_plainly() {
-                    Some(_) => Peers::ReaderToKafka(opening.reader(source, positions)?, sinks),
+                    Some(_) => Peers::PlainToKafka(opening.plain_source(source, positions)?, sinks),
                     None => {
                         Peers::RedisToKafka(opening.stream_source(source, opening.way())?, sinks)
                     }
@@ -101,7 +101,7 @@ impl Peers {
             }
             (Some(source), Some(sink)) if settings.read_plainly().is_some() => {
                 let sinks = opening.stream_sinks(source, sink)?;
-                Peers::Reader(opening.reader(source, positions)?, sinks)
+                Peers::Plain(opening.plain_source(source, positions)?, sinks)
             }
             (Some(source), Some(sink)) if opening.is_together() => {
                 let (sink, staging) = opening.staged(sink);
@@ -131,7 +131,7 @@ impl Peers {
         match self {
             Peers::Kafka(source, _) | Peers::KafkaToRedis(source, _) => Some(source.lag()),
             Peers::RedisToKafka(..) | Peers::Redis(..) | Peers::RedisTogether(..) => None,
-            Peers::ReaderToKafka(..) | Peers::Reader(..) => None,
+            Peers::PlainToKafka(..) | Peers::Plain(..) => None,
         }
     }
 
@@ -144,8 +144,8 @@ impl Peers {
             Peers::RedisToKafka(..) | Peers::Redis(..) | Peers::RedisTogether(..) => {
                 Some(Watched::Group(source.group.clone()))
             }
-            Peers::ReaderToKafka(reader, _) | Peers::Reader(reader, _) => {
-                reader.kept().cloned().map(Watched::Reader)
+            Peers::PlainToKafka(source, _) | Peers::Plain(source, _) => {
+                source.kept().cloned().map(Watched::Plain)
             }
         };
         let redis = streams.source.as_ref().filter(|_| settings.observe.listen.is_some());
@@ -167,8 +167,8 @@ impl Peers {
             Peers::RedisToKafka(source, sinks) => parts.run(manner, source, sinks),
             Peers::Redis(source, sinks) => parts.run(manner, source, sinks),
             Peers::RedisTogether(source, sink) => parts.run(manner, source, sink),
-            Peers::ReaderToKafka(source, sinks) => parts.run(manner, source, sinks),
-            Peers::Reader(source, sinks) => parts.run(manner, source, sinks),
+            Peers::PlainToKafka(source, sinks) => parts.run(manner, source, sinks),
+            Peers::Plain(source, sinks) => parts.run(manner, source, sinks),
         }
     }
 }
@@ -281,12 +281,12 @@ impl Opening<'_> {
     }
 
     /// A source without a group.
-    fn reader(
+    fn plain_source(
         &self,
         source: &StreamSource,
         positions: Option<PositionFile>,
-    ) -> Result<StreamReader, StartError> {
-        let plan = StreamReaderPlan {
+    ) -> Result<PlainSource, StartError> {
+        let plan = PlainSourcePlan {
             settings: source,
             streams: &self.settings.source.topics,
             batch: self.settings.limits.batch,
@@ -296,7 +296,7 @@ impl Opening<'_> {
             },
         };
         let wait = (self.settings.engine.start_timeout, self.stop);
-        let opened = StreamReader::open(plan, self.clock.clone(), wait);
+        let opened = PlainSource::open(plan, self.clock.clone(), wait);
         self.unless_stopped(opened)?.ok_or(StartError::Stopped)
     }
 

@@ -1,6 +1,6 @@
 //! Redis Streams: the hot thread itself reads and writes the sockets.
 //!
-//! `RedisSource` is a consumer of a group, `StreamReader` reads without one, `RedisSink` adds
+//! `RedisSource` is a consumer of a group, `PlainSource` reads without one, `RedisSink` adds
 //! entries to streams. Each has connections of its own, made by a side thread (`connector`) and
 //! used without waiting (`channel`); commands and replies are written and read in place (`resp`).
 //! Left out: TLS, and following a cluster or a sentinel.
@@ -20,8 +20,8 @@ mod keeper;
 mod object;
 mod once;
 mod pages;
+mod plain;
 mod positions;
-mod reader;
 mod replies;
 mod resp;
 mod sink;
@@ -38,8 +38,8 @@ pub use keeper::KeptPositions;
 pub use object::fields_of;
 pub use once::{EntryShape, NotAdded, OnceWriter, Recording};
 pub use pages::StreamPages;
+pub use plain::{Extent, PlainSource, PlainSourcePlan};
 pub use positions::{Position, PositionFile};
-pub use reader::{Extent, StreamReader, StreamReaderPlan};
 pub use sink::{RedisSink, RedisSinkPlan};
 pub use source::{Bounds, RedisSource, RedisSourcePlan, Way};
 pub use staged::{StagedSink, Staging};

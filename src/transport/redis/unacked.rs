@@ -63,7 +63,7 @@ impl Unacked {
         self.chains[stream].next
     }
 
-    /// The number of the first entry that is not acknowledged, or of the next one.
+    /// The number of the first that is not acknowledged, or of the next one.
     pub(super) fn first_number(&self, stream: usize) -> i64 {
         self.chains[stream].first
     }

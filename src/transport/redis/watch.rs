@@ -51,7 +51,7 @@ pub enum Watched {
     /// That of a consumer group.
     Group(String),
     /// That of a reader without one.
-    Reader(KeptPositions),
+    Plain(KeptPositions),
 }
 
 /// The figures of all streams, for any thread; asked for as long as it lives.
@@ -150,7 +150,7 @@ impl Side {
         for (index, name) in self.streams.iter().enumerate() {
             let (mut figures, behind) = match &self.who {
                 Watched::Group(group) => of_group(dialog, name, group.as_bytes(), age)?,
-                Watched::Reader(kept) => of_reader(dialog, name, kept.read(index))?,
+                Watched::Plain(kept) => of_reader(dialog, name, kept.read(index))?,
             };
             let behind = [b"(", behind.as_bytes()].concat();
             let next = [&b"XRANGE"[..], name.as_bytes(), &behind, b"+", b"COUNT", b"1"];

@@ -37,11 +37,11 @@ mod looking;
 mod opening;
 
 use looking::Looking;
-pub use opening::{Extent, StreamReaderPlan};
+pub use opening::{Extent, PlainSourcePlan};
 
 /// A source that reads streams without a group.
 #[derive(Debug)]
-pub struct StreamReader {
+pub struct PlainSource {
     streams: Vec<String>,
     partitions: Vec<PartitionId>,
     places: Vec<Place>,
@@ -92,7 +92,7 @@ struct Ending {
     next: usize,
 }
 
-impl StreamReader {
+impl PlainSource {
     /// The positions in its file, if it has one, for who watches it.
     pub fn kept(&self) -> Option<&KeptPositions> {
         self.keeper.as_ref().map(Keeper::kept)
@@ -158,7 +158,7 @@ impl StreamReader {
         if self.is_astray {
             return Lent::Passed;
         }
-        let StreamReader { reading, shaper, unacked, places, .. } = self;
+        let PlainSource { reading, shaper, unacked, places, .. } = self;
         let mut items = Items::of(&reading.input()[..len]);
         let (Some(2), Some(id)) = (items.array(), items.bytes()) else { return Lent::Passed };
         let Some(id) = EntryId::parse(id) else { return Lent::Passed };
@@ -227,7 +227,7 @@ impl StreamReader {
                 return;
             }
         }
-        let StreamReader { requests, streams, places, replies, .. } = self;
+        let PlainSource { requests, streams, places, replies, .. } = self;
         resp::begin(requests, 6 + 2 * streams.len());
         [&b"XREAD"[..], b"COUNT"].iter().for_each(|it| resp::word(requests, it));
         resp::number(requests, self.batch);
@@ -242,7 +242,7 @@ impl StreamReader {
 
     /// Asks for a range of the next stream that is not read to its end and not being read.
     fn ask_range(&mut self) {
-        let StreamReader { requests, streams, places, replies, ending, .. } = self;
+        let PlainSource { requests, streams, places, replies, ending, .. } = self;
         let Some(ending) = ending else { return };
         let count = streams.len();
         let under_way = replies.front();
@@ -295,7 +295,7 @@ impl StreamReader {
 
     /// Has written what is to be, unless something is being written.
     fn keep(&mut self) {
-        let StreamReader { keeper, unacked, places, committing, .. } = self;
+        let PlainSource { keeper, unacked, places, committing, .. } = self;
         let Some(keeper) = keeper.as_mut().filter(|it| it.is_idle()) else { return };
         let passed = |stream: usize, number: i64| {
             places[stream].passed.and_then(|it| u64::try_from(it + number).ok())
@@ -336,7 +336,7 @@ impl StreamReader {
     }
 }
 
-impl Source for StreamReader {
+impl Source for PlainSource {
     fn serve(&mut self, _now: Ticks) -> usize {
         if self.is_closed {
             return 0;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Facts, SourceGap, StreamReader, Told, faults};
+use super::{Facts, PlainSource, SourceGap, Told, faults};
 use crate::{
     clock::{Clock, Ticks, TscClock},
     transport::{Trouble, redis::source::PEER},
@@ -64,7 +64,7 @@ impl Looking {
     }
 }
 
-impl StreamReader {
+impl PlainSource {
     /// Compares how a stream stands with what was lent: nothing of what was asked for since is.
     pub(super) fn compare(&mut self, stream: usize, facts: Facts) {
         let (place, number) = (&mut self.places[stream], self.unacked.next_number(stream));

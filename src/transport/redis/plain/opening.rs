@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, sync::atomic::AtomicBool, time::Duration};
 
 use super::{
-    Channel, EVENTS_MAX, Ending, EntryId, Facts, Keeper, Looking, PEER, Place, Position, Replies,
-    Shaper, StreamReader, Told, Unacked,
+    Channel, EVENTS_MAX, Ending, EntryId, Facts, Keeper, Looking, PEER, Place, PlainSource,
+    Position, Replies, Shaper, Told, Unacked,
 };
 use crate::{
     clock::TscClock,
@@ -27,9 +27,9 @@ use crate::{
     verdict::Sentence,
 };
 
-/// What a reader is made of.
+/// What a source without a group is made of.
 #[derive(Debug)]
-pub struct StreamReaderPlan<'a> {
+pub struct PlainSourcePlan<'a> {
     /// What `[source.redis]` says.
     pub settings: &'a settings::RedisSource,
     /// The streams.
@@ -40,7 +40,7 @@ pub struct StreamReaderPlan<'a> {
     pub extent: Extent<'a>,
 }
 
-/// What says where a reader begins and ends.
+/// What says where it begins and ends.
 #[derive(Debug)]
 pub enum Extent<'a> {
     /// Positions in a file, else `start`; it does not end.
@@ -49,7 +49,7 @@ pub enum Extent<'a> {
     Range(&'a Range),
 }
 
-impl StreamReader {
+impl PlainSource {
     /// Connects, and waits for the server no longer than that and until the flag is true: then
     /// `None`. Where positions are kept, those from which it begins are in the file afterwards.
     /// Threads that this starts inherit the calling thread's affinity.
@@ -58,11 +58,11 @@ impl StreamReader {
     ///
     /// If the server cannot be reached in time, or will never be, or the file cannot be written.
     pub fn open(
-        plan: StreamReaderPlan<'_>,
+        plan: PlainSourcePlan<'_>,
         clock: TscClock,
         wait: (Duration, &AtomicBool),
-    ) -> Result<Option<StreamReader>, Trouble> {
-        let StreamReaderPlan { settings, streams, batch, extent } = plan;
+    ) -> Result<Option<PlainSource>, Trouble> {
+        let PlainSourcePlan { settings, streams, batch, extent } = plan;
         assert!(streams.len() <= STREAMS_MAX, "the configuration was checked");
         let fault = |text: String| Trouble {
             peer: PEER,
@@ -100,7 +100,7 @@ impl StreamReader {
                 (places, None, range.until.as_ref().map(|_| Ending { left, next: 0 }))
             }
         };
-        Ok(Some(StreamReader {
+        Ok(Some(PlainSource {
             streams: streams.to_vec(),
             partitions: (0..streams.len() as u16).map(PartitionId).collect(),
             places,
