@@ -25,6 +25,9 @@ const PACKAGES: [&str; 2] = ["redis==8.1.0", "hiredis==3.5.0"];
 const SERIAL_MIN: f64 = 10.0;
 const PIPELINED_MIN: f64 = 4.0;
 
+/// Inserts so many; how many a second.
+type Insert = Box<dyn Fn(&Server, u64) -> f64>;
+
 /// Prints the figures; false if a promise is not kept, or cannot be shown.
 pub(crate) fn show(server: &Server, plan: &Plan) -> bool {
     println!("## {} observations inserted from one process\n", plan.inserts);
@@ -36,7 +39,7 @@ pub(crate) fn show(server: &Server, plan: &Plan) -> bool {
         }
     };
     let client = |way| move |server: &Server, count| insert(&python, way, server, count);
-    let ways: [(&str, Box<dyn Fn(&Server, u64) -> f64>); 3] = [
+    let ways: [(&str, Insert); 3] = [
         ("hotspur load", Box::new(weather::load)),
         ("redis-py, one at a time", Box::new(client.clone()("serial"))),
         ("redis.asyncio, 1,000 in flight", Box::new(client("pipelined"))),
