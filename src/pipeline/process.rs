@@ -269,12 +269,7 @@ impl Pipeline {
         let event = match parser.parse(value) {
             Ok(event) => event,
             Err(error) => {
-                let class = match error.kind {
-                    ParseErrorKind::NotJson => RejectClass::NotJson,
-                    ParseErrorKind::NotObject => RejectClass::NotObject,
-                    ParseErrorKind::TooDeep => RejectClass::TooDeep,
-                };
-                return parse_rejected(class, format_args!("{error}"));
+                return parse_rejected(class_of(error.kind), format_args!("{error}"));
             }
         };
         self.edits.begin(&plan.tree, &event);
@@ -297,7 +292,7 @@ impl Pipeline {
         origin_ns = origin_ns.or_else(|| work.origin_ns(&mut sources));
         mark(Mark::Parsed);
         let mut around = Surroundings { sources, mark, results, watch };
-        // Verdicts are made here and not in a variable of their own, whose 250 bytes would be copied.
+        // Made here and not in a variable of its own, whose 250 bytes would be copied.
         if let Err((stop, step)) = work.run(first, &mut around) {
             results.truncate(before.0, before.1);
             return match stop {
@@ -309,6 +304,14 @@ impl Pipeline {
             };
         }
         Processed { verdict: Verdict::Emit, origin_ns }
+    }
+}
+
+fn class_of(kind: ParseErrorKind) -> RejectClass {
+    match kind {
+        ParseErrorKind::NotJson => RejectClass::NotJson,
+        ParseErrorKind::NotObject => RejectClass::NotObject,
+        ParseErrorKind::TooDeep => RejectClass::TooDeep,
     }
 }
 
