@@ -190,7 +190,7 @@ pub(super) enum Socket {
 }
 
 impl Socket {
-    fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn set_timeouts(&self, timeout: Option<Duration>) -> io::Result<()> {
         match self {
             Socket::Tcp(it) => {
                 it.set_read_timeout(timeout).and_then(|()| it.set_write_timeout(timeout))

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::transport::Trouble;
 
+/// How long a server may take to answer where nothing but the program itself waits.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+
 /// Between two tries to reach a server.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -48,6 +51,14 @@ impl Dialog {
         Ok(dialog)
     }
 
+    /// The same; a busy server has its time to answer.
+    pub(super) fn open_patient(peer: &'static str, address: &Address) -> Result<Dialog, Trouble> {
+        let dialog = Dialog::open(peer, address)?;
+        let set = dialog.socket.set_timeouts(Some(ANSWERED_WITHIN));
+        set.map_err(|error| faults::lost(peer, address, &error.to_string()))?;
+        Ok(dialog)
+    }
+
     /// The same, again and again while the trouble heals: no longer than `patience`, and until the
     /// flag is true, then `None`.
     pub(super) fn open_unless(
@@ -57,7 +68,7 @@ impl Dialog {
     ) -> Result<Option<Dialog>, Trouble> {
         let deadline = Instant::now() + patience;
         loop {
-            let opened = Dialog::open(peer, address).and_then(|mut dialog| {
+            let opened = Dialog::open_patient(peer, address).and_then(|mut dialog| {
                 // A server that is still loading says so.
                 dialog.require("PING", &[b"PING"]).map(|_| dialog)
             });

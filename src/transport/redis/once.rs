@@ -125,7 +125,7 @@ impl OnceWriter {
     /// If the server cannot be reached, or does not let us in.
     pub fn connect(peer: &'static str, (url, shown): (&str, &str)) -> Result<OnceWriter, Trouble> {
         let address = Address::of(peer, url, shown)?;
-        let dialog = Some(Dialog::open(peer, &address)?);
+        let dialog = Some(Dialog::open_patient(peer, &address)?);
         let (forms, words, is_unsure) = (Vec::new(), Vec::new(), false);
         Ok(OnceWriter { peer, address, dialog, forms, words, is_unsure })
     }
@@ -231,7 +231,7 @@ impl OnceWriter {
     fn dialog(&mut self) -> Result<&mut Dialog, Trouble> {
         Ok(match &mut self.dialog {
             Some(dialog) => dialog,
-            none => none.insert(Dialog::open(self.peer, &self.address)?),
+            none => none.insert(Dialog::open_patient(self.peer, &self.address)?),
         })
     }
 

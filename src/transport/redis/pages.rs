@@ -156,7 +156,7 @@ impl StreamPages {
     fn dialog(&mut self) -> Result<&mut Dialog, Trouble> {
         Ok(match &mut self.dialog {
             Some(dialog) => dialog,
-            none => none.insert(Dialog::open(self.peer, &self.address)?),
+            none => none.insert(Dialog::open_patient(self.peer, &self.address)?),
         })
     }
 

@@ -82,7 +82,7 @@ impl StreamTail {
     ) -> Result<(), Trouble> {
         let dialog = match &mut self.dialog {
             Some(dialog) => dialog,
-            none => none.insert(Dialog::open(self.peer, &self.address)?),
+            none => none.insert(Dialog::open_patient(self.peer, &self.address)?),
         };
         // No time at all would be for ever.
         let wait_ms = wait.as_millis().max(1).to_string();
