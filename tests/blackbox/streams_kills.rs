@@ -41,6 +41,7 @@ fn kill_in_turn(redis: &Redis, pipeline: &StreamPipeline) -> Vec<u64> {
     }
     client.await_settled(IN);
     for worker in workers {
+        worker.await_event(RUN_STARTED);
         worker.stop().counts().assert_balanced();
     }
     assert_eq!(client.pending(IN), 0);
