@@ -123,6 +123,7 @@ impl Member {
                 SourceEvent::Lost(it) => Said::Lost(it.to_vec()),
                 SourceEvent::Committed { ticket, result } => Said::Committed(ticket, result),
                 SourceEvent::Aborted(_) => unreachable!("it has no transactions"),
+                SourceEvent::Claimed(_) => unreachable!("Kafka has no claims"),
                 SourceEvent::Gap(gap) => Said::Gap(gap),
                 SourceEvent::Claimed(_) => unreachable!("it has no entries to claim"),
                 SourceEvent::Trouble(trouble) => Said::Trouble(trouble),
