@@ -125,7 +125,6 @@ impl Member {
                 SourceEvent::Aborted(_) => unreachable!("it has no transactions"),
                 SourceEvent::Claimed(_) => unreachable!("Kafka has no claims"),
                 SourceEvent::Gap(gap) => Said::Gap(gap),
-                SourceEvent::Claimed(_) => unreachable!("it has no entries to claim"),
                 SourceEvent::Trouble(trouble) => Said::Trouble(trouble),
                 SourceEvent::Told { event, .. } => unreachable!("Kafka does not tell {event}"),
             });
