@@ -1,5 +1,5 @@
-//! Who reads the socket: entries of a Redis Stream on their way to the hot thread, read by itself in
-//! place, or by a side thread that feeds a bounded lock-free queue.
+//! Who reads the socket: entries of a Redis Stream on their way to the hot thread, read by itself
+//! in place, or by a side thread that feeds a bounded lock-free queue.
 //!
 //! Both are a consumer of a group, make the same JSON of an entry's fields and acknowledge in the
 //! same batches. Bulk: all is there before. Waiting: one entry at a time, from before its `XADD` is

@@ -60,8 +60,8 @@ pub fn await_topics(
     if steps.is_empty() { Ok(()) } else { wait.for_state(settings) }
 }
 
-/// Asks which topics or streams are there that a record may name by a prefix, and waits for one of each.
-/// Those that are read and that of the dead letters are none of them.
+/// Asks which topics or streams are there that a record may name by a prefix, and waits for one of
+/// each. Those that are read and that of the dead letters are none of them.
 ///
 /// # Errors
 ///

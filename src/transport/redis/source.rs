@@ -3,9 +3,9 @@
 //! The hot thread reads the socket itself and lends entries out of the buffer that they arrived in
 //! (see `benches/results/streams.md` for what a side thread would cost). One request is always
 //! waiting at the server, so that an idle server is not asked again and again and a thread that
-//! sleeps is woken by the entry itself; while a reply is lent, the next one is on its way, and where
-//! a group is behind and replies are small, several are. What acknowledges goes over a connection of its own (`acking`), because a command waits behind a read
-//! that waits.
+//! sleeps is woken by the entry itself; while a reply is lent, the next one is on its way, and
+//! where a group is behind and replies are small, several are. What acknowledges goes over a
+//! connection of its own (`acking`), because a command waits behind a read that waits.
 //!
 //! After a start, and over each new connection, come the entries that this consumer had and did not
 //! acknowledge; those that are in flight here are passed over. From time to time it claims what was
