@@ -4,7 +4,6 @@
 #[expect(dead_code, reason = "not every test program uses all of it")]
 mod cache_rig;
 #[path = "stream_rig/data.rs"]
-#[expect(dead_code, reason = "not every test program uses all of it")]
 mod data;
 #[path = "cache_rig/server.rs"]
 #[expect(dead_code, reason = "not every test program uses all of it")]
