@@ -1,5 +1,5 @@
-//! Seeded random schedules of workers on Redis Streams: what the guarantees promise holds whatever is
-//! killed, frozen, cut, trimmed or forgotten, and whoever claims what others had.
+//! Seeded random schedules of workers on Redis Streams: what the guarantees promise holds whatever
+//! is killed, frozen, cut, trimmed or forgotten, and whoever claims what others had.
 //!
 //! Workers are the real engine with the real transport; the server is one in memory that executes
 //! and answers when the schedule says so (`stream_rig`). A schedule is a seed. A failing one prints

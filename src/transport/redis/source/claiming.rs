@@ -4,8 +4,8 @@
 //! connection. One that was delivered more often than it may be claimed is lent a last time,
 //! marked, and the pipeline rejects it: what kills each worker that touches it must not go on for
 //! ever. What comes again only because a connection broke is not held against it, and neither is
-//! what is still in flight here after so long: it is kept before anything is claimed, which delivers
-//! it no further time.
+//! what is still in flight here after so long: it is kept before anything is claimed, which counts
+//! as no delivery.
 
 use super::{ENTRIES_AT_ONCE, Group, Told};
 use crate::{
