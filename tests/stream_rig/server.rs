@@ -262,7 +262,7 @@ impl State {
                 connections.retain(|it| it.number != id);
                 let killed = (before - connections.len()) as i64;
                 let it = self.connection(own).expect("it asks");
-                Reply::Integer(killed).write(&mut it.outbox);
+                write(&Reply::Integer(killed), &mut it.outbox);
                 return true;
             }
             (_, Some(queued)) => {
@@ -276,9 +276,9 @@ impl State {
             if data.now_ms < until {
                 return false;
             }
-            Reply::NilArray.write(&mut it.outbox);
+            write(&Reply::NilArray, &mut it.outbox);
         } else {
-            reply.write(&mut it.outbox);
+            write(&reply, &mut it.outbox);
         }
         it.blocked_until = None;
         it.inbox.drain(..len);
@@ -288,6 +288,29 @@ impl State {
 
 fn number(word: &[u8]) -> u64 {
     std::str::from_utf8(word).ok().and_then(|it| it.parse().ok()).expect("a number")
+}
+
+/// A reply as it goes over the wire.
+fn write(reply: &Reply, out: &mut Vec<u8>) {
+    let mut line = |kind: char, text: &str| {
+        out.extend_from_slice(format!("{kind}{text}\r\n").as_bytes());
+    };
+    match reply {
+        Reply::Simple(text) => line('+', text),
+        Reply::Error(text) => line('-', text),
+        Reply::Integer(number) => line(':', &number.to_string()),
+        Reply::NilArray => line('*', "-1"),
+        Reply::Bulk(bytes) => {
+            line('$', &bytes.len().to_string());
+            out.extend_from_slice(bytes);
+            out.extend_from_slice(b"\r\n");
+        }
+        Reply::Array(items) => {
+            line('*', &items.len().to_string());
+            items.iter().for_each(|it| write(it, out));
+        }
+        Reply::Blocks => unreachable!("it has no reply yet"),
+    }
 }
 
 /// What the server says in its health.
