@@ -14,30 +14,6 @@ use hotspur::transport::redis::{InProcess, Wire};
 
 use super::data::{Data, Reply};
 
-impl Reply {
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let mut line = |kind: char, text: &str| {
-            out.extend_from_slice(format!("{kind}{text}\r\n").as_bytes());
-        };
-        match self {
-            Reply::Simple(text) => line('+', text),
-            Reply::Error(text) => line('-', text),
-            Reply::Integer(number) => line(':', &number.to_string()),
-            Reply::NilArray => line('*', "-1"),
-            Reply::Bulk(bytes) => {
-                line('$', &bytes.len().to_string());
-                out.extend_from_slice(bytes);
-                out.extend_from_slice(b"\r\n");
-            }
-            Reply::Array(items) => {
-                line('*', &items.len().to_string());
-                items.iter().for_each(|it| it.write(out));
-            }
-            Reply::Blocks => unreachable!("it has no reply yet"),
-        }
-    }
-}
-
 /// How the server is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Health {

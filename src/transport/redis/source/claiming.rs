@@ -11,10 +11,14 @@ use super::{ENTRIES_AT_ONCE, Group, Told};
 use crate::{
     clock::{Clock, Ticks},
     config::settings,
-    transport::redis::{
-        entry_id::{EntryId, ID_BYTES},
-        replies::Ended,
-        resp::{self, Items},
+    record::PartitionId,
+    transport::{
+        SourceClaim,
+        redis::{
+            entry_id::{EntryId, ID_BYTES},
+            replies::Asked,
+            resp::{self, Items},
+        },
     },
     verdict::Sentence,
 };
@@ -31,6 +35,8 @@ pub(super) struct Claiming {
     counts: Vec<(EntryId, u64)>,
     /// They are of what is to be claimed next.
     is_counted: bool,
+    /// Entries that the claim under way brought.
+    claimed: u64,
     /// Own entries are those of a process before this one.
     is_start: bool,
 }
@@ -45,6 +51,7 @@ impl Claiming {
             at: None,
             counts: Vec::with_capacity(ENTRIES_AT_ONCE as usize),
             is_counted: false,
+            claimed: 0,
             is_start: true,
         }
     }
@@ -59,7 +66,7 @@ impl Claiming {
 
     /// A round begins at its own time again.
     pub(super) fn begin_again(&mut self) {
-        (self.at, self.is_counted) = (None, false);
+        (self.at, self.is_counted, self.claimed) = (None, false, 0);
     }
 
     /// Own entries of a stream were read; whether of all.
@@ -100,15 +107,22 @@ impl Claiming {
         Some(self.counts[at].1).filter(|deliveries| *deliveries > self.claims_max)
     }
 
-    /// What to say of a claim.
-    pub(super) fn claimed(&self, stream: usize, ended: &Ended, names: &[String]) -> Option<Told> {
-        (ended.entries > 0).then(|| {
+    /// An entry of that reply was lent.
+    #[inline]
+    pub(super) fn lent(&mut self, asked: Option<Asked>) {
+        self.claimed += u64::from(matches!(asked, Some(Asked::Claim(_))));
+    }
+
+    /// What to say of a claim that is over.
+    pub(super) fn take_claimed(&mut self, stream: usize, names: &[String]) -> Option<Told> {
+        let entries = std::mem::take(&mut self.claimed);
+        (entries > 0).then(|| {
             let text = Sentence::format(format_args!(
-                "{}: {} entries were idle for longer than claim_idle and are claimed: whoever had \
-                 them is slow, frozen or dead",
-                names[stream], ended.entries
+                "{}: {entries} entries were idle for longer than claim_idle and are claimed: \
+                 whoever had them is slow, frozen or dead",
+                names[stream]
             ));
-            Told::Notice { event: "entries.claimed", text, alarming: true }
+            Told::Claimed(SourceClaim { partition: PartitionId(stream as u16), entries, text })
         })
     }
 
