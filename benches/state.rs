@@ -6,6 +6,11 @@
 
 #[path = "rig/circumstances.rs"]
 mod circumstances;
+#[path = "rig/memory.rs"]
+#[expect(dead_code, reason = "the shipped pipelines are other benches'")]
+mod memory;
+#[path = "rig/records.rs"]
+mod records;
 #[path = "rig/stateful.rs"]
 mod stateful;
 #[path = "rig/statistics.rs"]
@@ -23,10 +28,8 @@ use statistics::median;
 
 /// Nanoseconds a record that is looked for among a million keys.
 const DEDUP_NS_MAX: f64 = 100.0;
-/// Nanoseconds a record of a window: half of what two million a second leave.
-const WINDOW_NS_MAX: f64 = 250.0;
-/// Nanoseconds a record of a whole pipeline with such a window: two million a second.
-const WHOLE_NS_MAX: f64 = 500.0;
+/// Nanoseconds a record with a window, engine and all: two million a second.
+const WINDOW_NS_MAX: f64 = 500.0;
 /// Seconds for a million entries.
 const RESTORE_S_MAX: f64 = 3.0;
 
@@ -57,15 +60,17 @@ fn main() -> ExitCode {
     println!("Medians of {} rounds of {} records.\n", plan.rounds, plan.records);
     println!("| what | measured | at most |\n| --- | ---: | ---: |");
     let rows = [
-        row("dedup, 1 M remembered keys, half duplicates", DEDUP_NS_MAX, &plan, seen_and_new),
-        row("dedup, 1 M remembered keys, all new", DEDUP_NS_MAX, &plan, all_new),
-        row("dedup, 1 M remembered keys, all duplicates", DEDUP_NS_MAX, &plan, all_seen),
-        row("tumbling window, 100,000 keys, 5 aggregates", WINDOW_NS_MAX, &plan, tumbling),
+        row("dedup, 1 M remembered keys, half duplicates", Some(DEDUP_NS_MAX), &plan, seen_and_new),
+        row("dedup, 1 M remembered keys, all new", Some(DEDUP_NS_MAX), &plan, all_new),
+        row("dedup, 1 M remembered keys, all duplicates", Some(DEDUP_NS_MAX), &plan, all_seen),
+        row("tumbling window, 100,000 keys, 5 aggregates: its store", None, &plan, tumbling),
     ];
-    let whole =
-        row("the same with its record's parse and steps around", WHOLE_NS_MAX, &plan, |it| {
-            stateful::window_nanos(it.records / 5)
-        });
+    let whole = row(
+        "the same through the engine on the memory transport",
+        Some(WINDOW_NS_MAX),
+        &plan,
+        |it| stateful::window_nanos(it.records / 2),
+    );
     let restored = [restored("windows", &plan, windows_read), restored("dedup", &plan, keys_read)];
     let is_kept = rows.into_iter().chain([whole]).chain(restored).all(|it| it);
     beside_restoring(&plan);
@@ -89,11 +94,12 @@ fn beside_restoring(plan: &Plan) {
     println!("\n{} keys came back in {seconds:.2} s beside that.", plan.entries);
 }
 
-/// Nanoseconds a record.
-fn row(what: &str, at_most: f64, plan: &Plan, measure: fn(&Plan) -> f64) -> bool {
+/// Nanoseconds a record; true if they are no more than is promised.
+fn row(what: &str, at_most: Option<f64>, plan: &Plan, measure: fn(&Plan) -> f64) -> bool {
     let ns = median((0..plan.rounds).map(|_| measure(plan)));
-    println!("| {what}, ns a record | {ns:.1} | {at_most} |");
-    ns <= at_most
+    let bound = at_most.map_or(String::new(), |it| it.to_string());
+    println!("| {what}, ns a record | {ns:.1} | {bound} |");
+    at_most.is_none_or(|it| ns <= it)
 }
 
 /// Seconds for all entries, in proportion to a million.

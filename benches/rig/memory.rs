@@ -90,20 +90,24 @@ impl Case {
         let settings = self.settings();
         let clock = TscClock::new();
         let pipeline = assemble::compile(&settings).expect("a shipped pipeline compiles");
-        let (wall, hot) = (since_start(&clock), HotSide::detached(clock.now()));
-        let time = (clock.clone(), wall.clone());
-        let steps = Steps::new(pipeline, self.tables(&settings), time);
-        let parts = (Replay::new(records, 0), Discard::new(2 * settings.limits.batch));
-        Engine::new(
-            (clock, wall),
-            parts,
-            steps,
-            hot,
-            Control::none(),
-            Options { stages, ..options(&settings) },
-        )
-        .with_breaker(Some(NEVER))
+        let wall = since_start(&clock);
+        let steps = Steps::new(pipeline, self.tables(&settings), (clock.clone(), wall.clone()));
+        engine(&settings, (clock, wall), steps, (stages, records))
     }
+}
+
+/// An engine that takes these steps.
+pub(crate) fn engine(
+    settings: &Settings,
+    (clock, wall): (TscClock, WallOffset),
+    steps: Steps,
+    (stages, records): (Stages, Vec<KeyAndValue>),
+) -> MemoryEngine {
+    let hot = HotSide::detached(clock.now());
+    let parts = (Replay::new(records, 0), Discard::new(2 * settings.limits.batch));
+    let options = Options { stages, ..options(settings) };
+    Engine::new((clock, wall), parts, steps, hot, Control::none(), options)
+        .with_breaker(Some(NEVER))
 }
 
 /// A breaker that looks at everything, as in a run, and never opens.
@@ -123,7 +127,7 @@ fn repository() -> PathBuf {
 }
 
 /// `Replay`'s records carry a timestamp of 0; with an epoch that begins here their age is small.
-fn since_start(clock: &TscClock) -> WallOffset {
+pub(crate) fn since_start(clock: &TscClock) -> WallOffset {
     WallOffset::fixed(-(clock.nanos(Ticks(0), clock.now()) as i64))
 }
 

@@ -4,21 +4,32 @@
 use std::{fs, sync::Arc, thread, time::Instant};
 
 use hotspur::{
-    assemble::Keeping,
-    clock::Ticks,
-    config::{self, Sources},
-    pipeline::{Found, Lookup, Pipeline, Results},
+    assemble::{Keeping, Steps},
+    cache::Tables,
+    clock::{Clock, Ticks, TscClock},
+    config::{self, Settings, Sources},
+    engine::Process,
+    measure::Stages,
+    pipeline::{Found, Lookup, Pipeline, Results, stores::StoreRules},
     record::{Destination, Headers, PartitionId, Record},
     state::{Mark, dedup::Dedup},
     transport::restore::{Filler, StateKind, StatefulStep, restoration},
     verdict::Verdict,
 };
 
+use super::{
+    memory::{self, MemoryEngine},
+    records::KeyAndValue,
+};
+
 /// Records of a turn.
 const TURN: usize = 64;
 
-/// Turns between two commits: 200,000 records, as many as come in 100 ms at two million a second.
-const COMMIT_EACH: u64 = 200_000 / TURN as u64;
+/// Turns between two commits.
+const COMMIT_EACH: u64 = 1_000;
+
+/// Keys of the windows.
+const KEYS: u64 = 100_000;
 
 /// Different ids of the live partition.
 const IDS: u64 = 400_000;
@@ -69,13 +80,7 @@ struct Live {
 
 impl Live {
     fn new(steps: &str) -> Live {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let file = folder.path().join("hotspur.toml");
-        let head = "source.kafka.topics = [\"in\"]\nsink.kafka.topic = \"out\"\n";
-        fs::write(&file, format!("{head}{steps}")).expect("a file can be written");
-        let sources = Sources { file: Some(file), ..Sources::default() };
-        let settings = config::load(&sources).unwrap_or_else(|report| panic!("{report}")).settings;
-        let mut pipeline = Pipeline::compile(&settings).expect("a pipeline");
+        let mut pipeline = Pipeline::compile(&settings(steps)).expect("a pipeline");
         pipeline.stores_mut().begin_empty(LIVE);
         Live { pipeline, results: Results::with_capacity(1 << 20, 1 << 12), offset: 0, turns: 0 }
     }
@@ -109,6 +114,15 @@ impl Live {
     }
 }
 
+fn settings(steps: &str) -> Settings {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("hotspur.toml");
+    let head = "source.kafka.topics = [\"in\"]\nsink.kafka.topic = \"out\"\n";
+    fs::write(&file, format!("{head}{steps}")).expect("a file can be written");
+    let sources = Sources { file: Some(file), ..Sources::default() };
+    config::load(&sources).unwrap_or_else(|report| panic!("{report}")).settings
+}
+
 fn of_live(offset: i64, (key, value): &(Vec<u8>, Vec<u8>)) -> Record<'_> {
     Record {
         partition: LIVE,
@@ -123,29 +137,54 @@ fn of_live(offset: i64, (key, value): &(Vec<u8>, Vec<u8>)) -> Record<'_> {
     }
 }
 
-/// Nanoseconds a record of 100,000 keys, parsed and counted in a window with five aggregates.
+/// Nanoseconds a record of 100,000 keys, 25 for each in a window of five aggregates: what the
+/// engine takes from the memory transport, stages measured, commits included. `records` are one
+/// window's; as many come before, so that one is closed meanwhile.
 pub(crate) fn window_nanos(records: u64) -> f64 {
-    let mut live = Live::new(WINDOW);
-    let key = |number: u64| {
-        format!("customer{:06}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 100_000).into_bytes()
-    };
-    let value = |number: u64| {
-        let t = number * 60_000 / 2_500_000;
-        format!(r#"{{"t":{t},"amount":{},"id":"{number:08}"}}"#, number % 1_000).into_bytes()
-    };
-    let (mut number, mut seconds) = (0, 0.0);
-    let mut turn = Vec::new();
-    for is_measured in [false, true] {
-        for _ in 0..records / TURN as u64 {
-            turn.clear();
-            turn.extend((number..number + TURN as u64).map(|it| (key(it), value(it))));
-            number += TURN as u64;
-            let start = Instant::now();
-            live.turn(&turn);
-            seconds += if is_measured { start.elapsed().as_secs_f64() } else { 0.0 };
-        }
+    let settings = settings(WINDOW);
+    let mut engine = engine(&settings, (0..2 * records).map(|it| order(it, records)).collect());
+    memory::run(&mut engine, records);
+    let start = Instant::now();
+    memory::run(&mut engine, records);
+    let nanos = start.elapsed().as_nanos() as f64 / records as f64;
+    let mut hot = engine.into_hot_side();
+    let results = hot.counters().given_off.iter().sum::<u64>();
+    assert!(results >= KEYS, "{results} results: a window of every key was closed");
+    nanos
+}
+
+/// A minute has as many as there are a window.
+fn order(number: u64, a_window: u64) -> (Vec<u8>, Vec<u8>) {
+    let key = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % KEYS;
+    let (t, amount) = (number * 60_000 / a_window, number % 1_000);
+    let value = format!(r#"{{"t":{t},"amount":{amount},"id":"{number:08}"}}"#);
+    (format!("customer{key:06}").into_bytes(), value.into_bytes())
+}
+
+/// An engine whose only partition's stores are there, and empty.
+fn engine(settings: &Settings, records: Vec<KeyAndValue>) -> MemoryEngine {
+    let pipeline = Pipeline::compile(settings).expect("a pipeline");
+    let (step, clock) = (step_of(&pipeline), TscClock::new());
+    let (shared, entries_back, filler) = restoration(std::slice::from_ref(&step));
+    let at = (vec!["memory".to_owned()], Destination(2));
+    let keeping = Keeping::start(entries_back, pipeline.stores(), at, || {}).expect("a thread");
+    let wall = memory::since_start(&clock);
+    let time = (clock.clone(), wall.clone());
+    let steps = Steps::new(pipeline, Tables::new(Vec::new()), time);
+    let mut steps = steps.keeping(Some(keeping));
+    let side = thread::spawn(move || fill(filler, &step, &[]));
+    shared.want(LIVE, 0, 1);
+    while !shared.is_complete(LIVE) {
+        steps.begin_turn(clock.now());
+        thread::yield_now();
     }
-    seconds * 1e9 / (records / TURN as u64 * TURN as u64) as f64
+    side.join().expect("the side thread ends");
+    memory::engine(settings, (clock, wall), steps, (Stages::All, records))
+}
+
+fn step_of(pipeline: &Pipeline) -> StatefulStep {
+    let StoreRules { step, hash, operator, .. } = pipeline.stores().rules()[0];
+    StatefulStep { number: step, name: "1".to_owned(), operator, hash }
 }
 
 /// Microseconds of a turn's 64 records: the median, 99 of 100, the longest.
@@ -166,15 +205,7 @@ fn turns_of(mut nanos: Vec<u64>) -> Turns {
 /// thread, and how long that takes in seconds.
 pub(crate) fn beside_restoring(entries: u64) -> (Turns, Turns, f64) {
     let mut live = Live::new(DEDUP);
-    let step = {
-        let rules = &live.pipeline.stores().rules()[0];
-        StatefulStep {
-            number: rules.step,
-            name: "1".to_owned(),
-            operator: "dedup",
-            hash: rules.hash,
-        }
-    };
+    let step = step_of(&live.pipeline);
     let (shared, entries_back, filler) = restoration(std::slice::from_ref(&step));
     let at = (vec!["in".to_owned()], Destination(1));
     let keeping = Keeping::start(entries_back, live.pipeline.stores(), at, || {});

@@ -39,7 +39,7 @@ impl Steps {
     }
 
     /// The same, with state that is kept.
-    pub(super) fn keeping(self, keeping: Option<Keeping>) -> Steps {
+    pub fn keeping(self, keeping: Option<Keeping>) -> Steps {
         Steps { keeping, ..self }
     }
 

@@ -90,10 +90,11 @@ fn exactly_once_a_frozen_worker_that_comes_back_doubles_nothing() {
     client.await_settled(IN);
     frozen.signal("CONT");
     frozen.await_event("transaction.aborted");
+    // Alone: its commits are further apart than entries may be idle.
+    other.stop().counts().assert_balanced();
     client.add_numbers(IN, 50..60);
     client.await_settled(IN);
     frozen.stop().counts().assert_balanced();
-    other.stop().counts().assert_balanced();
     let mut all = numbers(&client.entries(OUT));
     all.sort_unstable();
     let expected: Vec<u64> = (1..60).filter(|it| *it != 3).collect();

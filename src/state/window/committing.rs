@@ -7,8 +7,6 @@ use super::{
 };
 use crate::limits::{STATE_DELETIONS_MAX, STATE_ENTRY_BYTES_MAX};
 
-/// Entries that are brought near together.
-
 /// The last confirmed commit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Confirmed {
