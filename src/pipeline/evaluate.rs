@@ -183,6 +183,13 @@ impl<'a> Scope<'a> {
         program.evaluate(&mut sight, arena).map_err(Failure::of_program)
     }
 
+    /// What a program is that is nothing but a path which no step wrote, as it stands on the tape.
+    #[inline]
+    pub(super) fn on_tape(&self, program: &Program) -> Option<Value<'a>> {
+        let Some(cel::Leaf::Event(path)) = program.leaf() else { return None };
+        Some(self.event.value(self.edits.found(path)?))
+    }
+
     /// Appends the value of a program as a result's: text and bytes as they are, all else as JSON.
     #[inline(never)]
     pub(super) fn push_result(

@@ -1,10 +1,10 @@
 //! Memory for entries of any length: blocks of a few sizes, cut from slabs that stay.
 //!
 //! Sizes go up by halves (64, 96, 128, 192 … bytes), so that a block is at least two thirds full
-//! unless its entry shrank. A slab is a quarter of a MiB, or one block if that is larger. `stock`,
-//! which is for the time between turns, takes a slab where a size in use runs short; only if that
-//! was not enough does `take` allocate: once for a slab's worth of blocks, and never again once as
-//! many blocks were in use at the same time.
+//! unless its entry shrank; all but those of 96 bytes are whole cache lines. A slab is a quarter of
+//! a MiB, or one block if that is larger. `stock`, which is for the time between turns, takes a
+//! slab where a size in use runs short; only if that was not enough does `take` allocate: once for
+//! a slab's worth of blocks, and never again once as many blocks were in use at the same time.
 
 use crate::limits::STATE_ENTRY_BYTES_MAX;
 
@@ -40,15 +40,35 @@ impl Block {
     pub(super) fn capacity(self) -> usize {
         block_bytes(usize::from(self.size))
     }
+
+    #[inline]
+    fn place_in_slab(self, shift: u32) -> usize {
+        (self.number as usize & ((1 << shift) - 1)) * self.capacity()
+    }
 }
 
 /// Blocks of one size.
 #[derive(Debug)]
 struct Size {
-    slabs: Vec<Box<[u8]>>,
+    slabs: Vec<Slab>,
     free: Vec<u32>,
     /// Blocks in a slab, as a power of two.
     shift: u32,
+}
+
+/// Memory for some blocks, the first of which begins with a cache line.
+#[derive(Debug)]
+struct Slab {
+    bytes: Box<[u8]>,
+    start: usize,
+}
+
+impl Slab {
+    fn new(bytes: usize) -> Slab {
+        let bytes = vec![0; bytes + BLOCK_BYTES_MIN].into_boxed_slice();
+        let start = bytes.as_ptr().align_offset(BLOCK_BYTES_MIN).min(BLOCK_BYTES_MIN);
+        Slab { bytes, start }
+    }
 }
 
 /// All blocks.
@@ -68,7 +88,7 @@ impl Blocks {
 
     pub(super) fn bytes(&self) -> usize {
         let of = |it: &Size| {
-            let slabs: usize = it.slabs.iter().map(|slab| slab.len()).sum();
+            let slabs: usize = it.slabs.iter().map(|slab| slab.bytes.len()).sum();
             slabs + it.free.capacity() * size_of::<u32>()
         };
         self.sizes.iter().map(of).sum()
@@ -102,22 +122,19 @@ impl Blocks {
     }
 
     #[inline]
-    fn place(&self, block: Block) -> (usize, usize) {
-        let shift = self.sizes[usize::from(block.size)].shift;
-        let in_slab = block.number as usize & ((1 << shift) - 1);
-        ((block.number >> shift) as usize, in_slab * block.capacity())
-    }
-
-    #[inline]
     pub(super) fn get(&self, block: Block) -> &[u8] {
-        let (slab, start) = self.place(block);
-        &self.sizes[usize::from(block.size)].slabs[slab][start..start + block.capacity()]
+        let Size { slabs, shift, .. } = &self.sizes[usize::from(block.size)];
+        let Slab { bytes, start } = &slabs[(block.number >> shift) as usize];
+        let start = start + block.place_in_slab(*shift);
+        &bytes[start..start + block.capacity()]
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, block: Block) -> &mut [u8] {
-        let (slab, start) = self.place(block);
-        &mut self.sizes[usize::from(block.size)].slabs[slab][start..start + block.capacity()]
+        let Size { slabs, shift, .. } = &mut self.sizes[usize::from(block.size)];
+        let Slab { bytes, start } = &mut slabs[(block.number >> *shift) as usize];
+        let start = *start + block.place_in_slab(*shift);
+        &mut bytes[start..start + block.capacity()]
     }
 }
 
@@ -125,7 +142,7 @@ impl Size {
     fn grow(&mut self, size: usize) {
         let blocks = 1_u32 << self.shift;
         let first = self.slabs.len() as u32 * blocks;
-        self.slabs.push(vec![0; blocks as usize * block_bytes(size)].into_boxed_slice());
+        self.slabs.push(Slab::new(blocks as usize * block_bytes(size)));
         // All of them may be free one day: giving one back must not allocate.
         let all = self.slabs.len() * blocks as usize;
         self.free.reserve(all - self.free.len());

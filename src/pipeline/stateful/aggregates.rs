@@ -4,6 +4,7 @@
 //! collected values keep the record's spelling of a number; what computes takes the number.
 
 use crate::{
+    codec,
     pipeline::{
         Lookup,
         cel::{self, Arena, Leaf},
@@ -80,6 +81,12 @@ where
             continue;
         }
         let Some(of @ Expression::Program(program)) = &aggregate.of else { continue };
+        if aggregate.wants == Wants::Value
+            && let Some(number) = scope.on_tape(program).and_then(number_of)
+        {
+            inputs[at] = number;
+            continue;
+        }
         let value = match scope.value(program, arena, bytes, tables) {
             Ok(value) => value,
             Err(Failure { class: RejectClass::MissingField, .. }) => continue,
@@ -89,6 +96,16 @@ where
         inputs[at] = read.map_err(|why| Stop::Operand(Failure::of_whole(why), of))?;
     }
     Ok(())
+}
+
+/// The short way to what most aggregates look at.
+#[inline]
+fn number_of<'m>(value: codec::Value<'_>) -> Option<Input<'m>> {
+    match value {
+        codec::Value::Signed(number) => Some(Input::Int(number)),
+        codec::Value::Float(number) => Some(Input::Double(number)),
+        _ => None,
+    }
 }
 
 fn input_of<'m>(

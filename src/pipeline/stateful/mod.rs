@@ -8,6 +8,7 @@
 pub(super) mod aggregates;
 
 use crate::{
+    codec,
     limits::{AGGREGATES_MAX, STATE_ENTRY_BYTES_MAX},
     pipeline::{
         Lookup, Mark, cel,
@@ -208,6 +209,9 @@ fn time_of<'p, T: Lookup>(
         let absent = || wrong(crate::pipeline::failure::Why::Absent.missing());
         return scope.record.timestamp_ms.ok_or_else(absent);
     };
+    if let Some(codec::Value::Signed(millis)) = scope.on_tape(program) {
+        return Ok(millis);
+    }
     let millis = scope.with_value(program, sources.made, sources.tables, millis).map_err(wrong)?;
     millis.map_err(|kind| wrong(crate::pipeline::failure::Why::NoTime(kind).wrong_type()))
 }
