@@ -74,10 +74,10 @@ pub(crate) fn show(server: &Server, plan: &Plan) -> bool {
         let busy = median(ours.iter().map(|it| it[0] * it[1] / 1e9));
         let verdict = match times >= TIMES_MIN {
             true => "",
-            false if busy >= BUSY => " (the server can no more)",
+            false if busy >= BUSY => " (missed: the server can no more)",
             false => " (missed)",
         };
-        is_kept &= verdict != " (missed)";
+        is_kept &= times >= TIMES_MIN;
         println!(
             "| {batch} | {:.0} | {:.0} | × {times:.2} ({low:.2} to {high:.2}){} | × {TIMES_MIN} | \
              {:.0} | {:.0} | {:.0} % |",
