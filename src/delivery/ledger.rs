@@ -76,6 +76,7 @@ impl Ledger {
         }
     }
 
+    #[inline]
     pub(crate) fn partition(&self, id: PartitionId) -> &Partition {
         &self.partitions[usize::from(id.0)]
     }

@@ -197,6 +197,7 @@ impl Delivery {
     }
 
     /// Copies a record in.
+    #[inline]
     pub fn admit(&mut self, record: &Record<'_>, polled: Ticks) -> Admission {
         let partition = self.ledger.partition(record.partition);
         if !partition.owned || partition.revoking {
@@ -237,6 +238,7 @@ impl Delivery {
         Some(index)
     }
 
+    #[inline]
     fn append(&mut self, id: PartitionId, index: u32) {
         let partition = self.ledger.admit(id);
         let tail = std::mem::replace(&mut partition.tail, index);
@@ -249,6 +251,7 @@ impl Delivery {
 
     /// The next record that may be processed now, in the order of admission. What state gave off
     /// was processed when it was taken in.
+    #[inline]
     pub fn next_ready(&mut self) -> Option<Sequence> {
         self.cursor = self.cursor.max(self.ring.oldest());
         while self.cursor < self.ring.next() {
@@ -289,6 +292,7 @@ impl Delivery {
     }
 
     /// The record as it arrived.
+    #[inline]
     pub fn record<'a>(
         &'a self,
         sequence: Sequence,
@@ -299,6 +303,7 @@ impl Delivery {
     }
 
     /// Which partition a record in flight came from.
+    #[inline]
     pub fn partition(&self, sequence: Sequence) -> PartitionId {
         self.ring.slot(self.ring.index(sequence)).partition
     }
@@ -309,6 +314,7 @@ impl Delivery {
     }
 
     /// What was cut from a record's value when it was admitted.
+    #[inline]
     pub fn cut(&self, sequence: Sequence) -> Option<Cut> {
         self.cut.filter(|(it, _)| *it == sequence).map(|(_, cut)| cut)
     }
@@ -319,12 +325,14 @@ impl Delivery {
     }
 
     /// The same, to be written.
+    #[inline]
     pub fn stamps_mut(&mut self, sequence: Sequence) -> &mut Stamps {
         let index = self.ring.index(sequence);
         &mut self.ring.slot_mut(index).stamps
     }
 
     /// The record was skipped: nothing more will happen to it.
+    #[inline]
     pub fn skip(&mut self, sequence: Sequence) {
         self.settle(sequence);
     }
@@ -334,6 +342,7 @@ impl Delivery {
     /// # Panics
     ///
     /// If there are none, or more than a record can have: a fault in the pipeline.
+    #[inline]
     pub fn expect_results(&mut self, sequence: Sequence, results: usize) {
         assert!((1..=usize::from(u16::MAX)).contains(&results), "{results} results of one record");
         let index = self.ring.index(sequence);
@@ -407,6 +416,7 @@ impl Delivery {
     }
 
     /// Marks a record as settled and moves its partition's position as far as that allows.
+    #[inline]
     fn settle(&mut self, sequence: Sequence) {
         let index = self.ring.index(sequence);
         let slot = self.ring.slot_mut(index);
@@ -432,6 +442,7 @@ impl Delivery {
     }
 
     /// Frees the settled records at the head of a partition's chain.
+    #[inline]
     fn advance(&mut self, id: PartitionId) {
         let mut head = self.ledger.partition(id).head;
         let (mut freed, mut counted) = (0, 0);

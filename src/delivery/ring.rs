@@ -212,6 +212,7 @@ impl Ring {
     }
 
     /// Copies a record in; `None` if there is no room for its slot or its bytes.
+    #[inline]
     pub(crate) fn admit(&mut self, record: &Record<'_>, epoch: u32, polled: Ticks) -> Option<u32> {
         let place = self.find_room(record.bytes_len())?;
         if self.len() == self.slots.len() {

@@ -50,13 +50,15 @@ pub(super) struct Scanner {
 
 impl Scanner {
     /// The length of the reply that `bytes` begin with, once all of it is there. Until then it
-    /// has to be called with the same bytes and those that came behind them.
+    /// has to be called with the same bytes and those that came behind them; or with fewer where
+    /// they went with their connection, before it begins anew with the next one.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, Broken> {
         if !self.has_begun {
             (self.has_begun, self.left) = (true, 1);
         }
         while self.left > 0 {
-            let Some(head) = Head::read(&bytes[self.at..])? else { return Ok(None) };
+            let Some(rest) = bytes.get(self.at..) else { return Ok(None) };
+            let Some(head) = Head::read(rest)? else { return Ok(None) };
             let len = head.len + head.body();
             if bytes.len() - self.at < len {
                 return Ok(None);
@@ -248,6 +250,15 @@ mod tests {
         let mut scanner = Scanner::default();
         assert_eq!(scanner.scan(b"+OK\r\n"), Ok(Some(5)));
         assert_eq!(scanner.scan(b":1\r\n:2\r\n"), Ok(Some(4)), "it can be used again");
+    }
+
+    #[test]
+    fn of_a_reply_that_went_with_its_connection_nothing_more_comes() {
+        for end in 0..NESTED.len() {
+            let mut scanner = Scanner::default();
+            assert_eq!(scanner.scan(&NESTED[..end]), Ok(None));
+            assert_eq!(scanner.scan(b""), Ok(None), "cut at {end}");
+        }
     }
 
     #[test]
