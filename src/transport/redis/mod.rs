@@ -3,6 +3,9 @@
 //! `RedisSource` is a consumer of a group, `PlainSource` reads without one, `RedisSink` adds
 //! entries to streams. Each has connections of its own, made by a side thread (`connector`) and
 //! used without waiting (`channel`); commands and replies are written and read in place (`resp`).
+//! What looks at streams for other commands waits for its answers and is not for the hot thread:
+//! `tail` listens, `pages` reads all, `once` writes what comes again only once, `admin` asks, and
+//! `watch` says how far groups are.
 //! Left out: TLS, and following a cluster or a sentinel.
 
 mod address;
