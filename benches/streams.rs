@@ -1,15 +1,17 @@
 //! Redis Streams, on a real redis-server of the bench's own, which shares the cores with all else.
 //!
 //! How fast `hotspur load` writes, beside two clients in Python (`inserted`); how fast and how
-//! soon entries come through a pipeline into another stream, beside a plain loop (`through`,
-//! `arrivals`); and who reads the socket (`who_reads`). Prints Markdown; exits 1 if a promise is
-//! not kept. `-- insert`, `-- loop`, `-- latency` and `-- socket` are one of these alone,
+//! soon entries come through a pipeline into another stream, beside a plain loop and what the
+//! server can do at all (`through`, `commands_alone`, `arrivals`); and who reads the socket
+//! (`who_reads`). Prints Markdown; exits 1 if a promise is not kept. `-- insert`, `-- loop`, `-- latency` and `-- socket` are one of these alone,
 //! `-- --quick` has a tenth of all.
 
 #[path = "rig/arrivals.rs"]
 mod arrivals;
 #[path = "rig/circumstances.rs"]
 mod circumstances;
+#[path = "rig/commands_alone.rs"]
+mod commands_alone;
 #[path = "rig/inserted.rs"]
 mod inserted;
 #[path = "rig/paired.rs"]

@@ -113,6 +113,9 @@ pub const LETTERS_COUNTED_APART_MAX: usize = 1000;
 /// Dead letters that are shown as samples.
 pub const LETTERS_SHOWN_MAX: usize = 1000;
 
+/// Entries of a stream of which one trims it, at most.
+pub const STREAM_TRIM_EVERY_MAX: u64 = 64;
+
 /// Entries of a stream that are read at once by who reads all of it, …
 pub const STREAM_PAGE_ENTRIES: usize = 256;
 

@@ -1,7 +1,13 @@
 //! A result as the words of an `XADD`, behind the command itself.
+//!
+//! A stream is trimmed by some of its entries only: `MAXLEN` costs the server a quarter of what an
+//! `XADD` costs it otherwise, and removes nothing until a whole node of a hundred entries is over.
 
 use super::resp;
-use crate::record::{Destination, Output};
+use crate::{
+    limits::STREAM_TRIM_EVERY_MAX,
+    record::{Destination, Output},
+};
 
 /// The field of a dead letter's payload, whatever results call theirs.
 const PAYLOAD: &[u8] = b"payload";
@@ -13,27 +19,55 @@ const WORD: usize = 16;
 #[derive(Clone, Debug)]
 pub(super) struct EntryForm {
     /// In the order of their destinations.
-    pub(super) streams: Vec<String>,
+    streams: Vec<String>,
     /// The field of a result's value.
-    pub(super) field: String,
+    field: String,
     /// About so many entries stay in a stream of results.
-    pub(super) maxlen: Option<u64>,
+    maxlen: Option<u64>,
     /// From this destination on they are dead letters.
-    pub(super) letters_from: Destination,
+    letters_from: Destination,
+    /// For each stream, entries until the next one that trims it.
+    until_trim: Vec<u64>,
 }
 
 impl EntryForm {
+    /// For these streams, in the order of their destinations, from `letters_from` on dead letters.
+    /// Results have their value in `field`, and about `maxlen` of them stay.
+    pub(super) fn new(
+        streams: Vec<String>,
+        letters_from: Destination,
+        field: String,
+        maxlen: Option<u64>,
+    ) -> EntryForm {
+        let until_trim = vec![0; streams.len()];
+        EntryForm { streams, field, maxlen, letters_from, until_trim }
+    }
+
+    /// The streams, in the order of their destinations.
+    pub(super) fn streams(&self) -> &[String] {
+        &self.streams
+    }
+
+    /// What the next entry into a stream trims it to, if it does: one of a hundredth of that.
+    fn trim(&mut self, stream: usize) -> Option<u64> {
+        let (maxlen, left) = (self.maxlen?, &mut self.until_trim[stream]);
+        let trims = *left == 0;
+        *left = if trims { (maxlen / 100).clamp(1, STREAM_TRIM_EVERY_MAX) } else { *left } - 1;
+        trims.then_some(maxlen)
+    }
+
     /// Writes the words of a result; how many those are. `head` is written before them, told that
     /// number.
     pub(super) fn write(
-        &self,
+        &mut self,
         output: &Output<'_>,
         out: &mut Vec<u8>,
         head: impl FnOnce(&mut Vec<u8>, usize),
     ) -> usize {
         let is_letter = output.destination >= self.letters_from;
+        let stream = usize::from(output.destination.0);
+        let maxlen = if is_letter { None } else { self.trim(stream) };
         let field = if is_letter { PAYLOAD } else { self.field.as_bytes() };
-        let maxlen = self.maxlen.filter(|_| !is_letter);
         // An entry has at least one field.
         let is_bare = output.key.is_none() && output.headers.is_empty();
         let value = output.value.or(is_bare.then_some(&[][..]));
@@ -42,7 +76,7 @@ impl EntryForm {
             + output.headers.count();
         let words = 2 + 3 * usize::from(maxlen.is_some()) + 2 * pairs;
         head(out, words);
-        resp::word(out, self.streams[usize::from(output.destination.0)].as_bytes());
+        resp::word(out, self.streams[stream].as_bytes());
         if let Some(maxlen) = maxlen {
             resp::word(out, b"MAXLEN");
             resp::word(out, b"~");
@@ -81,16 +115,12 @@ mod tests {
 
     #[test]
     fn results_and_letters_are_written_with_their_fields_and_within_the_bound() {
-        let form = EntryForm {
-            streams: vec!["out".to_owned(), "dead".to_owned()],
-            field: "body".to_owned(),
-            maxlen: Some(10),
-            letters_from: Destination(1),
-        };
+        let streams = ["out", "dead"].map(str::to_owned).to_vec();
+        let mut form = EntryForm::new(streams, Destination(1), "body".to_owned(), Some(10));
         let mut block = Vec::new();
         Headers::push(&mut block, b"a", Some(b"1"));
         Headers::push(&mut block, b"b", None);
-        let written = |destination, key, value, block| {
+        let mut written = |destination, key, value, block| {
             let output = Output {
                 destination: Destination(destination),
                 partition_number: None,
@@ -115,5 +145,22 @@ mod tests {
         assert_eq!(written(1, None, None, &block), "dead * a 1 b ");
         assert_eq!(written(0, None, None, &[]), "out MAXLEN ~ 10 * body ");
         assert_eq!(written(1, None, Some(b"v"), &[]), "dead * payload v");
+    }
+
+    #[test]
+    fn each_stream_is_trimmed_by_one_entry_of_a_hundredth_of_its_length() {
+        for (maxlen, every) in [(1, 1), (199, 1), (1000, 10), (1 << 40, STREAM_TRIM_EVERY_MAX)] {
+            let streams = ["a", "b"].map(str::to_owned).to_vec();
+            let mut form = EntryForm::new(streams, Destination(2), "v".to_owned(), Some(maxlen));
+            // One after the other in turn, which a count over both would never trim evenly.
+            for entry in 0..3 * every {
+                for stream in 0..2 {
+                    let expected = (entry % every == 0).then_some(maxlen);
+                    assert_eq!(form.trim(stream), expected, "entry {entry} of {stream}, {maxlen}");
+                }
+            }
+        }
+        let unbounded = EntryForm::new(vec!["a".to_owned()], Destination(1), String::new(), None);
+        assert_eq!(unbounded.clone().trim(0), None);
     }
 }

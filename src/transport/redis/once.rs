@@ -136,7 +136,7 @@ impl OnceWriter {
     ///
     /// If there are too many.
     pub fn destination(&mut self, stream: &str, shape: EntryShape) -> Result<Destination, Trouble> {
-        let is_it = |(_, form): &(EntryShape, EntryForm)| form.streams[0] == stream;
+        let is_it = |(_, form): &(EntryShape, EntryForm)| form.streams()[0] == stream;
         let number = self.forms.iter().position(is_it).unwrap_or(self.forms.len());
         let Ok(known) = u8::try_from(number) else {
             let trouble = faults::lost(self.peer, &self.address, "there are too many streams");
@@ -147,8 +147,8 @@ impl OnceWriter {
                 EntryShape::Object => (String::new(), None),
                 EntryShape::Field { name, maxlen } => (name.clone(), *maxlen),
             };
-            let (streams, letters_from) = (vec![stream.to_owned()], Destination(1));
-            self.forms.push((shape, EntryForm { streams, field, maxlen, letters_from }));
+            let form = EntryForm::new(vec![stream.to_owned()], Destination(1), field, maxlen);
+            self.forms.push((shape, form));
         }
         Ok(Destination(known))
     }
@@ -189,7 +189,7 @@ impl OnceWriter {
     /// Appends the words of an entry, behind their number; how many all of those are.
     fn push(&mut self, output: &Output<'_>) -> Result<usize, NotAdded> {
         let OnceWriter { forms, words: out, .. } = self;
-        let (shape, form) = &forms[usize::from(output.destination.0)];
+        let (shape, form) = &mut forms[usize::from(output.destination.0)];
         let mut fields = Vec::new();
         let mut output = Output { destination: Destination(0), ..*output };
         if *shape == EntryShape::Object {

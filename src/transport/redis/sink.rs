@@ -55,12 +55,8 @@ pub struct RedisSinkPlan<'a> {
 
 impl RedisSinkPlan<'_> {
     pub(super) fn form(&self) -> EntryForm {
-        EntryForm {
-            streams: self.streams.to_vec(),
-            field: self.settings.field.clone(),
-            maxlen: self.settings.maxlen,
-            letters_from: self.letters_from,
-        }
+        let settings::RedisSink { field, maxlen, .. } = self.settings;
+        EntryForm::new(self.streams.to_vec(), self.letters_from, field.clone(), *maxlen)
     }
 }
 

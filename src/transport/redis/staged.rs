@@ -103,7 +103,7 @@ impl Sink for StagedSink {
         if self.taken.len() == STREAM_RESULTS_MAX {
             return Err(SendError::Full);
         }
-        let form = &self.form;
+        let form = &mut self.form;
         let is_taken = self.staging.with(|stage| {
             let count = |out: &mut Vec<u8>, words: usize| resp::number(out, words as u64);
             let before = stage.bytes.len();
