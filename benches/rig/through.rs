@@ -31,6 +31,9 @@ const BATCHES: [usize; 3] = [10, 64, 256];
 /// Times as fast as hotspur is at least.
 const TIMES_MIN: f64 = 3.0;
 
+/// Between two looks at how many results there are, which the server has to answer, too.
+const LOOK_EVERY: Duration = Duration::from_millis(4);
+
 /// Entries a second, and nanoseconds of the server for each.
 pub(crate) type Figures = [f64; 2];
 
@@ -136,7 +139,7 @@ pub(crate) fn watch(server: &Server, entries: u64) -> Figures {
                 return (Instant::now(), server.cpu_ns(), len);
             }
             assert!(Instant::now() < give_up, "{len} results of {count}");
-            thread::sleep(Duration::from_millis(1));
+            thread::sleep(LOOK_EVERY);
         }
     };
     let (start, before, first) = await_results(entries / 10);

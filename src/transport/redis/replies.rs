@@ -96,11 +96,8 @@ pub(super) struct Replies {
     has_deleted: bool,
 }
 
-/// Replies with new entries that are owed at most.
-pub(super) const READS_MAX: usize = 32;
-
-/// The same with what else may be.
-const OWED_MAX: usize = READS_MAX + 8;
+/// Replies that are owed at most.
+const OWED_MAX: usize = 8;
 
 impl Replies {
     pub(super) fn new() -> Replies {

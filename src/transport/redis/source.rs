@@ -4,7 +4,7 @@
 //! (see `benches/results/streams.md` for what a side thread would cost). One request is always
 //! waiting at the server, so that an idle server is not asked again and again and a thread that
 //! sleeps is woken by the entry itself; while a reply is lent, the next one is on its way, and
-//! where a group is behind and replies are small, several are. What acknowledges goes over a
+//! where a group is behind, small batches are asked for together. What acknowledges goes over a
 //! connection of its own (`acking`), because a command waits behind a read that waits.
 //!
 //! After a start, and over each new connection, come the entries that this consumer had and did not
@@ -45,9 +45,12 @@ pub(super) const PEER: &str = "source";
 /// Entries that were delivered before which are asked for at once.
 const ENTRIES_AT_ONCE: u64 = 128;
 
-/// New entries that are on their way at least while the group is behind, in requests that wait for
-/// nothing.
-const ENTRIES_AHEAD: usize = 256;
+/// New entries that are asked for at once while the group is behind, in a request that waits for
+/// nothing: a request costs the server as much as four entries, …
+const ENTRIES_AHEAD: u64 = 256;
+
+/// … but no more than so many batches, of which others could do their share.
+const BATCHES_AHEAD: u64 = 32;
 
 /// How long the server keeps a read that has nothing to bring. Also bounds how late a claim is.
 pub(super) const BLOCK_MS: u64 = 500;
@@ -65,8 +68,8 @@ pub struct RedisSource<C = TscClock> {
     batch: u64,
     /// The last reply had as many entries as were asked for, or more.
     is_behind: bool,
-    /// Requests for new entries that are on their way while it is so, at most.
-    reads_max: usize,
+    /// Entries of a stream that are asked for at once while it is so.
+    batch_ahead: u64,
     reading: Channel<C>,
     replies: Replies,
     /// What is still to be written over `reading`, and how much of it was.
@@ -274,14 +277,10 @@ impl<C: Clock> RedisSource<C> {
         }
     }
 
-    /// Of what was asked for little or nothing is still to begin.
+    /// Nothing that was asked for is still to begin.
     #[inline]
     fn wants_more(&self) -> bool {
-        self.replies.unbegun() <= self.reads_wanted() / 2
-    }
-
-    fn reads_wanted(&self) -> usize {
-        if self.is_behind { self.reads_max } else { 1 }
+        self.replies.unbegun() == 0
     }
 
     /// Asks for what comes next, if it is time to.
@@ -301,7 +300,6 @@ impl<C: Clock> RedisSource<C> {
     }
 
     fn write_requests(&mut self, now: Ticks) {
-        let reads = self.reads_wanted().saturating_sub(self.replies.unbegun());
         let RedisSource { requests, group, streams, replies, unacked, .. } = self;
         let is_free = replies.owed() == 0;
         if let Some((stream, behind)) = self.own {
@@ -331,10 +329,9 @@ impl<C: Clock> RedisSource<C> {
             replies.ask(Asked::Claim(stream));
         }
         let block_ms = (claim.is_none() && !self.is_behind).then_some(BLOCK_MS);
-        for _ in 0..reads {
-            opening::ask_new(requests, group, streams, self.batch, block_ms);
-            replies.ask(Asked::New);
-        }
+        let count = if self.is_behind { self.batch_ahead } else { self.batch };
+        opening::ask_new(requests, group, streams, count, block_ms);
+        replies.ask(Asked::New);
     }
 
     /// The server refused a request.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{Acking, Claiming, ENTRIES_AHEAD, EVENTS_MAX, PEER, RedisSource, Told};
+use super::{Acking, BATCHES_AHEAD, Claiming, ENTRIES_AHEAD, EVENTS_MAX, PEER, RedisSource, Told};
 use crate::{
     clock::{Clock, TscClock},
     config::settings::{self, StreamStart},
@@ -24,7 +24,7 @@ use crate::{
             dialog::Dialog,
             entry_id::EntryId,
             form::Shaper,
-            replies::{READS_MAX, Replies},
+            replies::Replies,
             resp::{self, Items},
             staged::Staging,
             unacked::Unacked,
@@ -224,7 +224,8 @@ impl<C: Clock + Clone> RedisSource<C> {
             shaper: Shaper::new(settings),
             batch: batch as u64,
             is_behind: false,
-            reads_max: ENTRIES_AHEAD.div_ceil(batch * streams.len()).min(READS_MAX),
+            batch_ahead: (ENTRIES_AHEAD / streams.len() as u64)
+                .clamp(batch as u64, BATCHES_AHEAD * batch as u64),
             claiming: Claiming::new(settings, &clock),
             acking: Acking::new(acking, settings, plan.way.clone(), bounds.entries),
             staging: match &plan.way {
