@@ -30,10 +30,6 @@ const INPUT_BYTES: usize = 64 << 10;
 /// What is not sent yet and larger is sent before the turn is over.
 const UNSENT_BYTES: usize = 64 << 10;
 
-/// Of what was sent, this much without an answer keeps the server busy longer than a turn takes;
-/// then less than that is not sent by itself. A server reads, and answers, once for each write.
-const BUSY_BYTES: usize = 32 << 10;
-
 /// Bytes behind the first that moves down when there is this much free before it.
 const MOVE_BYTES: usize = 1 << 20;
 
@@ -351,10 +347,7 @@ impl<C: Clock> Sink for RedisSink<C> {
         if self.channel.serve() {
             acks += self.begin_again(now, visit);
         }
-        let (under_way, unsent) = (self.written - self.start, self.bytes.len() - self.written);
-        if under_way < BUSY_BYTES || unsent >= BUSY_BYTES {
-            self.flush(now);
-        }
+        self.flush(now);
         acks += self.hear_replies(now, visit);
         if self.answered == self.results.len() {
             self.channel.owes_nothing();
