@@ -43,7 +43,7 @@ pub(crate) struct Plan {
 }
 
 const WHOLE: Plan = Plan {
-    rounds: 7,
+    rounds: 11,
     entries: 500_000,
     observations: 300_000,
     singles: 2_000,

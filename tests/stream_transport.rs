@@ -402,6 +402,8 @@ fn while_a_group_is_behind_small_replies_are_asked_for_ahead_and_none_once_it_is
         calls.expect("it was read")
     };
     let before = reads();
+    let most = ENTRIES as u64 / (8 * BATCH as u64);
+    assert!(before < most, "{before} reads, which is not {BATCH} entries at a time");
     (0..20_000).for_each(|_| course.turn());
     let after = reads();
     assert!(after - before < 50, "{} reads of nothing: the server is to wait", after - before);
