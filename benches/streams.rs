@@ -3,8 +3,8 @@
 //! How fast `hotspur load` writes, beside two clients in Python (`inserted`); how fast and how
 //! soon entries come through a pipeline into another stream, beside a plain loop and what the
 //! server can do at all (`through`, `commands_alone`, `arrivals`); and who reads the socket
-//! (`who_reads`). Prints Markdown; exits 1 if a promise is not kept. `-- insert`, `-- loop`, `-- latency` and `-- socket` are one of these alone,
-//! `-- --quick` has a tenth of all.
+//! (`who_reads`). Prints Markdown; exits 1 if a promise is not kept that could be. `-- insert`,
+//! `-- loop`, `-- latency` and `-- socket` are one of these alone, `-- --quick` has a tenth of all.
 
 #[path = "rig/arrivals.rs"]
 mod arrivals;

@@ -47,9 +47,9 @@ pub(crate) fn show(server: &Server, plan: &Plan) -> bool {
     weather::load(server, entries);
     println!("## Stream → pipeline → stream: {entries} observations that are there\n");
     println!(
-        "{} times in turn `hotspur run`, a plain loop on the crate `redis`, and the commands alone, \
-         prepared beforehand; medians. Faster by: than the plain loop. Busy: how much of its one \
-         thread the server needed while hotspur ran.\n",
+        "{} times in turn `hotspur run`, a plain loop on the crate `redis`, and the commands \
+         alone, prepared beforehand; medians. Faster by: than the plain loop. Busy: how much of \
+         its one thread the server needed while hotspur ran.\n",
         plan.rounds
     );
     println!(
