@@ -167,7 +167,6 @@ fn metrics_say_how_far_behind_it_is_and_who_has_what() {
         "hotspur_source_lag_records{topic=\"in\",partition=\"0\"} 0\n",
         "hotspur_source_pending_entries{stream=\"in\",consumer=\"other\"} 4\n",
         "hotspur_source_pending_entries{stream=\"in\",consumer=\"0\"} 0\n",
-        "hotspur_source_pending_seconds{stream=\"in\"} ",
         "hotspur_connected{peer=\"source\"} 1\n",
         "hotspur_polled_records_total 6\n",
     ];
@@ -175,8 +174,59 @@ fn metrics_say_how_far_behind_it_is_and_who_has_what() {
         let (status, text) = get(&address, "/metrics");
         status == 200 && expected.iter().all(|it| text.contains(it))
     });
+    // Nobody asks for what the other has, so that it grows old.
+    let age = || {
+        let (_, text) = get(&address, "/metrics");
+        let line = text
+            .lines()
+            .find_map(|it| it.strip_prefix("hotspur_source_pending_seconds{stream=\"in\"} "));
+        line.and_then(|it| it.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    await_true("an age", || age() > 0.1);
+    let before = age();
+    await_true("a greater age", || age() > before + 0.5);
+    assert!(age() < 60.0, "{}", age());
     assert_eq!(get(&address, "/readyz").0, 200);
     hotspur.stop().counts().assert_balanced();
+}
+
+#[test]
+fn lag_is_what_was_not_delivered_yet() {
+    let (redis, other) = (Redis::start(), Redis::start());
+    let mut client = Client::of(&redis);
+    let pipeline = StreamPipeline::new(&redis)
+        .set("sink.redis.url", &other.url())
+        .set("limits.in_flight", "256")
+        .set("observe.listen", "127.0.0.1:0");
+    let hotspur = pipeline.run();
+    let address = hotspur.await_event("run.listening").text("address").to_owned();
+    client.await_group(IN);
+    other.freeze();
+    client.add_numbers(IN, 0..10_000);
+    let lag = || {
+        let (_, text) = get(&address, "/metrics");
+        let name = "hotspur_source_lag_records{topic=\"in\",partition=\"0\"} ";
+        let line = text.lines().find_map(|it| it.strip_prefix(name));
+        line.and_then(|it| it.parse::<u64>().ok()).unwrap_or(0)
+    };
+    await_true("most of them to be behind", || (5_000..10_000).contains(&lag()));
+    other.thaw();
+    client.await_settled(IN);
+    await_true("nothing behind", || lag() == 0);
+    hotspur.stop().counts().assert_balanced();
+}
+
+#[test]
+fn exactly_once_over_two_servers_is_refused_by_check() {
+    let (redis, other) = (Redis::start(), Redis::start());
+    let pipeline = StreamPipeline::new(&redis).set("delivery.guarantee", "exactly-once");
+    for (url, status) in [(redis.url(), Some(0)), (other.url(), Some(2))] {
+        let check = pipeline.start_with(&["check"], &[&format!("sink.redis.url={url}")]).wait();
+        assert_eq!(check.status, status, "{}{}", check.output, check.log);
+        let told = format!("{}{}", check.output, check.log);
+        let says_why = told.contains("delivery.guarantee") && told.contains("not the same Redis");
+        assert_eq!(says_why, status == Some(2), "{told}");
+    }
 }
 
 #[test]

@@ -9,7 +9,11 @@ use crate::{
     },
 };
 
-const TOTAL: u64 = 4_000;
+/// Enough that a kill after the first results finds more to do.
+const TOTAL: u64 = 20_000;
+
+/// What leads to a result: every hundredth is nonsense.
+const RESULTS: u64 = TOTAL - TOTAL / 100;
 
 #[test]
 fn from_kafka_to_redis_nothing_is_lost_over_kills() {
@@ -36,6 +40,7 @@ fn from_kafka_to_redis_nothing_is_lost_over_kills() {
     let mut hotspur = pipeline.run();
     client.await_len(OUT, 300);
     hotspur.kill();
+    assert!(client.len(OUT) < RESULTS, "it was killed in between");
     hotspur = pipeline.run();
     hotspur.await_event(RUN_STARTED);
     kafka.await_committed_to_end(&group, &input);
@@ -83,6 +88,7 @@ fn from_redis_to_kafka(memory: &str) {
     let mut hotspur = pipeline.run();
     reader.await_count(300);
     hotspur.kill();
+    assert!((kafka.read(&output).len() as u64) < RESULTS, "it was killed in between");
     hotspur = pipeline.run();
     hotspur.await_event(RUN_STARTED);
     let last = client.entries(IN).pop().expect("an entry").id;

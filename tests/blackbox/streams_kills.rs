@@ -30,7 +30,7 @@ fn kill_in_turn(redis: &Redis, pipeline: &StreamPipeline) -> Vec<u64> {
     let mut client = Client::of(redis);
     let mut workers: Vec<Hotspur> = ["0", "1"].iter().map(|it| pipeline.run_as(it)).collect();
     workers.iter().for_each(|it| _ = it.await_event(RUN_STARTED));
-    let kills = 30;
+    let (kills, mut in_the_middle) = (30, 0);
     for kill in 0..kills {
         client.add_numbers(IN, kill * TOTAL / kills..(kill + 1) * TOTAL / kills);
         let instance = (kill % 2).to_string();
@@ -38,7 +38,9 @@ fn kill_in_turn(redis: &Redis, pipeline: &StreamPipeline) -> Vec<u64> {
         client.await_len(OUT, before + 1);
         let next = pipeline.run_as(&instance);
         std::mem::replace(&mut workers[kill as usize % 2], next).kill();
+        in_the_middle += u64::from(client.pending(IN) > 0);
     }
+    assert!(in_the_middle >= kills / 3, "{in_the_middle} of {kills} kills left something pending");
     client.await_settled(IN);
     for worker in workers {
         // The last one may not have come so far.
@@ -134,6 +136,20 @@ fn a_killed_worker_is_followed_by_claims_and_leaves_the_group() {
     second.await_event("consumers.removed");
     assert_eq!(client.consumers(IN), ["second"]);
     second.stop().counts().assert_balanced();
+}
+
+#[test]
+fn a_worker_that_comes_back_goes_on_with_what_it_had_before_what_is_new() {
+    let redis = Redis::start();
+    let mut client = Client::of(&redis);
+    let pipeline = pipeline(&redis);
+    leave_pending(&pipeline, &mut client, 100).kill();
+    client.add_numbers(IN, 101..400);
+    let again = pipeline.run_as("first");
+    client.await_settled(IN);
+    again.stop().counts().assert_balanced();
+    let expected: Vec<u64> = (0..101).chain(1..400).collect();
+    assert_eq!(numbers(&client.entries(OUT)), expected, "in order, what was pending once more");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     stream_rig::{Client, GROUP, IN, OUT, StreamPipeline, numbers},
-    support::{await_true, names::RUN_STARTED, redis::Redis},
+    support::{await_true, http::get, names::RUN_STARTED, redis::Redis},
 };
 
 /// Takes a server's time away while entries come; the numbers of all results.
@@ -102,6 +102,37 @@ fn exactly_once_nothing_is_acknowledged_where_results_cannot_be_written() {
 }
 
 #[test]
+fn a_server_that_is_killed_and_comes_back_with_its_data_is_waited_for() {
+    for guarantee in ["at-least-once", "exactly-once"] {
+        let mut redis = Redis::start();
+        let pipeline = StreamPipeline::new(&redis).set("delivery.guarantee", guarantee);
+        let mut client = Client::of(&redis);
+        let hotspur = pipeline.run();
+        client.await_group(IN);
+        client.add_numbers(IN, 0..20_000);
+        client.await_len(OUT, 1);
+        // Nothing may happen between the snapshot and the kill: what is answered must be in it.
+        hotspur.signal("STOP");
+        (0..100).for_each(|_| _ = client.text(&["PING"]));
+        client.run(&["SAVE"]).expect("a snapshot");
+        redis.kill();
+        redis.restart();
+        hotspur.signal("CONT");
+        let mut client = Client::of(&redis);
+        client.await_settled(IN);
+        let mut all = numbers(&client.entries(OUT));
+        all.sort_unstable();
+        if guarantee == "at-least-once" {
+            all.dedup();
+        }
+        let is_right = all.iter().copied().eq(0..20_000);
+        assert!(is_right, "{guarantee}: {} results, others than were due", all.len());
+        assert!(hotspur.log.text().contains("\"peer\":\"source\""), "{}", hotspur.log.text());
+        hotspur.stop().counts().assert_balanced();
+    }
+}
+
+#[test]
 fn a_server_that_forgot_the_group_ends_the_run_or_gets_a_new_one() {
     for (setting, ends) in [("\"stop\"", true), ("\"recreate\"", false)] {
         let mut redis = Redis::start();
@@ -145,14 +176,18 @@ fn entries_that_are_pending_and_trimmed_are_counted_as_a_gap() {
     client.run(&["XTRIM", IN, "MAXLEN", "2"]).expect("a shorter stream");
     let pipeline = StreamPipeline::new(&redis)
         .set("source.redis.claim_idle", "\"10ms\"")
-        .set("source.redis.claim_interval", "\"50ms\"");
+        .set("source.redis.claim_interval", "\"50ms\"")
+        .set("observe.listen", "127.0.0.1:0");
     let hotspur = pipeline.run();
+    let address = hotspur.await_event("run.listening").text("address").to_owned();
     await_true("nothing pending", || client.pending(IN) == 0);
     await_true("both gaps", || {
         let log = hotspur.log.text();
         log.contains("5 entries were pending and are gone")
             && log.contains("3 entries were pending")
     });
+    let line = "hotspur_source_gap_records_total 8\n";
+    await_true(line, || get(&address, "/metrics").1.contains(line));
     assert_eq!(numbers(&client.entries(OUT)), [8, 9]);
     hotspur.stop().counts().assert_balanced();
 }
@@ -194,9 +229,8 @@ fn a_server_without_memory_is_asked_again() {
         client.add_numbers(IN, 0..500);
         client.run(&["CONFIG", "SET", "maxmemory", "1"]).expect("a limit");
         hotspur.signal("CONT");
-        if guarantee == "at-least-once" {
-            await_true("a refusal", || hotspur.log.text().contains("OOM"));
-        }
+        await_true("a refusal", || hotspur.log.text().contains("OOM"));
+        assert_eq!((client.len(OUT), client.pending(IN)), (0, 500), "{guarantee}");
         client.run(&["CONFIG", "SET", "maxmemory", "0"]).expect("no limit");
         client.await_settled(IN);
         assert_eq!(numbers(&client.entries(OUT)), (0..500).collect::<Vec<_>>());
@@ -223,6 +257,11 @@ fn a_right_that_is_missing_is_named_and_ends_with_status_3() {
     let ended = pipeline.start_with(&["run"], &[&format!("source.redis.url={wrong}")]).wait();
     assert_eq!(ended.status, Some(3), "{}", ended.log);
     assert!(ended.log.contains("WRONGPASS") && !ended.log.contains("wrong@"), "{}", ended.log);
+    // Whoever comes without a password must have one.
+    client.run(&["CONFIG", "SET", "requirepass", "other"]).expect("a password");
+    let ended = StreamPipeline::new(&redis).run().wait();
+    assert_eq!(ended.status, Some(3), "{}", ended.log);
+    assert!(ended.log.contains("NOAUTH"), "{}", ended.log);
 }
 
 #[test]

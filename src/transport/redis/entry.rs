@@ -1,7 +1,7 @@
 //! A result as the words of an `XADD`, behind the command itself.
 //!
-//! A stream is trimmed by some of its entries only: `MAXLEN` costs the server a quarter of what an
-//! `XADD` costs it otherwise, and removes nothing until a whole node of a hundred entries is over.
+//! A stream is trimmed by some of its entries only: `MAXLEN` costs the server a third of what an
+//! `XADD` costs it otherwise, and removes nothing until a whole node of its entries is over.
 
 use super::resp;
 use crate::{

@@ -81,6 +81,7 @@ mod tests {
         assert_eq!(of("READONLY You can't write"), ("READONLY", Fault::Elsewhere));
         assert_eq!(of("NOGROUP No such key"), ("NOGROUP", Fault::NoGroup));
         assert_eq!(of("WRONGTYPE Operation"), ("WRONGTYPE", Fault::Final));
+        assert_eq!(of("NOAUTH Authentication required."), ("NOAUTH", Fault::Final));
         assert_eq!(of("SOMETHING new"), ("ERR", Fault::Final));
         assert_eq!(of(""), ("ERR", Fault::Final));
     }

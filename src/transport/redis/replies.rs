@@ -96,8 +96,11 @@ pub(super) struct Replies {
     has_deleted: bool,
 }
 
-/// Replies that are owed at most.
-const OWED_MAX: usize = 8;
+/// Entries that were delivered before which are asked for at once.
+pub(super) const ENTRIES_AT_ONCE: u64 = 128;
+
+/// Replies that are owed at most: one for each entry of a page that is gone, and a few.
+const OWED_MAX: usize = ENTRIES_AT_ONCE as usize + 8;
 
 impl Replies {
     pub(super) fn new() -> Replies {

@@ -19,7 +19,7 @@ use super::{
     entry_id::{EntryId, ID_BYTES},
     faults::{self, Fault},
     form::{Lent, Shape, Shaper},
-    replies::{Asked, Ended, Replies, Step},
+    replies::{Asked, ENTRIES_AT_ONCE, Ended, Replies, Step},
     resp::{self, Item, Items},
     staged::Staging,
     unacked::Unacked,
@@ -42,9 +42,6 @@ pub(super) use opening::{INPUT_BYTES, REQUEST_BYTES, ping, server_ms};
 /// What trouble of a source names.
 pub(super) const PEER: &str = "source";
 
-/// Entries that were delivered before which are asked for at once.
-const ENTRIES_AT_ONCE: u64 = 128;
-
 /// New entries that are asked for at once while the group is behind, in a request that waits for
 /// nothing: a request costs the server as much as four entries, …
 const ENTRIES_AHEAD: u64 = 256;
@@ -66,7 +63,7 @@ pub struct RedisSource<C = TscClock> {
     group: Arc<Group>,
     shaper: Shaper,
     batch: u64,
-    /// The last reply had as many entries as were asked for, or more.
+    /// The last reply had as many entries as a batch, or more.
     is_behind: bool,
     /// Entries of a stream that are asked for at once while it is so.
     batch_ahead: u64,

@@ -5,7 +5,8 @@
 //! script ran before and its answer was lost, it does nothing; then the engine takes the results
 //! back and goes on with what is still its own. So whatever comes late, twice, or over a connection
 //! that was given up does no harm. What else could fail is looked at before anything is written: a
-//! script that breaks off is not undone.
+//! script that breaks off is not undone. A server without memory refuses the first command that
+//! needs some, unless the script has written before; so results come before acknowledgements.
 
 use super::Group;
 use crate::{
@@ -58,17 +59,18 @@ for _ = 1, count do
   at = last + 1
 end
 if missing > 0 then return missing end
+while at <= #ARGV do
+  local words = tonumber(ARGV[at])
+  local added = redis.pcall('XADD', unpack(ARGV, at + 1, at + words))
+  if type(added) == 'table' and added.err then return added end
+  at = at + words + 1
+end
 for _, part in ipairs(parts) do
   for i = part[2], part[3], 1000 do
     local last = math.min(i + 999, part[3])
     redis.call('XACK', part[1], group, unpack(ARGV, i, last))
     if deletes then redis.call('XDEL', part[1], unpack(ARGV, i, last)) end
   end
-end
-while at <= #ARGV do
-  local words = tonumber(ARGV[at])
-  redis.call('XADD', unpack(ARGV, at + 1, at + words))
-  at = at + words + 1
 end
 return 0";
 
