@@ -168,7 +168,8 @@ struct Loop<K, S = RedisSource> {
 
 impl<K: Sink, S: Source> Loop<K, S> {
     fn new(source: S, sink: K) -> Loop<K, S> {
-        let course = Course { values: Vec::with_capacity(1 << 20), ..Course::default() };
+        let (values, gaps) = (Vec::with_capacity(1 << 20), Vec::with_capacity(100));
+        let course = Course { values, gaps, ..Course::default() };
         let (clock, is_committing) = (TscClock::new(), false);
         Loop { source, sink, clock, course, is_committing, position: 0, committed: 0 }
     }
@@ -318,6 +319,22 @@ fn gaps_lie_behind_all_that_was_lent_and_are_told_once() {
     course.run_until("the gap in the file", |_| {
         positions(&folder).found()[0].expect("a position").passed == Some(320)
     });
+}
+
+#[test]
+fn entries_that_were_pending_and_are_gone_cost_no_allocation_either() {
+    let server = Server::start();
+    fill(&server, 0..1_000);
+    let mut client = client(&server);
+    let consumer = settings(&server).consumer;
+    let read = ["GROUP", "group", &consumer, "COUNT", "1000", "STREAMS", IN, ">"];
+    redis::cmd("XGROUP").arg(&["CREATE", IN, "group", "0"]).exec(&mut client).expect("a group");
+    redis::cmd("XREADGROUP").arg(&read).exec(&mut client).expect("entries");
+    redis::cmd("XTRIM").arg(&[IN, "MAXLEN", "0"]).exec(&mut client).expect("a trim");
+    let mut course = Loop::new(source(&server, 256, Way::Behind), sink(&server, true));
+    let before = allocations::calls();
+    course.run_until("all of them to be missed", |it| it.course.gaps.iter().sum::<u64>() == 1_000);
+    assert_eq!(allocations::calls() - before, 0);
 }
 
 #[test]
