@@ -355,3 +355,36 @@ fn load_writes_what_the_source_reads() {
         assert_eq!(keys, 500 * expected.parse::<usize>().unwrap());
     }
 }
+
+#[test]
+fn tables_in_redis_serve_entries_of_streams_whole_or_on_demand() {
+    for load in ["all", "on-demand"] {
+        let redis = Redis::start();
+        let mut client = Client::of(&redis);
+        redis.set_all((0..100).map(|it| (format!("user:{it}"), format!("tier{it}"))));
+        let pipeline = StreamPipeline::new(&redis)
+            .with(&format!(
+                "[tables.users]\nredis = \"{}\"\nprefix = \"user:\"\nload = \"{load}\"\n\
+                 [[steps]]\nlookup = {{ table = \"users\", key = \"event.n\", into = \"tier\", \
+                 on_miss = \"skip\" }}\n",
+                redis.url()
+            ))
+            .set("source.redis.infer", "false");
+        client.add_numbers(IN, 0..200);
+        let hotspur = pipeline.run();
+        client.await_group(IN);
+        client.await_settled(IN);
+        let results = client.entries(OUT);
+        let mut all = numbers(&results);
+        all.sort_unstable();
+        assert_eq!(all, (0..100).collect::<Vec<_>>(), "{load}");
+        for result in &results {
+            let event: serde_json::Value =
+                serde_json::from_str(&result.text("payload")).expect("JSON");
+            let number = event["n"].as_str().expect("text");
+            assert_eq!(event["tier"], format!("tier{number}"), "{load}");
+        }
+        let counts = hotspur.stop().counts();
+        assert_eq!((counts.emitted, counts.skipped), (100, 100), "{load}");
+    }
+}
