@@ -303,7 +303,7 @@ fn observations_of_weather_stations_are_loaded_and_each_has_its_result() {
     const OBSERVATIONS: u64 = 20_000;
     let redis = Redis::start();
     let mut client = Client::of(&redis);
-    let pipeline = StreamPipeline::shipped("weather", &redis);
+    let pipeline = StreamPipeline::shipped("weather", &redis).set("engine.idle", "spin");
     let count = OBSERVATIONS.to_string();
     let load = ["load", "--count", &count, "--payload", "weather", "--keys", "500"];
     let loaded = pipeline.start_with(&load, &[]).wait();
@@ -331,8 +331,16 @@ fn observations_of_weather_stations_are_loaded_and_each_has_its_result() {
         stations.insert(result.text("key"));
     }
     assert_eq!(stations.len(), 500);
-    let counts = hotspur.stop().counts();
+    let ended = hotspur.stop();
+    let counts = ended.counts();
     assert_eq!((counts.emitted, counts.rejected), (OBSERVATIONS, 1));
+    // The hot thread never slept, though it reads and writes the sockets itself.
+    for (name, most) in [("switches_voluntary", 20), ("major_faults", 20), ("minor_faults", 200)] {
+        let text = ended.log.rsplit(&format!("\"hot_thread_{name}\":")).next();
+        let digits = text.and_then(|it| it.split(|c: char| !c.is_ascii_digit()).next());
+        let number: u64 = digits.and_then(|it| it.parse().ok()).expect("a number of the run");
+        assert!(number <= most, "{name}: {number}, while {OBSERVATIONS} were processed");
+    }
 }
 
 #[test]
