@@ -1,19 +1,48 @@
 //! One side in Kafka and the other in Redis, and kill -9 in between.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use crate::{
     stream_rig::{Client, DEAD, GROUP, IN, OUT, POSITIONS, StreamPipeline, numbers},
     support::{
-        await_true, kafka::Kafka, message::Message, names::RUN_STARTED, redis::Redis, unique,
+        await_true, hotspur::Hotspur, kafka::Kafka, message::Message, names::RUN_STARTED,
+        redis::Redis, unique,
     },
 };
 
-/// Enough that a kill after the first results finds more to do.
 const TOTAL: u64 = 20_000;
 
-/// What leads to a result: every hundredth is nonsense.
-const RESULTS: u64 = TOTAL - TOTAL / 100;
+/// One after each part of the records; some of them find something left to do.
+const KILLS: u64 = 4;
+
+/// Every hundredth is nonsense, and leads to no result.
+fn has_result(number: u64) -> bool {
+    number % 100 != 99
+}
+
+/// Hands over the records part by part, and kills a run right behind each; the run that comes after
+/// the last. `await_ready` waits until one takes records.
+fn kill_in_between(
+    pipeline: &StreamPipeline,
+    await_ready: impl Fn(&Hotspur),
+    mut hand_over: impl FnMut(Range<u64>),
+    mut results: impl FnMut() -> usize,
+) -> Hotspur {
+    let (mut hotspur, mut done, mut found) = (pipeline.run(), 0, 0);
+    for kill in 0..KILLS {
+        await_ready(&hotspur);
+        let end = (kill + 1) * TOTAL / KILLS;
+        hand_over(kill * TOTAL / KILLS..end);
+        hotspur.kill();
+        let due = (0..end).filter(|it| has_result(*it)).count();
+        let before = std::mem::replace(&mut done, results());
+        found += u64::from(before < done && done < due);
+        hotspur = pipeline.run();
+    }
+    assert!(found > 0, "each of {KILLS} kills came before anything was done, or after all was");
+    await_ready(&hotspur);
+    hotspur
+}
 
 #[test]
 fn from_kafka_to_redis_nothing_is_lost_over_kills() {
@@ -31,23 +60,22 @@ fn from_kafka_to_redis_nothing_is_lost_over_kills() {
     let sink = format!("[sink.redis]\nurl = \"{}\"\nstream = \"{OUT}\"\n", redis.url());
     let pipeline = StreamPipeline::of(&source, &sink).set("limits.in_flight", "256");
     let pipeline = pipeline.set("limits.batch", "64");
-    let message = |number: u64| match number % 100 {
-        99 => Message::new("nonsense").key(number.to_string()),
-        _ => Message::new(format!("{{\"n\":{number}}}")).key("k").header("trace", "7"),
+    let message = |number: u64| match has_result(number) {
+        false => Message::new("nonsense").key(number.to_string()),
+        true => Message::new(format!("{{\"n\":{number}}}")).key("k").header("trace", "7"),
     };
-    kafka.produce(&input, &(0..TOTAL).map(message).collect::<Vec<_>>());
     let mut client = Client::of(&redis);
-    let mut hotspur = pipeline.run();
-    client.await_len(OUT, 300);
-    hotspur.kill();
-    assert!(client.len(OUT) < RESULTS, "it was killed in between");
-    hotspur = pipeline.run();
-    hotspur.await_event(RUN_STARTED);
+    let hotspur = kill_in_between(
+        &pipeline,
+        |hotspur| hotspur.await_assigned(),
+        |part| kafka.produce(&input, &part.map(message).collect::<Vec<_>>()),
+        || numbers(&client.entries(OUT)).into_iter().collect::<BTreeSet<_>>().len(),
+    );
     kafka.await_committed_to_end(&group, &input);
     hotspur.stop().counts().assert_balanced();
     let results = client.entries(OUT);
     let seen: BTreeSet<u64> = numbers(&results).into_iter().collect();
-    assert_eq!(seen, (0..TOTAL).filter(|it| it % 100 != 99).collect());
+    assert_eq!(seen, (0..TOTAL).filter(|it| has_result(*it)).collect());
     assert!(results.iter().all(|it| it.text("key") == "k" && it.text("trace") == "7"));
     let letters = kafka.read(&dead);
     let keys: BTreeSet<_> = letters.iter().filter_map(|it| it.key.clone()).collect();
@@ -79,18 +107,25 @@ fn from_redis_to_kafka(memory: &str) {
     let pipeline = StreamPipeline::of(&source, &sink).set("limits.in_flight", "256");
     let pipeline = pipeline.set("limits.batch", "64");
     let mut client = Client::of(&redis);
-    for number in 0..TOTAL {
-        let body =
-            if number % 100 == 99 { "nonsense".into() } else { format!("{{\"n\":{number}}}") };
-        client.add(IN, &[("key", b"k"), ("body", body.as_bytes()), ("trace", b"7")]);
-    }
-    let mut reader = kafka.reader(&output);
-    let mut hotspur = pipeline.run();
-    reader.await_count(300);
-    hotspur.kill();
-    assert!((kafka.read(&output).len() as u64) < RESULTS, "it was killed in between");
-    hotspur = pipeline.run();
-    hotspur.await_event(RUN_STARTED);
+    let mut writer = Client::of(&redis);
+    let distinct = || kafka.read(&output).iter().map(|it| it.text().to_owned()).collect();
+    let hotspur = kill_in_between(
+        &pipeline,
+        |hotspur| _ = hotspur.await_event(RUN_STARTED),
+        |part| {
+            let mut pipe = redis::pipe();
+            for number in part {
+                let body = match has_result(number) {
+                    false => "nonsense".to_owned(),
+                    true => format!("{{\"n\":{number}}}"),
+                };
+                let fields = ["key", "k", "body", &body, "trace", "7"];
+                pipe.cmd("XADD").arg(&[IN, "*"]).arg(&fields).ignore();
+            }
+            writer.exec(&pipe);
+        },
+        || BTreeSet::<String>::len(&distinct()),
+    );
     let last = client.entries(IN).pop().expect("an entry").id;
     match client.has_group(IN) {
         true => client.await_settled(IN),
@@ -98,9 +133,8 @@ fn from_redis_to_kafka(memory: &str) {
     }
     hotspur.stop().counts().assert_balanced();
     let results = kafka.read(&output);
-    let seen: BTreeSet<String> = results.iter().map(|it| it.text().to_owned()).collect();
-    let expected = (0..TOTAL).filter(|it| it % 100 != 99).map(|it| format!("{{\"n\":{it}}}"));
-    assert_eq!(seen, expected.collect());
+    let expected = (0..TOTAL).filter(|it| has_result(*it)).map(|it| format!("{{\"n\":{it}}}"));
+    assert_eq!(distinct(), expected.collect::<BTreeSet<_>>());
     assert!(results.iter().all(|it| it.key.as_deref() == Some(b"k")));
     let letters = client.entries(DEAD);
     assert!(letters.len() as u64 >= TOTAL / 100);
