@@ -4,6 +4,7 @@
 //! in threads that end early. So one thread, which never ends, starts all children.
 
 use std::{
+    fs,
     process::{Child, Command, ExitStatus},
     sync::{
         Mutex, OnceLock,
@@ -12,7 +13,7 @@ use std::{
     thread,
 };
 
-use super::await_some;
+use super::{await_some, await_true};
 
 /// A child process; dropped, it is killed.
 #[derive(Debug)]
@@ -39,11 +40,15 @@ impl Process {
         &mut self.child
     }
 
-    /// Sends a signal by its short name, as `TERM`.
+    /// Sends a signal by its short name, as `TERM`. After `STOP` all of its threads stand.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let status = Command::new("sh").args(["-c", r#"kill -s "$0" "$1""#, name, &pid]).status();
         assert!(status.expect("sh runs").success(), "signal {name} to process {pid}");
+        // The signal is sent; a thread on another core goes on until that core looks.
+        if name == "STOP" && cfg!(target_os = "linux") {
+            await_true(format!("process {pid} standing"), || stands(&pid));
+        }
     }
 
     /// Lets no file of its grow past that many bytes, until it may again.
@@ -79,6 +84,17 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Whether no thread of it runs.
+fn stands(pid: &str) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("it is a process");
+    threads.flatten().all(|thread| {
+        // A thread that ended meanwhile stands, too.
+        let Ok(stat) = fs::read_to_string(thread.path().join("stat")) else { return true };
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        matches!(state, Some('T' | 't' | 'Z' | 'X'))
+    })
 }
 
 /// Linux has a program that sets this up; elsewhere, a killed test program leaves its children.
