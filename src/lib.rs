@@ -21,13 +21,14 @@
 //! 3  pipeline delivery loadgen
 //! 2  codec cache state transport host observe
 //! 1  config measure record verdict
-//! 0  clock limits
+//! 0  clock limits prefetch
 //! ```
 //!
 //! # Invariants
 //!
 //! - `clock`: nothing else reads a clock on the hot thread; ticks become nanoseconds here alone.
 //! - `limits`: every fixed bound stands here, with a name; nothing here depends on a setting.
+//! - `prefetch`: a hint to the CPU; nothing is decided by it.
 //! - `config`: after it, nobody sees raw text from a user; all its problems are told at once.
 //! - `measure`: the hot thread writes plain memory; it never locks, allocates or formats.
 //! - `record`, `verdict`: borrowed or `Copy`; they own no heap memory.
@@ -146,6 +147,7 @@ pub use pipeline::operator::{self, Operator};
 
 pub mod clock;
 pub mod limits;
+pub mod prefetch;
 
 pub mod config;
 pub mod measure;

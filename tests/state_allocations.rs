@@ -29,7 +29,8 @@ fn duplicates_cost_no_allocation() {
     let (mut fresh, mut seen, mut waiting) = (0, 0, 0);
     for offset in 0..RECORDS {
         let hash = dedup.hash(&(offset / 3 * 7 % 5_000).to_le_bytes());
-        dedup.foresee(&[hash]);
+        dedup.foresee(hash);
+        dedup.approach();
         match dedup.admit(hash, offset, offset) {
             Admission::Fresh => fresh += 1,
             Admission::Seen => seen += 1,
@@ -91,7 +92,8 @@ fn run(windows: &mut Windows, from: i64, aggregates: usize) -> (u64, u64) {
         let (time_ms, now_ms) = (offset * 2 - offset % 5 * 13, offset);
         let record = Arrival { key: &key, time_ms, offset, now_ms };
         let inputs = &[inputs[offset as usize % 2]; 16][..aggregates];
-        windows.foresee([&key[..]]);
+        windows.foresee(&key[..]);
+        windows.approach();
         assert!(matches!(windows.add(&record, inputs), Added::Counted | Added::Late));
         while windows.next_result().is_some() {
             results += 1;

@@ -24,6 +24,7 @@ use super::{
     sync::{AtomicU32, Watch, dealloc},
     value::{Value, ValueKind},
 };
+use crate::prefetch::prefetch;
 
 /// What stands before the key and the value: sixteen bytes.
 #[repr(C)]
@@ -260,19 +261,6 @@ fn layout(key_bytes: usize, value_bytes: usize) -> Layout {
     let size = size_of::<Header>() + key_bytes + value_bytes;
     let layout = Layout::from_size_align(size, align_of::<Header>());
     layout.expect("two sizes below 4 GiB fit the address space")
-}
-
-/// Asks the CPU to bring the memory at an address near; valid for any address, true or not.
-#[inline]
-pub(super) fn prefetch<T>(address: *const T) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a prefetch reads nothing that the program can see, and faults on no address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
-    }
-    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
-    let _ = address;
 }
 
 #[cfg(test)]

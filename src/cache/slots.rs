@@ -28,8 +28,9 @@ use foldhash::{SharedSeed, quality::FoldHasher};
 
 use super::{
     cells::{Cells, HugePages},
-    entry::{Entry, Header, prefetch},
+    entry::{Entry, Header},
 };
+use crate::prefetch::prefetch;
 
 const ADDRESS_BITS: u32 = 48;
 const ADDRESS_MASK: usize = (1 << ADDRESS_BITS) - 1;

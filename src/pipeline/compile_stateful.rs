@@ -285,8 +285,11 @@ fn rules_of(window: &settings::Window, aggregates: Vec<Aggregate>) -> WindowRule
     }
 }
 
-/// Of what an entry's bytes mean: windows, their keys and times, aggregates in order. Bounds, names
-/// and when results come can change under them.
+/// How the windows of an entry are laid out in bytes, see `state::window` and `state::aggregate`.
+const WINDOW_LAYOUT: &str = "2";
+
+/// Of what an entry's bytes mean: their layout, windows, their keys and times, aggregates in order.
+/// Bounds, names and when results come can change under them.
 fn hash_of_window(window: &settings::Window) -> u64 {
     let sizes = match window.kind {
         settings::WindowKind::Tumbling { size } => [millis(size), 0],
@@ -296,7 +299,7 @@ fn hash_of_window(window: &settings::Window) -> u64 {
     };
     let [size, advance] = sizes.map(|it| it.to_string());
     let settings::Window { key, time, .. } = window;
-    let head = ["window", window.kind.name(), &size, &advance, key, time];
+    let head = ["window", WINDOW_LAYOUT, window.kind.name(), &size, &advance, key, time];
     hash_of(head.into_iter().chain(window.aggregates.iter().map(|(_, text)| text.as_str())))
 }
 

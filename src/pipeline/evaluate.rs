@@ -403,7 +403,7 @@ pub(super) fn evaluate_field<'a>(
     made: &'a mut Vec<u8>,
 ) -> Result<Operand<'a>, Failure> {
     let bytes = |bytes: Option<&'a [u8]>| {
-        let bytes = bytes.ok_or(Why::Absent.missing())?;
+        let bytes = bytes.ok_or_else(|| Why::Absent.missing())?;
         Ok(Operand { kind: Kind::Bytes, bytes })
     };
     match field {

@@ -12,16 +12,13 @@
 //! The number of lines need not be a power of two. It never grows: whoever owns it refuses before
 //! it is full.
 
-use std::hint::black_box;
+use crate::prefetch::prefetch;
 
 /// Cells for each so many places: at most nine sixteenths are in use, and those that are over.
 const CELLS_PER_PLACES: (usize, usize) = (16, 9);
 
 /// Cells of a cache line.
 const LINE: usize = 8;
-
-/// Keys that are brought near together: what they lead to fits a CPU's nearest memory.
-pub(super) const FORESEEN: usize = 64;
 
 /// The tag of a cell that is not in use.
 const EMPTY: u32 = 0;
@@ -155,16 +152,18 @@ impl Index {
         }
     }
 
-    /// Brings near where probes of these tags begin. Nothing here waits for what it reads, so of
-    /// many the misses overlap; that ends where a branch depends on one.
+    /// Asks for the line where the probe of that tag begins.
     #[inline]
-    pub(super) fn foresee(&self, tags: impl Iterator<Item = u32> + Clone) {
-        let homes = tags.map(|tag| self.home(tag.max(1)));
-        black_box(homes.clone().fold(0, |seen, line| seen ^ self.lines[line].tags[0]));
-        // The next line, too, where a probe goes on; else the same again.
-        let last = self.lines.len() - 1;
-        let nexts = homes.map(|line| last.min(line + usize::from(self.lines[line].is_passed())));
-        black_box(nexts.fold(0, |seen, line| seen ^ self.lines[line].tags[0]));
+    pub(super) fn prefetch(&self, tag: u32) {
+        prefetch(&raw const self.lines[self.home(tag.max(1))]);
+    }
+
+    /// Asks for the next line, too, where the probe goes on; the first one is to be near.
+    #[inline]
+    pub(super) fn prefetch_next(&self, tag: u32) {
+        let home = self.home(tag.max(1));
+        let next = home + usize::from(self.lines[home].is_passed());
+        prefetch(&raw const self.lines[next.min(self.lines.len() - 1)]);
     }
 
     /// Where a key of that tag may be kept, without a branch; whatever if it is in no such place.

@@ -103,6 +103,8 @@ where
 fn number_of<'m>(value: codec::Value<'_>) -> Option<Input<'m>> {
     match value {
         codec::Value::Signed(number) => Some(Input::Int(number)),
+        // Every integer that is not below zero.
+        codec::Value::Unsigned(number) => i64::try_from(number).ok().map(Input::Int),
         codec::Value::Float(number) => Some(Input::Double(number)),
         _ => None,
     }

@@ -209,8 +209,13 @@ fn time_of<'p, T: Lookup>(
         let absent = || wrong(crate::pipeline::failure::Why::Absent.missing());
         return scope.record.timestamp_ms.ok_or_else(absent);
     };
-    if let Some(codec::Value::Signed(millis)) = scope.on_tape(program) {
-        return Ok(millis);
+    match scope.on_tape(program) {
+        Some(codec::Value::Signed(millis)) => return Ok(millis),
+        // Past what any calendar has, if it does not fit; the store says so.
+        Some(codec::Value::Unsigned(millis)) => {
+            return Ok(i64::try_from(millis).unwrap_or(i64::MAX));
+        }
+        _ => {}
     }
     let millis = scope.with_value(program, sources.made, sources.tables, millis).map_err(wrong)?;
     millis.map_err(|kind| wrong(crate::pipeline::failure::Why::NoTime(kind).wrong_type()))

@@ -104,9 +104,9 @@ pub struct StateChange<'a> {
 pub struct StateStores {
     rules: Arc<[StoreRules]>,
     room: Room,
-    /// Of each step.
-    foreseen: Vec<foreseeing::Foreseen>,
     partitions: Vec<Option<PartitionStores>>,
+    /// Whose keys were foreseen last.
+    foreseen_of: Option<PartitionId>,
     /// Partitions that have stores whose records may come.
     begun: Vec<PartitionId>,
     /// Those of the commit under way, whose changes are not all written; the first is next.
@@ -127,9 +127,9 @@ impl StateStores {
     pub(super) fn new(rules: Vec<StoreRules>, room: Room) -> StateStores {
         let partitions = if rules.is_empty() { 0 } else { PARTITIONS_MAX };
         StateStores {
-            foreseen: rules.iter().map(|_| foreseeing::Foreseen::new()).collect(),
             rules: rules.into(),
             room,
+            foreseen_of: None,
             partitions: (0..partitions).map(|_| None).collect(),
             begun: Vec::with_capacity(partitions),
             to_write: Vec::with_capacity(partitions),

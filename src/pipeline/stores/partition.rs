@@ -131,6 +131,17 @@ impl PartitionStores {
         &mut self.stores[store]
     }
 
+    /// No more keys are foreseen before the next record.
+    #[inline]
+    pub(super) fn approach(&mut self) {
+        for store in &mut self.stores {
+            match store {
+                Store::Dedup(dedup, _) => dedup.approach(),
+                Store::Windows(windows) => windows.approach(),
+            }
+        }
+    }
+
     /// What a dedup step's keys are hashed with, as it was written.
     pub(super) fn restore_seed(&mut self, store: usize, seed: u64) {
         if let Store::Dedup(dedup, kept) = &mut self.stores[store] {

@@ -41,6 +41,31 @@ pub(super) struct Results {
     number: u64,
     value: Vec<u8>,
     key: Vec<u8>,
+    bounds: Bounds,
+}
+
+/// The bounds of the last result as JSON, which are the next one's where many keys are closed.
+#[derive(Debug, Default)]
+struct Bounds {
+    of: Option<(i64, i64)>,
+    json: Vec<u8>,
+}
+
+impl Bounds {
+    fn json(&mut self, start_ms: i64, end_ms: i64) -> &[u8] {
+        if self.of != Some((start_ms, end_ms)) {
+            self.of = Some((start_ms, end_ms));
+            self.json.clear();
+            for (name, millis) in [("start", start_ms), ("end", end_ms)] {
+                // Writing to a vector cannot fail; a time past the calendar is its number.
+                let _ = match Time::from_nanos(i128::from(millis) * 1_000_000) {
+                    Some(time) => write!(self.json, ",\"{name}\":\"{time}\""),
+                    None => write!(self.json, ",\"{name}\":{millis}"),
+                };
+            }
+        }
+        &self.json
+    }
 }
 
 impl Results {
@@ -66,7 +91,8 @@ impl Results {
     ) -> (Record<'a>, GivenResult) {
         let Rules::Window(rules, names) = rules else { unreachable!("only windows have results") };
         self.value.clear();
-        write_json(&mut self.value, result, names, rules.emit);
+        let bounds = self.bounds.json(result.start_ms, result.end_ms);
+        write_json(&mut self.value, result, (names, bounds), rules.emit);
         let record = Record {
             partition,
             topic: "",
@@ -87,20 +113,19 @@ impl Results {
     }
 }
 
-fn write_json(out: &mut Vec<u8>, result: &WindowResult<'_>, names: &[String], emit: Emit) {
+fn write_json(
+    out: &mut Vec<u8>,
+    result: &WindowResult<'_>,
+    (names, bounds): (&[String], &[u8]),
+    emit: Emit,
+) {
     out.extend_from_slice(b"{\"key\":");
     match result.key.split_first() {
         Some((&JSON, json)) => out.extend_from_slice(json),
         Some((_, text)) => write_text(out, text),
         None => out.extend_from_slice(b"null"),
     }
-    for (name, millis) in [("start", result.start_ms), ("end", result.end_ms)] {
-        // Writing to a vector cannot fail; a time past the calendar is its number.
-        let _ = match Time::from_nanos(i128::from(millis) * 1_000_000) {
-            Some(time) => write!(out, ",\"{name}\":\"{time}\""),
-            None => write!(out, ",\"{name}\":{millis}"),
-        };
-    }
+    out.extend_from_slice(bounds);
     if emit == Emit::Updates {
         let _ = write!(out, ",\"final\":{}", result.is_final);
     }

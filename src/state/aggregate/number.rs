@@ -2,8 +2,9 @@
 //!
 //! Integers are added exactly in 128 bits: two to the 63 of the largest would fit, more records
 //! than a partition has offsets, so a sum of integers cannot overflow. Doubles are added with
-//! Neumaier's compensation, which keeps what each addition rounds away. A sum of both is a double.
-//! A double sum beyond all doubles is null.
+//! Neumaier's compensation, which keeps what each addition rounds away. With the first double an
+//! integer sum becomes one, and what its nearest double lacks is kept so, too. A double sum beyond
+//! all doubles is null. Cells are small so that a key's window fits few cache lines.
 
 use std::cmp::Ordering;
 
@@ -89,43 +90,59 @@ pub(super) mod count {
     }
 }
 
-/// Integers, doubles, what rounding took from these, and which of both there are.
+/// An integer, or, once a double was added, a double and what rounding took from it.
 pub(super) mod sum {
     use super::{Number, read, read_double};
 
-    pub(in crate::state::aggregate) const BYTES: usize = 33;
-    const DOUBLES: usize = 16;
-    const LOST: usize = 24;
-    const SEEN: usize = 32;
-    const SEEN_INT: u8 = 1;
-    const SEEN_DOUBLE: u8 = 2;
+    pub(in crate::state::aggregate) const BYTES: usize = 17;
+    const LOST: usize = 8;
+    const KIND: usize = 16;
+    const NONE: u8 = 0;
+    const INT: u8 = 1;
+    const DOUBLE: u8 = 2;
 
-    fn integers(cell: &[u8]) -> i128 {
+    fn integer(cell: &[u8]) -> i128 {
         i128::from_le_bytes(read(cell, 0))
     }
 
     #[inline]
     pub(in crate::state::aggregate) fn add(cell: &mut [u8], number: Number) {
         match number {
-            Number::Int(number) => add_integers(cell, number),
-            Number::Double(number) => add_doubles(cell, number, 0.0),
+            Number::Int(number) => add_integer(cell, number),
+            Number::Double(number) => add_double(cell, number, 0.0),
         }
     }
 
     #[inline]
-    fn add_integers(cell: &mut [u8], number: i128) {
-        let sum = integers(cell).checked_add(number);
+    fn add_integer(cell: &mut [u8], number: i128) {
+        if cell[KIND] == DOUBLE {
+            let (double, rest) = split(number);
+            return add_double(cell, double, rest);
+        }
+        let sum = integer(cell).checked_add(number);
         let sum = sum.expect("2^63 integers of 64 bits fit into 128");
-        cell[..DOUBLES].copy_from_slice(&sum.to_le_bytes());
-        cell[SEEN] |= SEEN_INT;
+        cell[..KIND].copy_from_slice(&sum.to_le_bytes());
+        cell[KIND] = INT;
     }
 
-    fn add_doubles(cell: &mut [u8], number: f64, lost: f64) {
-        let (sum, more) = plus(read_double(cell, DOUBLES), number);
-        let lost = read_double(cell, LOST) + lost + more;
-        cell[DOUBLES..LOST].copy_from_slice(&sum.to_le_bytes());
-        cell[LOST..SEEN].copy_from_slice(&lost.to_le_bytes());
-        cell[SEEN] |= SEEN_DOUBLE;
+    #[inline(never)]
+    fn add_double(cell: &mut [u8], number: f64, lost: f64) {
+        let (before, lost_before) = match cell[KIND] {
+            DOUBLE => (read_double(cell, 0), read_double(cell, LOST)),
+            // Zero, if nothing was added.
+            _ => split(integer(cell)),
+        };
+        let (sum, more) = plus(before, number);
+        let lost = lost_before + lost + more;
+        cell[..LOST].copy_from_slice(&sum.to_le_bytes());
+        cell[LOST..KIND].copy_from_slice(&lost.to_le_bytes());
+        cell[KIND] = DOUBLE;
+    }
+
+    /// The nearest double, and what it is too small by.
+    fn split(number: i128) -> (f64, f64) {
+        let double = number as f64;
+        (double, (number - double as i128) as f64)
     }
 
     /// A sum, and what rounding took from it.
@@ -136,22 +153,20 @@ pub(super) mod sum {
     }
 
     pub(in crate::state::aggregate) fn merge(cell: &mut [u8], other: &[u8]) {
-        if other[SEEN] & SEEN_INT != 0 {
-            add_integers(cell, integers(other));
-        }
-        if other[SEEN] & SEEN_DOUBLE != 0 {
-            add_doubles(cell, read_double(other, DOUBLES), read_double(other, LOST));
+        match other[KIND] {
+            NONE => {}
+            INT => add_integer(cell, integer(other)),
+            _ => add_double(cell, read_double(other, 0), read_double(other, LOST)),
         }
     }
 
     /// `None` if nothing was added.
     pub(in crate::state::aggregate) fn get(cell: &[u8]) -> Option<Number> {
-        let integers = integers(cell);
-        if cell[SEEN] & SEEN_DOUBLE != 0 {
-            let (sum, lost) = plus(read_double(cell, DOUBLES), integers as f64);
-            return Some(Number::Double(sum + (lost + read_double(cell, LOST))));
+        match cell[KIND] {
+            NONE => None,
+            INT => Some(Number::Int(integer(cell))),
+            _ => Some(Number::Double(read_double(cell, 0) + read_double(cell, LOST))),
         }
-        (cell[SEEN] != 0).then_some(Number::Int(integers))
     }
 
     pub(in crate::state::aggregate) fn write(cell: &[u8], json: &mut Vec<u8>) {
@@ -195,17 +210,19 @@ pub(super) mod extreme {
 
     use super::{Number, read, read_double};
 
-    pub(in crate::state::aggregate) const BYTES: usize = 17;
-    const KIND: usize = 16;
+    pub(in crate::state::aggregate) const BYTES: usize = 9;
+    const KIND: usize = 8;
     const NONE: u8 = 0;
-    const INT: u8 = 1;
-    const DOUBLE: u8 = 2;
+    const SIGNED: u8 = 1;
+    const UNSIGNED: u8 = 2;
+    const DOUBLE: u8 = 3;
 
     #[inline]
     fn get(cell: &[u8]) -> Option<Number> {
         match cell[KIND] {
             NONE => None,
-            INT => Some(Number::Int(i128::from_le_bytes(read(cell, 0)))),
+            SIGNED => Some(Number::Int(i64::from_le_bytes(read(cell, 0)).into())),
+            UNSIGNED => Some(Number::Int(u64::from_le_bytes(read(cell, 0)).into())),
             _ => Some(Number::Double(read_double(cell, 0))),
         }
     }
@@ -215,16 +232,16 @@ pub(super) mod extreme {
         if get(cell).is_some_and(|it| number.compare(it) != wanted) {
             return;
         }
-        match number {
-            Number::Int(number) => {
-                cell[..KIND].copy_from_slice(&number.to_le_bytes());
-                cell[KIND] = INT;
-            }
-            Number::Double(number) => {
-                cell[..8].copy_from_slice(&number.to_le_bytes());
-                cell[KIND] = DOUBLE;
-            }
-        }
+        let (bytes, kind) = match number {
+            Number::Int(number) => match i64::try_from(number) {
+                Ok(number) => (number.to_le_bytes(), SIGNED),
+                // Its lower half is all there is of it.
+                Err(_) => ((number as u64).to_le_bytes(), UNSIGNED),
+            },
+            Number::Double(number) => (number.to_le_bytes(), DOUBLE),
+        };
+        cell[..KIND].copy_from_slice(&bytes);
+        cell[KIND] = kind;
     }
 
     pub(in crate::state::aggregate) fn merge(cell: &mut [u8], other: &[u8], wanted: Ordering) {
@@ -276,6 +293,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_double_has_no_digits_for_is_kept_when_a_sum_of_integers_becomes_one() {
+        let odd = Number::Int((1 << 53) + 1);
+        assert_eq!(sum_of(&[odd, Number::Double(0.5)]), "9007199254740994.0");
+        assert_eq!(sum_of(&[Number::Double(0.5), odd]), "9007199254740994.0");
+        let (mut one, mut other) = ([0; sum::BYTES], [0; sum::BYTES]);
+        sum::add(&mut one, Number::Double(0.5));
+        sum::add(&mut other, odd);
+        sum::merge(&mut one, &other);
+        assert_eq!(text(|json| sum::write(&one, json)), "9007199254740994.0");
+    }
+
+    #[test]
     fn parts_of_a_sum_make_the_whole() {
         let (mut one, mut other) = ([0; mean::BYTES], [0; mean::BYTES]);
         [1.0, 1e100].iter().for_each(|it| mean::add(&mut one, Number::Double(*it)));
@@ -305,11 +334,15 @@ mod tests {
 
     #[test]
     fn of_equal_extremes_the_first_stays() {
-        let least = |numbers: &[Number]| {
+        let one = |numbers: &[Number], wanted| {
             let mut cell = [0; extreme::BYTES];
-            numbers.iter().for_each(|it| extreme::add(&mut cell, *it, Ordering::Less));
+            numbers.iter().for_each(|it| extreme::add(&mut cell, *it, wanted));
             text(|json| extreme::write(&cell, json))
         };
+        let least = |numbers: &[Number]| one(numbers, Ordering::Less);
+        let ends = [i64::MIN.into(), u64::MAX.into(), 0].map(Number::Int);
+        assert_eq!(least(&ends), i64::MIN.to_string());
+        assert_eq!(one(&ends, Ordering::Greater), u64::MAX.to_string());
         assert_eq!(least(&[]), "null");
         assert_eq!(least(&[Number::Int(3), Number::Double(3.0), Number::Int(4)]), "3");
         assert_eq!(least(&[Number::Double(-1.5), Number::Int(-1), Number::Int(-2)]), "-2");

@@ -32,7 +32,7 @@ mod committing;
 mod ring;
 mod waiting;
 
-use std::{collections::VecDeque, hint::black_box};
+use std::collections::VecDeque;
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -43,8 +43,9 @@ use self::{
 };
 use super::{
     Mark,
-    index::{FORESEEN, Index, PLACE_MASK},
+    index::{Index, PLACE_MASK},
 };
+use crate::limits::STATE_KEYS_FORESEEN_MAX;
 
 /// Slots beyond `max_keys`, for each so many; and at least.
 const SPARE_ONE_IN: usize = 16;
@@ -148,6 +149,8 @@ pub struct Dedup {
     draining: Option<Draining>,
     /// The entry that is lent.
     entry: Entry,
+    /// The tags of keys that are foreseen.
+    foreseen: Vec<u32>,
 }
 
 impl Dedup {
@@ -187,6 +190,7 @@ impl Dedup {
             is_stalled: false,
             draining: None,
             entry: Entry::default(),
+            foreseen: Vec::with_capacity(STATE_KEYS_FORESEEN_MAX),
         }
     }
 
@@ -206,25 +210,31 @@ impl Dedup {
     pub fn bytes(&self) -> usize {
         let superseded = self.superseded.capacity() * size_of::<(u64, u64)>();
         let parts = self.ring.bytes() + self.index.bytes() + self.in_flight.bytes() + superseded;
-        parts + size_of::<Dedup>()
+        parts + self.foreseen.capacity() * size_of::<u32>() + size_of::<Dedup>()
     }
 
-    /// Brings near what records with these keys will look at. Worth its while for the records of a
-    /// turn: each of them would wait for memory by itself, here they wait together.
-    pub fn foresee(&self, hashes: &[KeyHash]) {
-        let Some(last) = (self.tail - self.front).checked_sub(1) else { return };
-        let mut seen = 0;
-        for hashes in hashes.chunks(FORESEEN) {
-            let tags = hashes.iter().map(|hash| hash.0[0]);
-            self.index.foresee(tags.clone());
-            let mut slots = [0; FORESEEN];
-            for (slot, tag) in slots.iter_mut().zip(tags) {
-                *slot = self.front + last.min(self.ahead(self.index.guess(tag)));
-            }
-            let slots = &slots[..hashes.len()];
-            seen ^= slots.iter().fold(0, |sum, slot| sum ^ self.ring.at(*slot).ends());
+    /// A record with that key is to come: what it will look at first is asked for. Worth its while
+    /// for the records of a turn: each of them would wait for memory by itself.
+    #[inline]
+    pub fn foresee(&mut self, hash: KeyHash) {
+        if self.foreseen.len() < STATE_KEYS_FORESEEN_MAX {
+            self.index.prefetch(hash.0[0]);
+            self.foreseen.push(hash.0[0]);
         }
-        black_box(seen);
+    }
+
+    /// No more keys are foreseen before the next record is offered: all else is asked for.
+    #[inline]
+    pub fn approach(&mut self) {
+        if let Some(last) = (self.tail - self.front).checked_sub(1) {
+            for tag in &self.foreseen {
+                self.index.prefetch_next(*tag);
+                // A guess that is wrong leads to any slot.
+                let slot = self.front + last.min(self.ahead(self.index.guess(*tag)));
+                self.ring.at(slot).prefetch();
+            }
+        }
+        self.foreseen.clear();
     }
 
     /// Offers the record of that offset; `time_ms` is its own, in milliseconds since the epoch.

@@ -5,6 +5,7 @@
 //! number's slot is found by the remainder.
 
 use super::KeyHash;
+use crate::prefetch::prefetch;
 
 const PENDING: u64 = 1 << 63;
 const GONE: u64 = 1 << 62;
@@ -42,9 +43,11 @@ impl Slot {
         (u64::from(self.0[3]) << 32 | u64::from(self.0[4])) as i64
     }
 
-    /// Its first and its last bytes: it may lie in two cache lines.
-    pub(super) fn ends(&self) -> u32 {
-        self.0[0] ^ self.0[6]
+    /// Asks for it; it may lie in two cache lines.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch(&raw const self.0[0]);
+        prefetch(&raw const self.0[6]);
     }
 
     fn last(&self) -> u64 {

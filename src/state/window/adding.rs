@@ -129,11 +129,18 @@ impl Windows {
     /// True if all windows were there.
     #[inline]
     fn count_in_place(&mut self, id: u32, record: &Arrival<'_>, inputs: &[Input<'_>]) -> bool {
-        let Some(spans) = self.spans(record.time_ms, self.closed_to(Some(id))) else {
-            return false;
-        };
-        let head = self.keys.head(id);
+        let head = record.key.len() + layout::VALUE_HEAD;
         let entry = self.keys.get(id);
+        let closed_to = self.watermark.max(layout::closed_to(&entry[record.key.len()..]));
+        if let Kind::Tumbling { .. } = self.rules.kind {
+            // The one that is there and contains the time is the only one: no need to divide.
+            let is_it = |it: &Found| it.start <= record.time_ms && record.time_ms < it.end;
+            let found = layout::windows(entry, head).find(is_it);
+            let Some(found) = found.filter(|it| it.end > closed_to) else { return false };
+            self.count_found(id, found, record, inputs);
+            return true;
+        }
+        let Some(spans) = self.spans(record.time_ms, closed_to) else { return false };
         let mut starts = spans.map(|it| it.0).peekable();
         if starts.peek().is_none() {
             return false;
@@ -142,21 +149,27 @@ impl Windows {
         if !starts.all(|start| windows.any(|it| it.start == start)) {
             return false;
         }
-        self.undo.keep(&mut self.keys, id);
         let mut at = head;
-        let entry = self.keys.get_mut(id);
-        for (start, end) in spans {
-            let found = layout::windows(entry, at).find(|it| it.start == start);
+        for (start, _) in spans {
+            let found = layout::windows(self.keys.get(id), at).find(|it| it.start == start);
             let found = found.expect("it was seen to be there");
-            Found { records: found.records + 1, ..found }.write(entry);
-            self.plan.add_to_cells(&mut entry[found.aggregates()..], inputs);
+            self.count_found(id, found, record, inputs);
             at = found.behind();
-            if self.rules.emit == Emit::Updates {
-                self.updates.push_back(Update { entry: id, start, end });
-            }
         }
-        layout::set_offset(&mut entry[record.key.len()..], record.offset);
         true
+    }
+
+    /// Counts into one window of an entry, which stays as long as it is.
+    #[inline]
+    fn count_found(&mut self, id: u32, found: Found, record: &Arrival<'_>, inputs: &[Input<'_>]) {
+        let entry = self.undo.keep(&mut self.keys, id);
+        Found { records: found.records + 1, ..found }.write(entry);
+        self.plan.add_to_cells(&mut entry[found.aggregates()..], inputs);
+        layout::set_offset(&mut entry[record.key.len()..], record.offset);
+        if self.rules.emit == Emit::Updates {
+            let Found { start, end, .. } = found;
+            self.updates.push_back(Update { entry: id, start, end });
+        }
     }
 
     fn change_copy(

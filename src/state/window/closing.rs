@@ -167,9 +167,9 @@ impl Windows {
     }
 
     fn close(&mut self, id: u32, window: Found) {
-        self.undo.keep(&mut self.keys, id);
+        let entry = self.undo.keep(&mut self.keys, id);
         self.scratch.clear();
-        self.scratch.extend_from_slice(self.keys.get(id));
+        self.scratch.extend_from_slice(entry);
         layout::remove(&mut self.scratch, window);
         self.keys.put(id, &self.scratch);
         self.note_empty(id);

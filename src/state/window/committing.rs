@@ -1,9 +1,10 @@
 //! Commits: which entries are written and deleted, what a restart finds, and going back.
 
 use super::{
-    super::index::FORESEEN,
     super::{Change, Mark, RestoreError},
-    Kind, Windows, layout,
+    Kind, Windows,
+    keys::PREFETCHED_AHEAD,
+    layout,
 };
 use crate::limits::{STATE_DELETIONS_MAX, STATE_ENTRY_BYTES_MAX};
 
@@ -185,9 +186,7 @@ impl Windows {
     pub fn next_change(&mut self) -> Option<Change<'_>> {
         let mut draining = self.draining.filter(|it| !it.is_drained)?;
         if let Some(id) = self.undo.drained(draining.written) {
-            if draining.written.is_multiple_of(FORESEEN) {
-                self.keys.bring_near(self.undo.drained_from(draining.written).take(FORESEEN));
-            }
+            self.prefetch_drained(draining.written);
             draining.written += 1;
             self.draining = Some(draining);
             let value = self.keys.value_mut(id);
@@ -205,6 +204,17 @@ impl Windows {
         self.buried.push(id);
         self.lent = (id, false);
         Some(self.last_change())
+    }
+
+    /// Asks for what the commit writes next but some.
+    #[inline]
+    fn prefetch_drained(&self, written: usize) {
+        if let Some(id) = self.undo.drained(written + 2 * PREFETCHED_AHEAD) {
+            self.keys.prefetch_entry(id);
+        }
+        if let Some(id) = self.undo.drained(written + PREFETCHED_AHEAD) {
+            self.keys.prefetch_block(id);
+        }
     }
 
     /// The change that `next_change` gave last, once more.

@@ -3,17 +3,18 @@
 //! An entry without windows stays until its deletion is committed. One that is taken out keeps its
 //! number and its key as long as a timer names it, because timers are in order by keys.
 
-use std::{cmp::Ordering, collections::hash_map::RandomState, hash::BuildHasher, hint::black_box};
+use std::{cmp::Ordering, collections::hash_map::RandomState, hash::BuildHasher};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
     super::{
         blocks::{Block, Blocks},
-        index::{FORESEEN, Index},
+        index::Index,
     },
     layout::{self, VALUE_HEAD},
 };
+use crate::prefetch::prefetch;
 
 /// What is known of an entry beside its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +63,11 @@ const SHRINK_FROM: usize = 4;
 /// What a CPU takes from memory at a time, in bytes.
 const CACHE_LINE: usize = 64;
 
-/// So much of an entry is brought near: a window of some numbers.
-const LINES_FORESEEN: usize = 4;
+/// So much of an entry is asked for: a window of some numbers.
+const LINES_PREFETCHED: usize = 4;
+
+/// So many entries later the first one's is near, by and large.
+pub(super) const PREFETCHED_AHEAD: usize = 16;
 
 impl Keys {
     pub(super) fn new(count_max: usize) -> Keys {
@@ -119,33 +123,51 @@ impl Keys {
         self.index.find(tag, |id| self.key(id) == key)
     }
 
-    /// Brings near what these keys lead to: cells, then entries.
-    pub(super) fn foresee(&self, tags: &[u32]) {
-        let count = self.entries.len() as u32;
-        for tags in tags.chunks(FORESEEN) {
-            self.index.foresee(tags.iter().copied());
-            let guesses = tags.iter().map(|tag| self.index.guess(*tag));
-            self.bring_near(guesses.filter(|id| *id < count));
-        }
+    /// Asks for where the probe of a key begins.
+    #[inline]
+    pub(super) fn prefetch_probe(&self, tag: u32) {
+        self.index.prefetch(tag);
     }
 
-    /// Brings near these entries: what is known of them, then the first bytes of their blocks.
-    /// At most `FORESEEN`.
-    pub(super) fn bring_near(&self, ids: impl Iterator<Item = u32>) {
-        let (mut near, mut count) = ([0; FORESEEN], 0);
-        for (place, id) in near.iter_mut().zip(ids) {
-            (*place, count) = (id, count + 1);
-        }
-        let near = &near[..count];
-        let mut seen = near.iter().fold(0, |sum, id| sum ^ self.at(*id).len);
-        for id in near {
-            let bytes = self.get(*id);
-            let last = bytes.len() - 1;
-            for line in 0..LINES_FORESEEN {
-                seen ^= u32::from(bytes[last.min(line * CACHE_LINE)]);
+    /// Asks for what these keys lead to, whose probes are near: what is known of their entries, and
+    /// somewhat later, when that is near, the first bytes of their blocks.
+    pub(super) fn prefetch_entries(&self, tags: &[u32]) {
+        let count = self.entries.len() as u32;
+        let mut on_their_way = [0; PREFETCHED_AHEAD];
+        // A guess that is wrong leads to any entry, or none.
+        let guesses = tags.iter().map(|tag| {
+            self.index.prefetch_next(*tag);
+            self.index.guess(*tag)
+        });
+        let guesses = guesses.filter(|id| *id < count);
+        let mut asked = 0;
+        for id in guesses {
+            self.prefetch_entry(id);
+            let place = &mut on_their_way[asked % PREFETCHED_AHEAD];
+            let before = std::mem::replace(place, id);
+            if asked >= PREFETCHED_AHEAD {
+                self.prefetch_block(before);
             }
+            asked += 1;
         }
-        black_box(seen);
+        let left = asked.min(PREFETCHED_AHEAD);
+        (asked - left..asked)
+            .for_each(|at| self.prefetch_block(on_their_way[at % PREFETCHED_AHEAD]));
+    }
+
+    /// Asks for what is known of an entry.
+    #[inline]
+    pub(super) fn prefetch_entry(&self, id: u32) {
+        prefetch(&raw const self.entries[id as usize]);
+    }
+
+    /// Asks for the first bytes of its block; what is known of it is to be near.
+    #[inline]
+    pub(super) fn prefetch_block(&self, id: u32) {
+        let bytes = self.get(id);
+        for line in bytes.chunks(CACHE_LINE).take(LINES_PREFETCHED) {
+            prefetch(line.as_ptr());
+        }
     }
 
     #[inline]
@@ -170,6 +192,14 @@ impl Keys {
     pub(super) fn get_mut(&mut self, id: u32) -> &mut [u8] {
         let entry = self.entries[id as usize];
         &mut self.blocks.get_mut(entry.block)[..entry.len as usize]
+    }
+
+    /// The same, marked as changed for that commit; whether it was not before.
+    #[inline]
+    pub(super) fn change(&mut self, id: u32, commit: u32) -> (bool, &mut [u8]) {
+        let entry = &mut self.entries[id as usize];
+        let is_first = std::mem::replace(&mut entry.changed_in, commit) != commit;
+        (is_first, &mut self.blocks.get_mut(entry.block)[..entry.len as usize])
     }
 
     pub(super) fn value(&self, id: u32) -> &[u8] {

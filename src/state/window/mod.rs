@@ -55,7 +55,7 @@ use super::{
     input::Input,
 };
 use crate::{
-    limits::{COLLECTED_MAX, STATE_ENTRY_BYTES_MAX},
+    limits::{COLLECTED_MAX, STATE_ENTRY_BYTES_MAX, STATE_KEYS_FORESEEN_MAX},
     verdict::RejectClass,
 };
 
@@ -253,8 +253,8 @@ pub struct Windows {
     behind: Vec<u8>,
     /// Timers that the change wants: when due, and the window's start.
     wanted: Vec<(i64, i64)>,
-    /// Of the keys that are foreseen.
-    tags: Vec<u32>,
+    /// The tags of keys that are foreseen.
+    foreseen: Vec<u32>,
     values: Values,
 }
 
@@ -300,7 +300,7 @@ impl Windows {
             scratch: Vec::new(),
             behind: Vec::new(),
             wanted: Vec::new(),
-            tags: Vec::new(),
+            foreseen: Vec::with_capacity(STATE_KEYS_FORESEEN_MAX),
             values: Values::default(),
             reserve,
             rules,
@@ -324,7 +324,8 @@ impl Windows {
 
     /// Memory that it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        let lists = self.empties.capacity() + self.full.capacity() + self.buried.capacity();
+        let numbers = self.buried.capacity() + self.foreseen.capacity();
+        let lists = self.empties.capacity() + self.full.capacity() + numbers;
         let updates = self.updates.capacity() * size_of::<Update>();
         let scratch = self.scratch.capacity() + self.behind.capacity();
         let parts = self.keys.bytes() + self.timers.bytes() + self.undo.bytes();
@@ -336,12 +337,22 @@ impl Windows {
         self.keys.stock();
     }
 
-    /// Brings near what records with these keys will look at. Worth its while for the records of a
-    /// turn: each of them would wait for memory by itself, here they wait together.
-    pub fn foresee<'k>(&mut self, keys: impl IntoIterator<Item = &'k [u8]>) {
-        self.tags.clear();
-        self.tags.extend(keys.into_iter().map(|key| self.keys.tag(key)));
-        self.keys.foresee(&self.tags);
+    /// A record with that key is to come: what it will look at first is asked for. Worth its while
+    /// for the records of a turn: each of them would wait for memory by itself.
+    #[inline]
+    pub fn foresee(&mut self, key: &[u8]) {
+        if self.foreseen.len() < STATE_KEYS_FORESEEN_MAX {
+            let tag = self.keys.tag(key);
+            self.keys.prefetch_probe(tag);
+            self.foreseen.push(tag);
+        }
+    }
+
+    /// No more keys are foreseen before the next record is offered: all else is asked for.
+    #[inline]
+    pub fn approach(&mut self) {
+        self.keys.prefetch_entries(&self.foreseen);
+        self.foreseen.clear();
     }
 
     /// A record with whatever key can be offered now; else `add` may say `NotYet`, or panic.

@@ -50,15 +50,16 @@ impl Undo {
         self.commit + 1
     }
 
-    /// To be called before an entry is changed.
+    /// To be called before an entry is changed, whose bytes it returns.
     #[inline]
-    pub(super) fn keep(&mut self, keys: &mut Keys, entry: u32) {
-        if keys.changed_in(entry) != self.current() {
-            keys.set_changed_in(entry, self.current());
+    pub(super) fn keep<'k>(&mut self, keys: &'k mut Keys, entry: u32) -> &'k mut [u8] {
+        let (is_first, bytes) = keys.change(entry, self.current());
+        if is_first {
             let from = self.current.bytes.len();
-            self.current.bytes.extend_from_slice(keys.get(entry));
+            self.current.bytes.extend_from_slice(bytes);
             self.current.changed.push(Changed { entry, from, is_new: false });
         }
+        bytes
     }
 
     /// To be called after an entry was made.
@@ -77,11 +78,6 @@ impl Undo {
     /// What the commit writes.
     pub(super) fn drained(&self, number: usize) -> Option<u32> {
         self.draining.changed.get(number).map(|it| it.entry)
-    }
-
-    /// The same, from that number on.
-    pub(super) fn drained_from(&self, number: usize) -> impl Iterator<Item = u32> + Clone {
-        self.draining.changed[number..].iter().map(|it| it.entry)
     }
 
     pub(super) fn committed(&mut self) {

@@ -6,5 +6,7 @@
 
 #[path = "../../../src/limits.rs"]
 pub mod limits;
+#[path = "../../../src/prefetch.rs"]
+pub mod prefetch;
 
 pub mod cache;
