@@ -160,6 +160,9 @@ impl<'a> Run<'a> {
             self.take();
             return self.begin();
         };
+        if self.random.random_bool(0.2) {
+            self.foresee();
+        }
         let record = Arrival {
             key: &event.key,
             time_ms: event.time,
@@ -189,6 +192,16 @@ impl<'a> Run<'a> {
             }
             self.take();
         }
+    }
+
+    /// Keys of records that may come next: some come, some do not, some were foreseen before.
+    fn foresee(&mut self) {
+        for event in self.events[self.next..].iter().take(self.random.random_range(0..30)) {
+            if self.random.random_bool(0.9) {
+                self.windows.foresee(&event.key);
+            }
+        }
+        self.windows.approach();
     }
 
     /// Takes all results, or a few if none has to be taken.

@@ -105,6 +105,8 @@ pub struct StateStores {
     rules: Arc<[StoreRules]>,
     room: Room,
     partitions: Vec<Option<PartitionStores>>,
+    /// Some step removes duplicates, and is to be told what became of records.
+    has_dedup: bool,
     /// Whose keys were foreseen last.
     foreseen_of: Option<PartitionId>,
     /// Partitions that have stores whose records may come.
@@ -127,6 +129,7 @@ impl StateStores {
     pub(super) fn new(rules: Vec<StoreRules>, room: Room) -> StateStores {
         let partitions = if rules.is_empty() { 0 } else { PARTITIONS_MAX };
         StateStores {
+            has_dedup: rules.iter().any(|it| matches!(it.rules, Rules::Dedup { .. })),
             rules: rules.into(),
             room,
             foreseen_of: None,
@@ -247,7 +250,12 @@ impl StateStores {
     }
 
     /// A record came to its end: it was emitted, skipped or held, or else rejected.
+    #[inline]
     pub fn settled(&mut self, partition: PartitionId, offset: i64, is_kept: bool) {
+        if !self.has_dedup {
+            // Windows know at once.
+            return;
+        }
         let released = self.begun_of(partition).map_or(0, |it| it.settle(offset, is_kept));
         self.released = self.released.wrapping_add(released);
     }

@@ -59,7 +59,11 @@ impl Windows {
         max_keys: usize,
     ) -> Added {
         let tag = self.keys.tag(record.key);
-        let found = self.keys.find(tag, record.key);
+        let likely = self.foreseen.came(&self.keys, tag);
+        let found = match self.keys.is_of(likely, record.key) {
+            true => Some(likely),
+            false => self.keys.find(tag, record.key),
+        };
         if let Some(id) = found {
             if record.offset <= self.keys.offset(id) {
                 return Added::Repeated;

@@ -2,11 +2,13 @@
 
 use super::{
     super::{Change, Mark, RestoreError},
-    Kind, Windows,
-    keys::PREFETCHED_AHEAD,
-    layout,
+    Kind, Windows, layout,
 };
 use crate::limits::{STATE_DELETIONS_MAX, STATE_ENTRY_BYTES_MAX};
+
+/// So many entries before one is written, what is known of it, and its bytes, are asked for.
+const ENTRY_AHEAD: usize = 32;
+const BYTES_AHEAD: usize = 16;
 
 /// The last confirmed commit.
 #[derive(Clone, Copy, Debug)]
@@ -209,10 +211,10 @@ impl Windows {
     /// Asks for what the commit writes next but some.
     #[inline]
     fn prefetch_drained(&self, written: usize) {
-        if let Some(id) = self.undo.drained(written + 2 * PREFETCHED_AHEAD) {
+        if let Some(id) = self.undo.drained(written + ENTRY_AHEAD) {
             self.keys.prefetch_entry(id);
         }
-        if let Some(id) = self.undo.drained(written + PREFETCHED_AHEAD) {
+        if let Some(id) = self.undo.drained(written + BYTES_AHEAD) {
             self.keys.prefetch_block(id);
         }
     }

@@ -66,8 +66,8 @@ const CACHE_LINE: usize = 64;
 /// So much of an entry is asked for: a window of some numbers.
 const LINES_PREFETCHED: usize = 4;
 
-/// So many entries later the first one's is near, by and large.
-pub(super) const PREFETCHED_AHEAD: usize = 16;
+/// No entry has that number.
+pub(super) const NO_ENTRY: u32 = u32::MAX;
 
 impl Keys {
     pub(super) fn new(count_max: usize) -> Keys {
@@ -129,30 +129,24 @@ impl Keys {
         self.index.prefetch(tag);
     }
 
-    /// Asks for what these keys lead to, whose probes are near: what is known of their entries, and
-    /// somewhat later, when that is near, the first bytes of their blocks.
-    pub(super) fn prefetch_entries(&self, tags: &[u32]) {
-        let count = self.entries.len() as u32;
-        let mut on_their_way = [0; PREFETCHED_AHEAD];
-        // A guess that is wrong leads to any entry, or none.
-        let guesses = tags.iter().map(|tag| {
-            self.index.prefetch_next(*tag);
-            self.index.guess(*tag)
-        });
-        let guesses = guesses.filter(|id| *id < count);
-        let mut asked = 0;
-        for id in guesses {
+    /// Which entry a key is likely to have, if any; where its probe begins is to be near. What is
+    /// known of that one is asked for.
+    #[inline]
+    pub(super) fn prefetch_guess(&self, tag: u32) -> u32 {
+        self.index.prefetch_next(tag);
+        let id = self.index.guess(tag);
+        if (id as usize) < self.entries.len() {
             self.prefetch_entry(id);
-            let place = &mut on_their_way[asked % PREFETCHED_AHEAD];
-            let before = std::mem::replace(place, id);
-            if asked >= PREFETCHED_AHEAD {
-                self.prefetch_block(before);
-            }
-            asked += 1;
+            return id;
         }
-        let left = asked.min(PREFETCHED_AHEAD);
-        (asked - left..asked)
-            .for_each(|at| self.prefetch_block(on_their_way[at % PREFETCHED_AHEAD]));
+        NO_ENTRY
+    }
+
+    /// Whether it is that key's entry, and can be found; any number may be asked about.
+    #[inline]
+    pub(super) fn is_of(&self, id: u32, key: &[u8]) -> bool {
+        let entry = self.entries.get(id as usize);
+        entry.is_some_and(|it| !it.is_gone) && self.key(id) == key
     }
 
     /// Asks for what is known of an entry.
@@ -161,9 +155,13 @@ impl Keys {
         prefetch(&raw const self.entries[id as usize]);
     }
 
-    /// Asks for the first bytes of its block; what is known of it is to be near.
+    /// Asks for the first bytes of its block, if there is such an entry; what is known of it is to
+    /// be near.
     #[inline]
     pub(super) fn prefetch_block(&self, id: u32) {
+        if id == NO_ENTRY {
+            return;
+        }
         let bytes = self.get(id);
         for line in bytes.chunks(CACHE_LINE).take(LINES_PREFETCHED) {
             prefetch(line.as_ptr());

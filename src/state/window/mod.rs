@@ -34,6 +34,7 @@
 
 mod adding;
 mod closing;
+mod coming;
 mod committing;
 mod keys;
 mod layout;
@@ -44,6 +45,7 @@ use std::collections::VecDeque;
 
 use self::{
     closing::Offer,
+    coming::Foreseen,
     committing::{Confirmed, Draining},
     keys::Keys,
     timers::{Timer, Timers},
@@ -55,7 +57,7 @@ use super::{
     input::Input,
 };
 use crate::{
-    limits::{COLLECTED_MAX, STATE_ENTRY_BYTES_MAX, STATE_KEYS_FORESEEN_MAX},
+    limits::{COLLECTED_MAX, STATE_ENTRY_BYTES_MAX},
     verdict::RejectClass,
 };
 
@@ -253,8 +255,8 @@ pub struct Windows {
     behind: Vec<u8>,
     /// Timers that the change wants: when due, and the window's start.
     wanted: Vec<(i64, i64)>,
-    /// The tags of keys that are foreseen.
-    foreseen: Vec<u32>,
+    /// Keys of records that are to come.
+    foreseen: Foreseen,
     values: Values,
 }
 
@@ -300,7 +302,7 @@ impl Windows {
             scratch: Vec::new(),
             behind: Vec::new(),
             wanted: Vec::new(),
-            foreseen: Vec::with_capacity(STATE_KEYS_FORESEEN_MAX),
+            foreseen: Foreseen::new(),
             values: Values::default(),
             reserve,
             rules,
@@ -324,11 +326,11 @@ impl Windows {
 
     /// Memory that it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        let numbers = self.buried.capacity() + self.foreseen.capacity();
-        let lists = self.empties.capacity() + self.full.capacity() + numbers;
+        let lists = self.empties.capacity() + self.full.capacity() + self.buried.capacity();
         let updates = self.updates.capacity() * size_of::<Update>();
         let scratch = self.scratch.capacity() + self.behind.capacity();
-        let parts = self.keys.bytes() + self.timers.bytes() + self.undo.bytes();
+        let stores = self.keys.bytes() + self.timers.bytes() + self.undo.bytes();
+        let parts = stores + self.foreseen.bytes();
         parts + lists * size_of::<u32>() + updates + scratch + size_of::<Windows>()
     }
 
@@ -337,22 +339,17 @@ impl Windows {
         self.keys.stock();
     }
 
-    /// A record with that key is to come: what it will look at first is asked for. Worth its while
-    /// for the records of a turn: each of them would wait for memory by itself.
+    /// A record with that key is to come, so that what it will look at can be asked for in time:
+    /// it would wait for memory by itself.
     #[inline]
     pub fn foresee(&mut self, key: &[u8]) {
-        if self.foreseen.len() < STATE_KEYS_FORESEEN_MAX {
-            let tag = self.keys.tag(key);
-            self.keys.prefetch_probe(tag);
-            self.foreseen.push(tag);
-        }
+        self.foreseen.push(self.keys.tag(key));
     }
 
-    /// No more keys are foreseen before the next record is offered: all else is asked for.
+    /// No more keys are foreseen before the next record is offered.
     #[inline]
     pub fn approach(&mut self) {
-        self.keys.prefetch_entries(&self.foreseen);
-        self.foreseen.clear();
+        self.foreseen.approach(&self.keys);
     }
 
     /// A record with whatever key can be offered now; else `add` may say `NotYet`, or panic.

@@ -2,11 +2,21 @@
 
 use crate::{
     clock::Ticks,
+    prefetch::prefetch,
     record::{Headers, Output, PartitionId, Record},
     transport::{Ack, SendError, Sink, Source, SourceEvent, Token, Trouble, WaitSet},
 };
 
 const ONLY: [PartitionId; 1] = [PartitionId(0)];
+
+/// So many records later one is near that was asked for.
+const PREFETCHED_AHEAD: u64 = 8;
+
+/// So much of a value is asked for.
+const LINES_PREFETCHED: usize = 4;
+
+/// What a CPU takes from memory at a time, in bytes.
+const CACHE_LINE: usize = 64;
 
 /// A source of one partition that lends prepared records round and round, `total` in all.
 #[derive(Debug)]
@@ -42,6 +52,19 @@ impl Replay {
     pub fn position(&self) -> i64 {
         self.position
     }
+
+    fn record(&self, number: u64) -> &(Vec<u8>, Vec<u8>) {
+        &self.records[(number % self.records.len() as u64) as usize]
+    }
+
+    /// Whoever receives records has just written them to memory, so they are near.
+    fn prefetch(&self, number: u64) {
+        let (key, value) = self.record(number);
+        prefetch(key.as_ptr());
+        for line in value.chunks(CACHE_LINE).chain(value.chunks(1).last()).take(LINES_PREFETCHED) {
+            prefetch(line.as_ptr());
+        }
+    }
 }
 
 impl Source for Replay {
@@ -67,7 +90,8 @@ impl Source for Replay {
     ) -> usize {
         let mut taken = 0;
         while taken < records_max && self.lent < self.total {
-            let (key, value) = &self.records[(self.lent % self.records.len() as u64) as usize];
+            self.prefetch(self.lent + PREFETCHED_AHEAD);
+            let (key, value) = self.record(self.lent);
             let record = Record {
                 partition: ONLY[0],
                 topic: "memory",
