@@ -8,12 +8,12 @@ use hotspur::{
     cache::Tables,
     clock::{Clock, Ticks, TscClock},
     config::{self, Settings, Sources},
-    engine::Process,
+    engine::{Process, Stores},
     measure::Stages,
     pipeline::{Found, Lookup, Pipeline, Results, stores::StoreRules},
     record::{Destination, Headers, PartitionId, Record},
     state::{Mark, dedup::Dedup},
-    transport::restore::{Filler, StateKind, StatefulStep, restoration},
+    transport::restore::{Filler, Restoration, StateKind, StatefulStep, restoration},
     verdict::Verdict,
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
@@ -142,8 +142,8 @@ fn of_live(offset: i64, (key, value): &(Vec<u8>, Vec<u8>)) -> Record<'_> {
 /// engine takes from the memory transport, stages measured, commits included. `records` are one
 /// window's; as many come before, so that one is closed meanwhile.
 pub(crate) fn window_nanos(records: u64) -> f64 {
-    let settings = settings(WINDOW);
-    let mut engine = engine(&settings, (0..2 * records).map(|it| order(it, records)).collect());
+    let records_of_two = (0..2 * records).map(|it| order(it, records)).collect();
+    let (mut engine, ..) = engine(&settings(WINDOW), records_of_two);
     memory::run(&mut engine, records);
     let start = Instant::now();
     memory::run(&mut engine, records);
@@ -164,8 +164,11 @@ fn order(number: u64, a_window: u64) -> (Vec<u8>, Vec<u8>) {
     (format!("customer{key:06}").into_bytes(), value.into_bytes())
 }
 
+/// Restoring, as the engine's side and the other side see it.
+type Restoring = (Arc<Restoration>, Filler, StatefulStep);
+
 /// An engine whose only partition's stores are there, and empty.
-fn engine(settings: &Settings, records: Vec<KeyAndValue>) -> MemoryEngine {
+fn engine(settings: &Settings, records: Vec<KeyAndValue>) -> (MemoryEngine, Restoring) {
     let pipeline = Pipeline::compile(settings).expect("a pipeline");
     let (step, clock) = (step_of(&pipeline), TscClock::new());
     let (shared, entries_back, filler) = restoration(std::slice::from_ref(&step));
@@ -175,14 +178,27 @@ fn engine(settings: &Settings, records: Vec<KeyAndValue>) -> MemoryEngine {
     let time = (clock.clone(), wall.clone());
     let steps = Steps::new(pipeline, Tables::new(Vec::new()), time);
     let mut steps = steps.keeping(Some(keeping));
-    let side = thread::spawn(move || fill(filler, &step, &[]));
+    let filled_step = step.clone();
+    let side = thread::spawn(move || fill(filler, &filled_step, &[]));
     shared.want(LIVE, 0, 1);
     while !shared.is_complete(LIVE) {
         steps.begin_turn(clock.now());
+        steps.restore();
         thread::yield_now();
     }
-    side.join().expect("the side thread ends");
-    memory::engine(settings, (clock, wall), steps, (Stages::All, records))
+    let filler = side.join().expect("the side thread ends");
+    let engine = memory::engine(settings, (clock, wall), steps, (Stages::All, records));
+    (engine, (shared, filler, step))
+}
+
+/// An engine for which so many keys of another partition have come, all of which are to be put back
+/// yet; true once they are.
+pub(crate) fn amid_restoring(entries: u64) -> (MemoryEngine, impl Fn() -> bool) {
+    let records = vec![(b"k".to_vec(), br#"{"id":"payment"}"#.to_vec())];
+    let (engine, (shared, filler, step)) = engine(&settings(DEDUP), records);
+    shared.want(RESTORED, 0, 1);
+    fill(filler, &step, &written(entries));
+    (engine, move || shared.is_complete(RESTORED))
 }
 
 fn step_of(pipeline: &Pipeline) -> StatefulStep {
@@ -267,7 +283,7 @@ fn written(entries: u64) -> Vec<Entry> {
     written
 }
 
-fn fill(mut filler: Filler, step: &StatefulStep, entries: &[Entry]) {
+fn fill(mut filler: Filler, step: &StatefulStep, entries: &[Entry]) -> Filler {
     filler.serve_from_here();
     let mut wants = Vec::new();
     while wants.is_empty() {
@@ -289,4 +305,5 @@ fn fill(mut filler: Filler, step: &StatefulStep, entries: &[Entry]) {
     wait(&mut filler);
     filler.complete(&wants[0]);
     filler.flush();
+    filler
 }

@@ -72,17 +72,19 @@ impl Keeping {
         self.entries.shared()
     }
 
-    /// Takes what has come back, as much as a turn may.
+    /// Takes what has come back, as much as a turn may; how much that was.
     #[inline]
-    pub fn restore(&mut self, stores: &mut StateStores) {
+    pub fn restore(&mut self, stores: &mut StateStores) -> usize {
         if self.shared().is_restoring() || self.next.is_some() {
-            self.restore_some(stores);
+            return self.restore_some(stores);
         }
+        0
     }
 
     #[cold]
-    fn restore_some(&mut self, stores: &mut StateStores) {
-        for _ in 0..RESTORED_PER_TURN_MAX {
+    fn restore_some(&mut self, stores: &mut StateStores) -> usize {
+        let mut restored = 0;
+        while restored < RESTORED_PER_TURN_MAX {
             if self.next.is_none() {
                 self.next = self.maker.take();
             }
@@ -90,12 +92,14 @@ impl Keeping {
             if self.next.is_none() || !self.restore_one(stores) {
                 break;
             }
+            restored += 1;
         }
         if !self.shared().is_restoring()
             && let Some(unused) = self.next.take()
         {
             self.maker.give_back(unused);
         }
+        restored
     }
 
     /// False if there is nothing.

@@ -91,6 +91,12 @@ impl Stores for Steps {
         !self.pipeline.stores().is_empty()
     }
 
+    #[inline]
+    fn restore(&mut self) -> usize {
+        let Some(keeping) = &mut self.keeping else { return 0 };
+        keeping.restore(self.pipeline.stores_mut())
+    }
+
     fn next_trouble(&mut self) -> Option<Trouble> {
         self.keeping.as_mut()?.next_trouble()
     }
@@ -180,11 +186,9 @@ impl Process for Steps {
     fn begin_turn(&mut self, now: Ticks) {
         self.now = now;
         self.tables.begin_turn(now);
-        if let Some(keeping) = &mut self.keeping {
+        if self.keeping.is_some() {
             let now_ms = self.wall.epoch_nanos(&self.clock, now) / 1_000_000;
-            let stores = self.pipeline.stores_mut();
-            stores.begin_turn(now_ms);
-            keeping.restore(stores);
+            self.pipeline.stores_mut().begin_turn(now_ms);
         }
     }
 

@@ -38,6 +38,12 @@ pub trait Stores {
         false
     }
 
+    /// Puts back what has come of partitions' state, as much as a turn may; how much that was. With
+    /// nothing put back, the thread may sleep until more has come.
+    fn restore(&mut self) -> usize {
+        0
+    }
+
     /// What went wrong with state that was put back; the run ends for it.
     fn next_trouble(&mut self) -> Option<Trouble> {
         None
@@ -156,6 +162,20 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.delivery.begin_at(partition, begin.position);
             self.process.begin(partition, begin);
         }
+    }
+
+    /// Puts back some of what has come of partitions' state.
+    #[inline]
+    pub(super) fn restore_stores(&mut self) -> usize {
+        if !self.process.has_state() {
+            return 0;
+        }
+        let restored = self.process.restore();
+        if let Some(trouble) = self.process.next_trouble() {
+            self.meter.trouble(trouble);
+            self.fail(trouble);
+        }
+        restored
     }
 
     /// A record came to its end.

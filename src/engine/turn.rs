@@ -250,12 +250,7 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
             self.stop();
         }
         self.process.begin_turn(now);
-        if self.process.has_state()
-            && let Some(trouble) = self.process.next_trouble()
-        {
-            self.meter.trouble(trouble);
-            self.fail(trouble);
-        }
+        let restored = self.restore_stores();
         if self.has_pause_news() {
             self.review_pauses();
         }
@@ -285,11 +280,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
         if now >= self.publish_due {
             self.publish(now);
         }
-        if work + chores == 0 {
+        if work + restored + chores == 0 {
             self.pulse.freshen(&self.clock, now);
         }
-        self.meter.end_turn(now, self.regime(work, chores));
-        work + chores
+        self.meter.end_turn(now, self.regime(work, restored, chores));
+        work + restored + chores
     }
 
     /// Results of a turn are handed over before others are made, except while they gather.
@@ -302,9 +297,11 @@ impl<C: Clock, S: Source, K: Sink, P: Process> Engine<C, S, K, P> {
 
     /// Exactly one, in this order: a turn that did something for records is work, whatever else it
     /// did.
-    fn regime(&self, work: usize, chores: usize) -> Regime {
+    fn regime(&self, work: usize, restored: usize, chores: usize) -> Regime {
         if work > 0 {
             Regime::Working
+        } else if restored > 0 {
+            Regime::Restoring
         } else if chores > 0 {
             Regime::Housekeeping
         } else if self.is_paused {
