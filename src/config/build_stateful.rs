@@ -238,12 +238,67 @@ impl Builder<'_> {
     /// Records with the same key are in the same partition if it contains the record's.
     fn warn_of_key(&mut self, key: &str, expression: &str) {
         let key = format!("{key}.key");
-        if !self.stands(&key) || expression.is_empty() || expression.contains(state::KEY) {
+        if !self.stands(&key) || expression.is_empty() || contains_record_key(expression) {
             return;
         }
         let message = "state belongs to one partition, and nothing says that records with this \
                        key lie in one: those elsewhere are counted apart";
         let hint = "repartition first (hotspur init repartition), or use record.key in it";
         self.warning(&key, message, hint);
+    }
+}
+
+/// What leads from different keys to different ones.
+const ONE_TO_ONE: [&str; 5] = ["string(", "bytes(", "hash.md5(", "hash.sha256(", "hash.xxh3("];
+
+/// Whether the record's key is part of what an expression comes to, as it is or one to one: by its
+/// text, which says so where the key stands alone, is added to something, or is put into such a
+/// function. `size(record.key)` names the key and does not contain it.
+fn contains_record_key(expression: &str) -> bool {
+    expression.match_indices(state::KEY).any(|(at, _)| {
+        let before = expression[..at].trim_end();
+        let behind = expression[at + state::KEY.len()..].trim_start();
+        let is_word = |before: &str| before.ends_with(|it: char| it.is_alphanumeric() || it == '_');
+        let is_part = match before.strip_suffix('(') {
+            Some(before) if is_word(before) => false,
+            Some(_) => true,
+            None => before.is_empty() || before.ends_with('+'),
+        };
+        let is_mapped = ONE_TO_ONE.iter().any(|it| before.ends_with(it));
+        let ends = behind.is_empty() || behind.starts_with(['+', ')']);
+        (is_part || is_mapped) && ends
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_contained_where_it_can_be_told_from_the_whole() {
+        for expression in [
+            "record.key",
+            " record.key ",
+            "record.key + '/' + event.id",
+            "event.id + record.key",
+            "string(record.key) + event.id",
+            "(event.a + ' ' + (record.key))",
+            "hash.md5(record.key)",
+        ] {
+            assert!(contains_record_key(expression), "{expression}");
+        }
+        for expression in [
+            "event.id",
+            "size(record.key)",
+            "record.key.size()",
+            "record.key == 'a'",
+            "'record.key'",
+            "record.key_of_another",
+            "event.id == 'a' ? record.key : 'b'",
+            "lookup('names', record.key)",
+            "my_string2(record.key)",
+        ] {
+            assert!(!contains_record_key(expression), "{expression}");
+        }
     }
 }
