@@ -96,9 +96,14 @@ fn a_step_that_was_changed_stops_the_run_unless_its_state_is_given_up() {
     let first = result(&reader.await_count(1)[0]);
     assert_eq!((&first["mean"], &first["end"]), (&5.0.into(), &"1970-01-01T00:00:20Z".into()));
     anew.stop();
-    // What it has written since fits.
+    // What it has written since fits, and the time in which it comes back is told.
     let again = changed.run();
     again.await_assigned();
+    let address = again.await_event("run.listening").text("address").to_owned();
+    await_true("time spent restoring", || {
+        let (_, metrics) = get(&address, "/metrics");
+        number(&metrics, "hotspur_duty_seconds_total{regime=\"restoring\"}") > 0.0
+    });
     assert!(again.stop().log.contains(RUN_STOPPED));
 }
 
