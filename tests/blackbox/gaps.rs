@@ -161,7 +161,10 @@ fn a_topic_that_was_made_again_is_read_from_its_beginning() {
     hotspur.await_event("source.gap");
     kafka.await_committed_to_end(&pipeline.group, &pipeline.input);
     // Figures are handed out once an interval.
-    await_true("the missing records in the metrics", || metric(&address(&hotspur), MISSING) == 100);
+    let told = hotspur.log.text();
+    await_true(format!("the missing records in the metrics: {told}"), || {
+        metric(&address(&hotspur), MISSING) == 100
+    });
     hotspur.stop();
     assert_each_once(&kafka.read(&pipeline.output), &(0..110).collect::<Vec<_>>());
 }

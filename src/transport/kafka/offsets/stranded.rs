@@ -4,14 +4,12 @@
 //! A partition in which nothing is missing after all is read again from its position: a broker that
 //! was about to lose the lead, or had just won it, can say so.
 
-use std::{
-    sync::atomic::Ordering,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::atomic::Ordering, thread, time::Instant};
+
+use rdkafka::bindings::rd_kafka_resp_err_t as Code;
 
 use super::{
-    Answer, CALL_TIMEOUT, Change, FORWARD_FOR, Fault, Fetched, Queue, RETRY_AFTER, Worker,
+    Answer, CALL_TIMEOUT, Change, FORWARD_FOR, Fault, Fetched, Queue, RETRY_AFTER, Worker, fault,
 };
 use crate::{
     config::settings::OnGap,
@@ -75,7 +73,7 @@ impl Worker {
             return self.fetch_again(place, offset);
         }
         let (low, high) = self.bounds(place)?;
-        let cause = if self.is_replaced(place) { Cause::Replaced } else { cause };
+        let cause = if self.is_replaced(place)? { Cause::Replaced } else { cause };
         let gap = Gap::find(cause, position, low, high);
         if gap.is_none() {
             // A broker that goes on saying so is not asked as fast as it answers.
@@ -103,13 +101,18 @@ impl Worker {
         self.fetch_again(place, offset)
     }
 
-    /// True if the topic is another than the one that was fetched.
-    fn is_replaced(&self, place: Place) -> bool {
+    /// True if the topic is another than the one that was fetched. False if nothing is known of that
+    /// one: an old broker does not say.
+    fn is_replaced(&self, place: Place) -> Result<bool, Fault> {
         let fetched = self.fetched.iter().find(|it| it.place == place);
-        let Some(before) = fetched.and_then(|it| it.identity.answer(Duration::ZERO)) else {
-            return false;
+        let Some(before) = fetched.and_then(|it| it.identity.answer(CALL_TIMEOUT)) else {
+            return Ok(false);
         };
-        self.inquire(place.0).answer(CALL_TIMEOUT).is_some_and(|now| now != before)
+        // A broker that has just made it may not know it yet: without an answer nothing is decided.
+        let shown = self.topic(place).to_string_lossy();
+        let what = format_args!("which topic {shown} is");
+        let now = self.inquire(place.0).answer(CALL_TIMEOUT);
+        Ok(now.ok_or_else(|| fault(Code::RD_KAFKA_RESP_ERR__TIMED_OUT, what))? != before)
     }
 
     fn fetch_again(&mut self, place: Place, offset: i64) -> Result<(), Fault> {
