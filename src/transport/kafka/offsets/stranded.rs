@@ -101,8 +101,8 @@ impl Worker {
         self.fetch_again(place, offset)
     }
 
-    /// True if the topic is another than the one that was fetched. False if nothing is known of that
-    /// one: an old broker does not say.
+    /// True if the topic is another than the one that was fetched. False if nothing is known of
+    /// that one: an old broker does not say.
     fn is_replaced(&self, place: Place) -> Result<bool, Fault> {
         let fetched = self.fetched.iter().find(|it| it.place == place);
         let Some(before) = fetched.and_then(|it| it.identity.answer(CALL_TIMEOUT)) else {
